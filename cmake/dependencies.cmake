@@ -1,0 +1,28 @@
+# Debian packages, or the header-only copies that tools/collect_deps.sh made. Each becomes an imported target.
+find_package(Threads REQUIRED)
+if(EXPUNGE_THREADS STREQUAL "openmp")
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+elseif(NOT EXPUNGE_THREADS STREQUAL "std")
+  message(FATAL_ERROR "EXPUNGE_THREADS is '${EXPUNGE_THREADS}', expected openmp or std")
+endif()
+
+# expunge_headers(TARGET HEADER DEBIAN_PACKAGE [SUFFIXES]): an interface target for a header-only library.
+function(expunge_headers target header package)
+  find_path(${target}_DIR ${header} HINTS ${EXPUNGE_DEPS} ${EXPUNGE_DEPS}/include PATH_SUFFIXES ${ARGN})
+  if(NOT ${target}_DIR)
+    message(FATAL_ERROR "${header} not found: tools/setup.sh installs it (Debian package ${package})")
+  endif()
+  add_library(${target} INTERFACE)
+  target_include_directories(${target} SYSTEM INTERFACE ${${target}_DIR})
+endfunction()
+
+expunge_headers(expunge_fmt fmt/core.h libfmt-dev)
+target_compile_definitions(expunge_fmt INTERFACE FMT_HEADER_ONLY)
+expunge_headers(expunge_eigen Eigen/Core libeigen3-dev eigen3)
+expunge_headers(expunge_stb stb/stb_image.h libstb-dev)
+expunge_headers(expunge_cli11 CLI/CLI.hpp libcli11-dev)
+expunge_headers(expunge_toml toml++/toml.h libtomlplusplus-dev)
+expunge_headers(expunge_json nlohmann/json.hpp nlohmann-json3-dev)
+if(EXPUNGE_TESTS)
+  expunge_headers(expunge_doctest doctest/doctest.h doctest-dev)
+endif()

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor.h"
+
+namespace expunge {
+
+// A mini-batch. A source fills the tensors it has; the others stay empty.
+struct Batch {
+  Tensor x;        // (N, H, W, C) f32, normalised and augmented
+  Tensor labels;   // (N) i32, classes
+  Tensor targets;  // (N, K) f32, regression
+  Tensor index;    // (N) i32, positions of the samples in their data set
+  int64_t size() const { return x ? x.dim(0) : 0; }
+};
+
+// Delivers an epoch of batches. What it delivers is a function of (epoch, position) alone, so a run
+// can resume in the middle of an epoch.
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  virtual int64_t samples() const = 0;  // per epoch
+  virtual int64_t batches() const = 0;  // per epoch
+  virtual void start(int epoch, int64_t first_batch = 0) = 0;
+  virtual bool next(Batch& batch) = 0;  // false at the end of the epoch; the tensors are valid
+                                        // until the next call
+};
+
+}  // namespace expunge

@@ -1,0 +1,108 @@
+#include "core/memory.h"
+
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+#include "core/check.h"
+
+namespace expunge {
+namespace {
+
+// Size classes: four per power of two from 256 bytes up, so at most a quarter of a block is unused.
+constexpr int kSteps = 4;
+constexpr size_t kSmallest = 256;
+constexpr int kClasses = kSteps * 40;
+
+struct SizeClass {
+  int index;
+  size_t bytes;
+};
+
+SizeClass size_class(size_t bytes) {
+  if (bytes <= kSmallest) return {0, kSmallest};
+  const int power = std::bit_width(bytes - 1) - 1;  // 2^power < bytes <= 2^(power+1)
+  const size_t base = size_t{1} << power, step = base / kSteps;
+  const size_t up = (bytes - base + step - 1) / step;  // 1..4
+  return {(power - 8) * kSteps + static_cast<int>(up), base + up * step};
+}
+
+struct Pool {
+  std::mutex mutex;
+  std::array<Block*, kClasses> cached{};
+  PoolStats stats{};
+
+  static Pool& instance() {
+    static Pool* pool = new Pool;  // never destroyed: tensors in static storage may outlive main
+    return *pool;
+  }
+
+  void trim() {
+    for (Block*& head : cached) {
+      while (head != nullptr) {
+        Block* block = head;
+        head = block->next;
+        stats.bytes_held -= static_cast<int64_t>(block->capacity);
+        block->~Block();
+        std::free(block);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+Block* pool_acquire(size_t bytes) {
+  if (bytes >> 39 != 0)
+    fail(ExitCode::memory, "out of memory: {} bytes asked for in one piece", bytes);
+  const SizeClass wanted = size_class(bytes);
+  Pool& pool = Pool::instance();
+  std::lock_guard lock(pool.mutex);
+  Block* block = pool.cached[static_cast<size_t>(wanted.index)];
+  if (block != nullptr) {
+    pool.cached[static_cast<size_t>(wanted.index)] = block->next;
+    block->users.store(1, std::memory_order_relaxed);
+  } else {
+    void* memory = std::aligned_alloc(Block::kAlign, Block::kAlign + wanted.bytes);
+    if (memory == nullptr) {  // the cache may hold what is missing
+      pool.trim();
+      memory = std::aligned_alloc(Block::kAlign, Block::kAlign + wanted.bytes);
+    }
+    if (memory == nullptr)
+      fail(ExitCode::memory, "out of memory: {} MiB asked for, {} MiB in use", wanted.bytes >> 20,
+           pool.stats.bytes_in_use >> 20);
+    block = new (memory) Block;
+    block->size_class = wanted.index;
+    block->capacity = wanted.bytes;
+    ++pool.stats.system_allocations;
+    pool.stats.bytes_held += static_cast<int64_t>(wanted.bytes);
+  }
+  pool.stats.bytes_in_use += static_cast<int64_t>(block->capacity);
+  if (pool.stats.bytes_in_use > pool.stats.peak_bytes_in_use)
+    pool.stats.peak_bytes_in_use = pool.stats.bytes_in_use;
+  return block;
+}
+
+void pool_release(Block* block) {
+  Pool& pool = Pool::instance();
+  std::lock_guard lock(pool.mutex);
+  block->next = pool.cached[static_cast<size_t>(block->size_class)];
+  pool.cached[static_cast<size_t>(block->size_class)] = block;
+  pool.stats.bytes_in_use -= static_cast<int64_t>(block->capacity);
+}
+
+PoolStats pool_stats() {
+  Pool& pool = Pool::instance();
+  std::lock_guard lock(pool.mutex);
+  return pool.stats;
+}
+
+void pool_trim() {
+  Pool& pool = Pool::instance();
+  std::lock_guard lock(pool.mutex);
+  pool.trim();
+}
+
+}  // namespace expunge

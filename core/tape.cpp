@@ -1,0 +1,120 @@
+#include "core/tape.h"
+
+namespace expunge {
+
+int Tape::push(Node node) {
+  nodes_.push_back(std::move(node));
+  return static_cast<int>(nodes_.size()) - 1;
+}
+
+void Tape::bind(const ParamStore& store, GradBuffer grads) {
+  EXPUNGE_CHECK(nodes_.empty(), "tape: bind comes before the first operation");
+  EXPUNGE_CHECK(grads.flat.size() == store.parameters().padded_size(),
+                "tape: gradient buffer of {} for {} elements", grads.flat.size(),
+                store.parameters().padded_size());
+  store_ = &store;
+  grads_ = std::move(grads);
+  leaf_of_.assign(static_cast<size_t>(store.parameters().count()), -1);
+}
+
+Var Tape::parameter(int index) {
+  EXPUNGE_CHECK(store_ != nullptr, "tape: no parameters are bound");
+  int& leaf = leaf_of_[static_cast<size_t>(index)];
+  if (leaf < 0) {
+    const Range& range = store_->parameters()[index];
+    Node node;
+    node.shape = range.shape;
+    node.grad = ParamStore::view(grads_.flat, range);
+    node.touched = grads_.beta != 0.0f;
+    node.parameter = index;
+    leaf = push(std::move(node));
+  }
+  return {store_->value(index), leaf};
+}
+
+Var Tape::leaf(Tensor value, GradSink sink) {
+  Node node;
+  node.shape = value.shape();
+  node.grad = std::move(sink.grad);
+  node.touched = sink.beta != 0.0f;
+  return {std::move(value), push(std::move(node))};
+}
+
+// The first closure that reads a parameter runs last: the parameter is reported when it is through.
+void Tape::note_readers(int reader, std::initializer_list<const Var*> inputs) {
+  for (const Var* x : inputs) {
+    if (x == nullptr || !x->wants_grad()) continue;
+    Node& leaf = nodes_[static_cast<size_t>(x->slot)];
+    if (leaf.parameter < 0 || leaf.first_reader >= 0) continue;
+    leaf.first_reader = reader;
+    Node& node = nodes_[static_cast<size_t>(reader)];
+    leaf.next_ready = node.ready_head;
+    node.ready_head = x->slot;
+  }
+}
+
+GradSink Tape::sink(const Var& x) {
+  EXPUNGE_CHECK(x.wants_grad(), "tape: sink of a value that records no gradient");
+  Node& node = nodes_[static_cast<size_t>(x.slot)];
+  if (!node.grad) node.grad = Tensor(node.shape);
+  const float beta = node.touched ? 1.0f : 0.0f;
+  node.touched = true;
+  return {node.grad, beta};
+}
+
+void Tape::report(int leaf, Ready ready) {
+  Node& node = nodes_[static_cast<size_t>(leaf)];
+  if (!node.touched) node.grad.zero();  // its readers were on a branch that no gradient reached
+  node.touched = true;
+  if (ready) ready(node.parameter);
+}
+
+void Tape::pop() {
+  Node& node = nodes_.back();
+  if (node.closure != nullptr) node.closure->~Closure();
+  if (node.parameter >= 0) leaf_of_[static_cast<size_t>(node.parameter)] = -1;
+  nodes_.pop_back();
+}
+
+void Tape::backward(const Var& loss, float seed, Ready ready) {
+  EXPUNGE_CHECK(loss.wants_grad() && loss.value.size() == 1,
+                "backward: needs a recorded scalar, got {}", loss.shape().str());
+  const GradSink start = sink(loss);
+  start.grad.data()[0] = start.beta * (start.beta == 0.0f ? 0.0f : start.grad.data()[0]) + seed;
+  const size_t count = leaf_of_.size();
+  for (size_t i = 0; i < count; ++i) {
+    if (leaf_of_[i] >= 0) continue;  // never used: final from the start
+    if (grads_.beta == 0.0f)
+      ParamStore::view(grads_.flat, store_->parameters()[static_cast<int>(i)]).zero();
+  }
+  std::vector<int>& leaves = leaf_of_;
+  // A parameter leaf lies below its readers on the tape, so it is still there when they report it.
+  while (!nodes_.empty()) {
+    Node& node = nodes_.back();
+    const int head = node.ready_head;
+    if (node.closure != nullptr && node.touched) {
+      const Tensor dy = node.grad;
+      node.closure->run(*this, dy);
+    }
+    for (int leaf = head; leaf >= 0; leaf = nodes_[static_cast<size_t>(leaf)].next_ready)
+      report(leaf, ready);
+    if (node.parameter >= 0) {
+      if (node.first_reader < 0) report(static_cast<int>(nodes_.size()) - 1, ready);
+      leaves[static_cast<size_t>(node.parameter)] = -2;  // reported
+    }
+    if (node.closure != nullptr) node.closure->~Closure();
+    nodes_.pop_back();
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (leaves[i] == -1 && ready) ready(static_cast<int>(i));
+    leaves[i] = -1;
+  }
+  arena_.reset();
+}
+
+void Tape::reset() {
+  while (!nodes_.empty()) pop();
+  arena_.reset();
+}
+
+}  // namespace expunge

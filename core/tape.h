@@ -1,0 +1,126 @@
+#pragma once
+
+#include <concepts>
+#include <initializer_list>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/function_ref.h"
+#include "core/param_store.h"
+#include "core/tensor.h"
+
+namespace expunge {
+
+// A value in a differentiable computation. `slot` names its gradient on the tape; kNone means that
+// nothing upstream wants a gradient, so nothing is recorded for it.
+struct Var {
+  static constexpr int kNone = -1;
+  Tensor value;
+  int slot = kNone;
+
+  bool wants_grad() const { return slot != kNone; }
+  const Shape& shape() const { return value.shape(); }
+};
+
+// Where a backward kernel writes: grad = beta * grad + contribution. beta is 0 for the first
+// contribution (the memory may hold anything) and 1 afterwards.
+struct GradSink {
+  Tensor grad;
+  float beta = 0;
+};
+
+// Where the parameters' gradients go: ranges of `flat`, which has the store's layout. With beta = 0
+// a pass overwrites, with beta = 1 it adds to what is there.
+struct GradBuffer {
+  Tensor flat;
+  float beta = 0;
+};
+
+// Records operations in execution order and replays their gradients in reverse. The tape does no
+// arithmetic: it decides order and destination, and the kernels accumulate. Execution order is a
+// topological order, so there is no graph, no recursion and no sort. Nodes live in a bump arena:
+// steady steps allocate nothing.
+class Tape {
+ public:
+  // Called with a parameter's index once its gradient is final and nothing still to run reads its
+  // value.
+  using Ready = FunctionRef<void(int parameter)>;
+
+  Tape() = default;
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+  ~Tape() { reset(); }
+
+  // Parameters of `store` used from now on collect their gradients in `grads`. Both must outlive
+  // backward().
+  void bind(const ParamStore& store, GradBuffer grads);
+
+  Var parameter(int index);  // the leaf for the bound store's parameter, the same one each time
+  Var leaf(Tensor value, GradSink sink);  // any other leaf; its gradient goes where the caller says
+
+  // An operation's result. `backward(Tape&, const Tensor& dy)` runs once, after every consumer of y
+  // has run, and not at all where no input wants a gradient or none arrived. dy may be overwritten
+  // by it.
+  template <std::invocable<Tape&, const Tensor&> F>
+  Var record(Tensor y, std::initializer_list<const Var*> inputs, F backward);
+
+  // The place to add a contribution to d(loss)/d(x). Precondition: x.wants_grad().
+  GradSink sink(const Var& x);
+
+  // Runs the tape backwards from a scalar whose own gradient is `seed`, freeing activations on the
+  // way, then empties it. Parameters that no gradient reached get a zero gradient (beta = 0) and
+  // are reported last.
+  void backward(const Var& loss, float seed = 1.0f, Ready ready = {});
+
+  void reset();  // drops everything recorded
+
+ private:
+  struct Closure {  // lives in the arena
+    virtual void run(Tape& tape, const Tensor& dy) = 0;
+    virtual ~Closure() = default;
+  };
+  struct Node {
+    Shape shape;
+    Tensor grad;
+    bool touched = false;  // has a contribution landed in `grad`?
+    Closure* closure = nullptr;
+    int parameter = -1;
+    int first_reader =
+        -1;  // parameters: the first node that reads the value, hence the last to run backwards
+    int next_ready = -1;  // nodes: list of parameter leaves to report once this node has run
+    int ready_head = -1;
+  };
+
+  int push(Node node);
+  void note_readers(int reader, std::initializer_list<const Var*> inputs);
+  void report(int leaf, Ready ready);
+  void pop();
+
+  Arena arena_;
+  std::vector<Node> nodes_;
+  const ParamStore* store_ = nullptr;
+  GradBuffer grads_;
+  std::vector<int> leaf_of_;  // parameter -> node or -1
+};
+
+template <std::invocable<Tape&, const Tensor&> F>
+Var Tape::record(Tensor y, std::initializer_list<const Var*> inputs, F backward) {
+  struct Holder final : Closure {
+    explicit Holder(F f) : f_(std::move(f)) {}
+    void run(Tape& tape, const Tensor& dy) override { f_(tape, dy); }
+    F f_;
+  };
+  bool wanted = false;
+  for (const Var* x : inputs) wanted = wanted || (x != nullptr && x->wants_grad());
+  if (!wanted) return {std::move(y), Var::kNone};
+  Node node;
+  node.shape = y.shape();
+  node.closure = new (arena_.allocate(sizeof(Holder), alignof(Holder))) Holder(std::move(backward));
+  const int slot = push(std::move(node));
+  note_readers(slot, inputs);
+  return {std::move(y), slot};
+}
+
+}  // namespace expunge

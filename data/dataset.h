@@ -1,0 +1,52 @@
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace expunge::data {
+
+// First 128 bits of SHA-256 over the source bytes of an image file, or the pixels of a record; the
+// label is left out. Identical copies share an id and are forgotten together.
+struct SampleId {
+  std::array<uint8_t, 16> bytes{};
+  auto operator<=>(const SampleId&) const = default;
+  std::string hex() const;  // 32 digits
+  static bool parse(std::string_view text, SampleId& id);
+};
+
+// A whole data set in memory: uint8 images (H, W, C), training part first, then the test part.
+struct Dataset {
+  std::string name;
+  int64_t height = 0, width = 0, channels = 0;
+  std::vector<std::string> classes;
+  int64_t train_count = 0, test_count = 0;
+  std::vector<uint8_t> pixels;         // (train + test, H, W, C)
+  std::vector<uint16_t> labels;        // (train + test)
+  std::vector<SampleId> ids;           // (train + test)
+  std::vector<std::string> sources;    // (train + test) path or record the sample came from
+  std::array<float, 3> mean{}, std{};  // per channel, of pixels / 255 over the training part
+  std::string digest;                  // SHA-256 of the packed content, hex: what runs pin
+
+  int64_t count() const { return train_count + test_count; }
+  int64_t image_bytes() const { return height * width * channels; }
+  const uint8_t* image(int64_t i) const { return pixels.data() + i * image_bytes(); }
+  std::vector<int64_t> class_counts(int64_t begin, int64_t end) const;  // samples [begin, end)
+};
+
+// The packed file: one file, little-endian, checked sizes (docs/packed-format.md). Writing is
+// atomic.
+void write_packed(const std::filesystem::path& path, const Dataset& set);
+Dataset read_packed(
+    const std::filesystem::path& path);  // checks structure; ExitCode::input names the fault
+Dataset verify_packed(
+    const std::filesystem::path& path);  // also every hash, label and id; ::verification
+
+// "builtin" or a packed file's path.
+Dataset open_dataset(const std::string& name_or_path);
+
+}  // namespace expunge::data

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "nn/fit.h"
+
+namespace expunge::nn {
+
+// The model's parameters and running statistics as safetensors in PyTorch's naming and order:
+// convolution weights OIHW, the columns of a linear layer behind a flattened map (c, h, w).
+// `metadata` is stored with it
+// ("model", "classes", ...); no time, host or path, so equal models give equal files. Written
+// atomically.
+void save_model(const std::filesystem::path& path, const Model& model,
+                const std::map<std::string, std::string>& metadata = {});
+
+// Fills the model's store. Missing, unknown or misshapen tensors: ExitCode::input with the first
+// differences, and nothing is copied. "num_batches_tracked" entries of PyTorch are ignored.
+void load_model(const std::filesystem::path& path, Model& model);
+
+// What else a run needs to go on bit for bit: optimizer buffers and the position, in `path` beside
+// the model.
+struct TrainState {
+  FitPosition position;
+  std::map<std::string, std::string>
+      metadata;  // free text of the caller (config digest, path of the ISA, ...)
+};
+void save_state(const std::filesystem::path& path, const Model& model, const Optimizer& optimizer,
+                const TrainState& state);
+TrainState load_state(const std::filesystem::path& path, const Model& model, Optimizer& optimizer);
+
+}  // namespace expunge::nn

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/param_store.h"
+#include "core/step_scalars.h"
+
+namespace expunge::nn {
+
+enum class OptimKind : unsigned char { sgd, adam, adamw };
+
+struct OptimConfig {
+  OptimKind kind = OptimKind::sgd;
+  float momentum = 0.9f;
+  bool nesterov = false;
+  float weight_decay = 5e-4f;  // sgd, adam: added to the gradient (L2); adamw: decoupled
+  bool decay_norm_bias =
+      true;  // false: batch norm's parameters and biases form a group without decay
+  float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
+  float clip_norm = 0;  // 0: no clipping, otherwise the global L2 norm is cut to this
+};
+
+// Parameters that share settings: a run of elements of the flat buffers.
+struct ParamGroup {
+  int64_t begin, end;
+  float lr_scale;
+  float weight_decay;
+};
+
+// Holds the optimizer's flat state buffers; one pass over them per step.
+class Optimizer {
+ public:
+  Optimizer(const ParamStore& params, OptimConfig config);
+
+  // Values of `params` move along -grads. Reads scalars.lr and step; `grads` is not changed.
+  // Returns the gradient's L2 norm before clipping where clip_norm is set, otherwise 0.
+  double step(ParamStore& params, const Tensor& grads, const StepScalars& scalars);
+
+  const OptimConfig& config() const { return config_; }
+  // Names and buffers to save and restore: "momentum", or "exp_avg" and "exp_avg_sq".
+  struct State {
+    std::string name;
+    Tensor buffer;
+  };
+  const std::vector<State>& state() const { return state_; }
+
+ private:
+  OptimConfig config_;
+  std::vector<ParamGroup> groups_;
+  std::vector<State> state_;
+};
+
+}  // namespace expunge::nn
