@@ -1,0 +1,162 @@
+#include "kernels/batch_norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/parallel.h"
+#include "core/tensor.h"
+
+namespace expunge::kernels {
+namespace {
+
+// Rows of a chunk: about kElementChunk elements, fixed by the shape, so sums do not depend on
+// threads.
+int64_t chunk_rows(int64_t C) {
+  return std::max<int64_t>(16, kElementChunk / std::max<int64_t>(1, C));
+}
+
+template <class Body>
+void for_chunks(int64_t p0, int64_t p1, int64_t C, Body body) {
+  const int64_t rows = chunk_rows(C);
+  parallel_for((p1 - p0 + rows - 1) / rows, [&](int64_t chunk) {
+    const int64_t begin = p0 + chunk * rows;
+    body(chunk, begin, std::min(begin + rows, p1));
+  });
+}
+
+double* doubles(const Tensor& t) {
+  return static_cast<double*>(t.bytes());
+}
+
+}  // namespace
+
+// A chunk's mean first, then its sum of squared deviations while it is still in the cache; chunks
+// are joined in order by Chan, Golub & LeVeque's update. No cancellation where the mean is large.
+void batch_norm_statistics(Stream, const BatchNormShape& s, const float* x, float eps,
+                           const RunningStatistics& running, float* mean, float* invstd) {
+  const int64_t C = s.C, rows = chunk_rows(C), chunks = (s.pixels + rows - 1) / rows;
+  const Tensor parts(Shape{2 * chunks * 2 * C});  // (chunks, {mean, M2}, C) doubles
+  for_chunks(0, s.pixels, C, [&](int64_t chunk, int64_t begin, int64_t end) {
+    double *m = doubles(parts) + chunk * 2 * C, *m2 = m + C;
+    const Tensor sums(Shape{2 * C});
+    float *sum = sums.data(), *centre = sum + C;
+    std::fill_n(sum, C, 0.0f);
+    for (int64_t p = begin; p < end; ++p)
+      for (int64_t c = 0; c < C; ++c) sum[c] += x[p * C + c];
+    for (int64_t c = 0; c < C; ++c) centre[c] = sum[c] / static_cast<float>(end - begin);
+    std::fill_n(sum, C, 0.0f);
+    const Tensor squares = Tensor::zeros(Shape{C});
+    float* square = squares.data();
+    for (int64_t p = begin; p < end; ++p)
+      for (int64_t c = 0; c < C; ++c) {
+        const float d = x[p * C + c] - centre[c];
+        sum[c] += d;
+        square[c] += d * d;
+      }
+    const double n = static_cast<double>(end - begin);
+    for (int64_t c = 0; c < C; ++c) {  // the centre is rounded: `sum` is what is left
+      m[c] = double{centre[c]} + double{sum[c]} / n;
+      m2[c] = double{square[c]} - double{sum[c]} * double{sum[c]} / n;
+    }
+  });
+  for (int64_t c = 0; c < C; ++c) {
+    double count = 0, m = 0, m2 = 0;
+    for (int64_t k = 0; k < chunks; ++k) {
+      const double n = static_cast<double>(std::min(rows, s.pixels - k * rows));
+      const double delta = doubles(parts)[k * 2 * C + c] - m;
+      m2 += doubles(parts)[k * 2 * C + C + c] + delta * delta * count * n / (count + n);
+      m += delta * n / (count + n);
+      count += n;
+    }
+    const double var = std::max(0.0, m2 / count);
+    mean[c] = static_cast<float>(m);
+    invstd[c] = static_cast<float>(1.0 / std::sqrt(var + double{eps}));
+    if (running.mean == nullptr) continue;
+    const double unbiased = count > 1 ? m2 / (count - 1) : var, k = running.momentum;
+    running.mean[c] = static_cast<float>((1 - k) * double{running.mean[c]} + k * m);
+    running.var[c] = static_cast<float>((1 - k) * double{running.var[c]} + k * unbiased);
+  }
+}
+
+void batch_norm_apply(Stream, const BatchNormShape& s, const float* x, const float* mean,
+                      const float* invstd, const float* gamma, const float* beta,
+                      const float* residual, float* y) {
+  const int64_t C = s.C;
+  const Tensor line(Shape{2 * C});  // y = a x + b
+  float *a = line.data(), *b = a + C;
+  for (int64_t c = 0; c < C; ++c) {
+    a[c] = gamma[c] * invstd[c];
+    b[c] = beta[c] - mean[c] * a[c];
+  }
+  for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const float *in = x + p * C, *more = residual != nullptr ? residual + p * C : nullptr;
+      float* out = y + p * C;
+      if (more != nullptr)
+        for (int64_t c = 0; c < C; ++c) out[c] = a[c] * in[c] + b[c] + more[c];
+      else
+        for (int64_t c = 0; c < C; ++c) out[c] = a[c] * in[c] + b[c];
+      if (s.relu)
+        for (int64_t c = 0; c < C; ++c) out[c] = out[c] > 0.0f ? out[c] : 0.0f;
+    }
+  });
+}
+
+void batch_norm_sums(Stream, const BatchNormShape& s, int64_t p0, int64_t p1, const float* x,
+                     const float* y, const float* dy, const float* mean, const float* invstd,
+                     double* sum_g, double* sum_gx) {
+  const int64_t C = s.C, rows = chunk_rows(C), chunks = (p1 - p0 + rows - 1) / rows;
+  const Tensor parts(
+      Shape{std::max<int64_t>(1, chunks) * 2 * C});  // (chunks, {g, g (x - mean)}, C)
+  for_chunks(p0, p1, C, [&](int64_t chunk, int64_t begin, int64_t end) {
+    float *g_sum = parts.data() + chunk * 2 * C, *gx_sum = g_sum + C;
+    std::fill_n(g_sum, 2 * C, 0.0f);
+    for (int64_t p = begin; p < end; ++p) {
+      const float *in = x + p * C, *out = y + p * C, *d = dy + p * C;
+      for (int64_t c = 0; c < C; ++c) {
+        const float g = !s.relu || out[c] > 0.0f ? d[c] : 0.0f;
+        g_sum[c] += g;
+        gx_sum[c] += g * (in[c] - mean[c]);
+      }
+    }
+  });
+  for (int64_t c = 0; c < C; ++c) {
+    double g = 0, gx = 0;
+    for (int64_t k = 0; k < chunks; ++k) {
+      g += double{parts.data()[k * 2 * C + c]};
+      gx += double{parts.data()[k * 2 * C + C + c]};
+    }
+    sum_g[c] = g;
+    sum_gx[c] = gx * double{invstd[c]};
+  }
+}
+
+void batch_norm_backward(Stream, const BatchNormShape& s, const BatchNormBackward& t) {
+  const int64_t C = s.C;
+  const Tensor line(Shape{3 * C});  // dx = a g + b x + k
+  float *a = line.data(), *b = a + C, *k = b + C;
+  for (int64_t c = 0; c < C; ++c) {
+    const double scale = double{t.gamma[c]} * double{t.invstd[c]},
+                 n = static_cast<double>(s.pixels);
+    const double slope = t.sum_g != nullptr ? -scale * t.sum_gx[c] * double{t.invstd[c]} / n : 0.0;
+    a[c] = static_cast<float>(scale);
+    b[c] = static_cast<float>(slope);
+    k[c] = static_cast<float>(
+        t.sum_g != nullptr ? -scale * t.sum_g[c] / n - slope * double{t.mean[c]} : 0.0);
+  }
+  for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t i = begin * C; i < end * C; i += C) {
+      const float *in = t.x + i, *out = t.y + i, *d = t.dy + i;
+      float *dx = t.dx != nullptr ? t.dx + i : nullptr,
+            *dr = t.dresidual != nullptr ? t.dresidual + i : nullptr;
+      for (int64_t c = 0; c < C; ++c) {
+        const float g = !s.relu || out[c] > 0.0f ? d[c] : 0.0f;
+        if (dr != nullptr) dr[c] = t.beta_residual == 0.0f ? g : t.beta_residual * dr[c] + g;
+        const float v = a[c] * g + b[c] * in[c] + k[c];
+        if (dx != nullptr) dx[c] = t.beta_dx == 0.0f ? v : t.beta_dx * dx[c] + v;
+      }
+    }
+  });
+}
+
+}  // namespace expunge::kernels

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/device.h"
+
+// Batch norm over the last dimension (Ioffe & Szegedy 2015), fused with a residual add and ReLU:
+//   xhat = (x - mean) / sqrt(var + eps)     mean, biased var over the `pixels` rows
+//   y = relu(gamma xhat + beta + residual)  residual and relu optional
+namespace expunge::kernels {
+
+struct BatchNormShape {
+  int64_t pixels, C;  // x, y, residual: (pixels, C)
+  bool relu = false;
+};
+
+// mean and invstd = 1/sqrt(var + eps) of x: (C) each. Where running statistics are given:
+//   running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch
+//   does.
+struct RunningStatistics {
+  float* mean = nullptr;
+  float* var = nullptr;
+  float momentum = 0.1f;
+};
+void batch_norm_statistics(Stream stream, const BatchNormShape& shape, const float* x, float eps,
+                           const RunningStatistics& running, float* mean, float* invstd);
+
+void batch_norm_apply(Stream stream, const BatchNormShape& shape, const float* x, const float* mean,
+                      const float* invstd, const float* gamma, const float* beta,
+                      const float* residual, float* y);
+
+// The gradient that reaches the sum: g = dy [y > 0] where relu, otherwise dy. For rows [p0, p1):
+//   sum_g[c] = sum g,   sum_gx[c] = sum g xhat       (C) doubles each: dbeta and dgamma of these
+//   rows
+void batch_norm_sums(Stream stream, const BatchNormShape& shape, int64_t p0, int64_t p1,
+                     const float* x, const float* y, const float* dy, const float* mean,
+                     const float* invstd, double* sum_g, double* sum_gx);
+
+// dx = beta dx + gamma invstd (g - [sum_g + xhat sum_gx] / pixels); the bracket only with batch
+// statistics. dresidual = beta_residual dresidual + g. Either output may be null.
+struct BatchNormBackward {
+  const float *x, *y, *dy, *mean, *invstd, *gamma;
+  const double *sum_g, *sum_gx;  // null: running statistics were used
+  float beta_dx;
+  float* dx;
+  float beta_residual;
+  float* dresidual;
+};
+void batch_norm_backward(Stream stream, const BatchNormShape& shape, const BatchNormBackward& a);
+
+}  // namespace expunge::kernels

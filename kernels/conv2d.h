@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/device.h"
+
+// Convolution of NHWC activations with KRSC weights, square stride and padding:
+//   y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p stride - pad + r, q stride - pad + s, c] w[k,r,s,c]
+// x is zero outside the image. A linear layer is the case H = W = R = S = 1.
+namespace expunge::kernels {
+
+// Limits of the shapes: kernel rows and stride.
+inline constexpr int64_t kMaxKernel = 64, kMaxStride = 8;
+
+struct Conv2dShape {
+  int64_t N, H, W, C;  // x: (N, H, W, C)
+  int64_t K, R, S;     // w: (K, R, S, C)
+  int64_t stride = 1, pad = 0;
+
+  int64_t P() const { return (H + 2 * pad - R) / stride + 1; }  // y: (N, P, Q, K)
+  int64_t Q() const { return (W + 2 * pad - S) / stride + 1; }
+  int64_t macs() const { return N * P() * Q() * K * R * S * C; }
+};
+
+// bias: (K) or null
+void conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
+            const float* bias, float* y);
+
+// dx = beta dx + dL/dx
+void conv2d_backward_data(Stream stream, const Conv2dShape& shape, const float* dy, const float* w,
+                          float beta, float* dx);
+
+// dw = beta dw + dL/dw of images [n0, n1) alone; sums over disjoint ranges give the whole gradient.
+void conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
+                             const float* x, const float* dy, float beta, float* dw);
+
+}  // namespace expunge::kernels

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/device.h"
+
+namespace expunge::kernels {
+
+// y = F(x); F is a struct of elementwise_math.h
+template <class F>
+void elementwise(Stream stream, int64_t n, const float* x, float* y);
+
+// dx = beta dx + dy F'(x), from x and y = F(x)
+template <class F>
+void elementwise_backward(Stream stream, int64_t n, const float* x, const float* y, const float* dy,
+                          float beta, float* dx);
+
+// y = a + b
+void add(Stream stream, int64_t n, const float* a, const float* b, float* y);
+
+// y = beta y + alpha x
+void axpby(Stream stream, int64_t n, float alpha, const float* x, float beta, float* y);
+
+// Dropout (Srivastava et al. 2014), inverted: y = beta y + x keep_i / (1 - p), keep_i = [u_i >= p]
+// with u_i drawn by Philox from (seed, step, pass, layer, i). The gradient is the same map applied
+// to dy: no mask is stored.
+struct DropoutKey {
+  uint64_t seed;
+  int64_t step;
+  int32_t pass, layer;
+};
+void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
+             float* y);
+
+}  // namespace expunge::kernels
