@@ -1,0 +1,110 @@
+#include "kernels/pool2d.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+
+namespace expunge::kernels {
+namespace {
+
+// Input rows (or columns) [begin, end) of output p, cut to the image.
+struct Window {
+  int64_t begin, end;
+};
+
+Window window(int64_t p, int64_t kernel, int64_t stride, int64_t pad, int64_t in) {
+  const int64_t begin = p * stride - pad;
+  return {std::max<int64_t>(0, begin), std::min(in, begin + kernel)};
+}
+
+Window average_window(const AveragePool2dShape& s, int64_t p, int64_t in, int64_t out) {
+  if (s.kernel > 0) return window(p, s.kernel, s.stride, s.pad, in);
+  return {p * in / out, ((p + 1) * in + out - 1) / out};
+}
+
+float average_weight(const AveragePool2dShape& s, Window y, Window x) {
+  const int64_t count = s.kernel > 0 ? s.kernel * s.kernel : (y.end - y.begin) * (x.end - x.begin);
+  return 1.0f / static_cast<float>(count);
+}
+
+void scale(int64_t n, float beta, float* x) {
+  if (beta == 0.0f)
+    std::fill_n(x, n, 0.0f);
+  else
+    for (int64_t i = 0; i < n; ++i) x[i] *= beta;
+}
+
+}  // namespace
+
+void max_pool2d(Stream, const Pool2dShape& s, const float* x, float* y, int32_t* which) {
+  const int64_t P = s.P(), Q = s.Q();
+  parallel_for(s.N, [=](int64_t n) {
+    for (int64_t p = 0; p < P; ++p)
+      for (int64_t q = 0; q < Q; ++q) {
+        const Window wy = window(p, s.kernel, s.stride, s.pad, s.H);
+        const Window wx = window(q, s.kernel, s.stride, s.pad, s.W);
+        float* best = y + ((n * P + p) * Q + q) * s.C;
+        int32_t* at = which + ((n * P + p) * Q + q) * s.C;
+        for (int64_t h = wy.begin; h < wy.end; ++h)
+          for (int64_t w = wx.begin; w < wx.end; ++w) {
+            const float* in = x + ((n * s.H + h) * s.W + w) * s.C;
+            const int32_t here = static_cast<int32_t>(h * s.W + w);
+            const bool first = h == wy.begin && w == wx.begin;
+            for (int64_t c = 0; c < s.C; ++c) {
+              const bool better = first || in[c] > best[c] || in[c] != in[c];
+              best[c] = better ? in[c] : best[c];
+              at[c] = better ? here : at[c];
+            }
+          }
+      }
+  });
+}
+
+void max_pool2d_backward(Stream, const Pool2dShape& s, const float* dy, const int32_t* which,
+                         float beta, float* dx) {
+  const int64_t outputs = s.P() * s.Q(), image = s.H * s.W * s.C;
+  parallel_for(s.N, [=](int64_t n) {
+    float* into = dx + n * image;
+    scale(image, beta, into);
+    for (int64_t p = 0; p < outputs; ++p)
+      for (int64_t c = 0; c < s.C; ++c) {
+        const int64_t i = (n * outputs + p) * s.C + c;
+        into[which[i] * s.C + c] += dy[i];
+      }
+  });
+}
+
+void average_pool2d(Stream, const AveragePool2dShape& s, const float* x, float* y) {
+  parallel_for(s.N, [=](int64_t n) {
+    for (int64_t p = 0; p < s.P; ++p)
+      for (int64_t q = 0; q < s.Q; ++q) {
+        const Window wy = average_window(s, p, s.H, s.P), wx = average_window(s, q, s.W, s.Q);
+        float* out = y + ((n * s.P + p) * s.Q + q) * s.C;
+        std::fill_n(out, s.C, 0.0f);
+        for (int64_t h = wy.begin; h < wy.end; ++h)
+          for (int64_t w = wx.begin; w < wx.end; ++w)
+            for (int64_t c = 0; c < s.C; ++c) out[c] += x[((n * s.H + h) * s.W + w) * s.C + c];
+        const float weight = average_weight(s, wy, wx);
+        for (int64_t c = 0; c < s.C; ++c) out[c] *= weight;
+      }
+  });
+}
+
+void average_pool2d_backward(Stream, const AveragePool2dShape& s, const float* dy, float beta,
+                             float* dx) {
+  parallel_for(s.N, [=](int64_t n) {
+    scale(s.H * s.W * s.C, beta, dx + n * s.H * s.W * s.C);
+    for (int64_t p = 0; p < s.P; ++p)
+      for (int64_t q = 0; q < s.Q; ++q) {
+        const Window wy = average_window(s, p, s.H, s.P), wx = average_window(s, q, s.W, s.Q);
+        const float weight = average_weight(s, wy, wx);
+        const float* d = dy + ((n * s.P + p) * s.Q + q) * s.C;
+        for (int64_t h = wy.begin; h < wy.end; ++h)
+          for (int64_t w = wx.begin; w < wx.end; ++w)
+            for (int64_t c = 0; c < s.C; ++c)
+              dx[((n * s.H + h) * s.W + w) * s.C + c] += d[c] * weight;
+      }
+  });
+}
+
+}  // namespace expunge::kernels

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <initializer_list>
+
+#include "core/ctx.h"
+
+// Every differentiable operation. Forward and gradient stand together in ops/<op>.cpp. Activations
+// are (N, H, W, C); convolution weights (K, R, S, C); a value is recorded only where ctx has a
+// tape.
+namespace expunge::nn {
+
+// y = x * w + bias (kernels/conv2d.h). bias may be null.
+struct Conv2dOptions {
+  int64_t stride = 1, pad = 0;
+};
+Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOptions options = {});
+
+// y = x w^T + bias: x (N, in), w (out, in), y (N, out)
+Var linear(const Ctx& ctx, const Var& x, const Var& w, const Var* bias);
+
+// y = relu(gamma xhat + beta + residual) (kernels/batch_norm.h); statistics by ctx.batch_norm.
+struct BatchNormOptions {
+  float eps = 1e-5f;
+  float momentum = 0.1f;  // weight of the new batch in the running statistics
+  bool relu = false;
+};
+struct BatchNormInputs {
+  const Var &x, &gamma, &beta;
+  Tensor running_mean, running_var;  // (C)
+  const Var* residual = nullptr;     // like x
+};
+Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options = {});
+
+Var relu(const Ctx& ctx, const Var& x);
+Var sigmoid(const Ctx& ctx, const Var& x);
+Var tanh(const Ctx& ctx, const Var& x);
+Var gelu(const Ctx& ctx, const Var& x);  // x Phi(x), exact
+Var add(const Ctx& ctx, const Var& a, const Var& b);
+Var scale(const Ctx& ctx, const Var& x, float factor);
+
+// In train mode zeroes each element with probability p and divides the others by 1 - p. `layer`
+// tells the dropouts of a network apart in the key of their draws.
+Var dropout(const Ctx& ctx, const Var& x, float p, int layer);
+
+// (N, ...) -> (N, rest)
+Var flatten(const Ctx& ctx, const Var& x);
+
+struct PoolOptions {
+  int64_t kernel = 2, stride = 2, pad = 0;
+};
+Var max_pool2d(const Ctx& ctx, const Var& x, PoolOptions options = {});
+Var average_pool2d(const Ctx& ctx, const Var& x,
+                   PoolOptions options = {});  // padding counts as zeros
+Var adaptive_average_pool2d(const Ctx& ctx, const Var& x, int64_t height, int64_t width);
+Var global_average_pool2d(const Ctx& ctx, const Var& x);  // (N, H, W, C) -> (N, C)
+
+// Losses: a scalar, the mean over the batch. `losses`, where given, receives each sample's own (N).
+Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float smoothing = 0,
+                  Tensor* losses = nullptr);
+Var soft_cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& targets,
+                       Tensor* losses = nullptr);
+Var kl_divergence(const Ctx& ctx, const Var& student, const Tensor& teacher, float temperature = 1,
+                  Tensor* losses = nullptr);
+Var mse(const Ctx& ctx, const Var& x, const Tensor& targets, Tensor* losses = nullptr);
+
+// Penalties: sum |x| and sum x^2 / 2, scalars.
+Var l1(const Ctx& ctx, const Var& x);
+Var l2(const Ctx& ctx, const Var& x);
+
+}  // namespace expunge::nn

@@ -1,0 +1,78 @@
+#include "kernels/batch_norm.h"
+
+#include <cmath>
+
+#include "nn/ops.h"
+
+namespace expunge::nn {
+namespace {
+
+// d gamma and d beta: sums in double, written to their float sinks.
+void write_sums(Tape& tape, const Var& parameter, const double* sums) {
+  if (!parameter.wants_grad()) return;
+  const auto [grad, beta] = tape.sink(parameter);
+  for (int64_t c = 0; c < grad.size(); ++c)
+    grad.data()[c] =
+        static_cast<float>((beta == 0.0f ? 0.0 : double{beta} * double{grad.data()[c]}) + sums[c]);
+}
+
+}  // namespace
+
+Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options) {
+  const int64_t C = in.gamma.value.size();
+  EXPUNGE_CHECK(in.x.value.rank() >= 2 && in.x.value.dim(in.x.value.rank() - 1) == C,
+                "batch_norm: x must be (..., {}), got {}", C, in.x.shape().str());
+  EXPUNGE_CHECK(in.residual == nullptr || in.residual->shape() == in.x.shape(),
+                "batch_norm: residual {} on x {}", in.residual->shape().str(), in.x.shape().str());
+  const kernels::BatchNormShape s{.pixels = in.x.value.size() / C, .C = C, .relu = options.relu};
+  const bool batch = ctx.batch_norm != BatchNormMode::eval;
+  EXPUNGE_CHECK(!batch || s.pixels > 1,
+                "batch_norm: batch statistics need more than one value per channel, got {}",
+                in.x.shape().str());
+
+  Tensor mean(Shape{C}), invstd(Shape{C});
+  if (batch) {
+    kernels::RunningStatistics running;
+    if (ctx.batch_norm == BatchNormMode::train)
+      running = {in.running_mean.data(), in.running_var.data(), options.momentum};
+    kernels::batch_norm_statistics(ctx.stream, s, in.x.value.data(), options.eps, running,
+                                   mean.data(), invstd.data());
+  } else {
+    mean = in.running_mean;
+    for (int64_t c = 0; c < C; ++c)
+      invstd.data()[c] = 1.0f / std::sqrt(in.running_var.data()[c] + options.eps);
+  }
+  Tensor y = empty_like(in.x.value);
+  kernels::batch_norm_apply(ctx.stream, s, in.x.value.data(), mean.data(), invstd.data(),
+                            in.gamma.value.data(), in.beta.value.data(),
+                            in.residual != nullptr ? in.residual->value.data() : nullptr, y.data());
+
+  const Var residual = in.residual != nullptr ? Var{Tensor(), in.residual->slot} : Var{};
+  auto backward = [=, x = in.x, gamma = in.gamma, beta = Var{Tensor(), in.beta.slot},
+                   stream = ctx.stream, y = y](Tape& tape, const Tensor& dy) {
+    const Tensor sums(Shape{4 * C});  // sum g, sum g xhat: (2, C) doubles
+    double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + C;
+    kernels::batch_norm_sums(stream, s, 0, s.pixels, x.value.data(), y.data(), dy.data(),
+                             mean.data(), invstd.data(), sum_g, sum_gx);
+    write_sums(tape, beta, sum_g);
+    write_sums(tape, gamma, sum_gx);
+    const GradSink dx = x.wants_grad() ? tape.sink(x) : GradSink{};
+    const GradSink dresidual = residual.wants_grad() ? tape.sink(residual) : GradSink{};
+    kernels::batch_norm_backward(stream, s,
+                                 {.x = x.value.data(),
+                                  .y = y.data(),
+                                  .dy = dy.data(),
+                                  .mean = mean.data(),
+                                  .invstd = invstd.data(),
+                                  .gamma = gamma.value.data(),
+                                  .sum_g = batch ? sum_g : nullptr,
+                                  .sum_gx = batch ? sum_gx : nullptr,
+                                  .beta_dx = dx.beta,
+                                  .dx = dx.grad.data(),
+                                  .beta_residual = dresidual.beta,
+                                  .dresidual = dresidual.grad.data()});
+  };
+  return ctx.record(std::move(y), {&in.x, &in.gamma, &in.beta, in.residual}, std::move(backward));
+}
+
+}  // namespace expunge::nn

@@ -1,0 +1,88 @@
+#include "kernels/elementwise.h"
+
+#include "kernels/elementwise_math.h"
+#include "nn/ops.h"
+
+namespace expunge::nn {
+namespace {
+
+template <class F>  // F::f(x) and F::df(x, y), as math::Sigmoid
+Var elementwise(const Ctx& ctx, const Var& x) {
+  Tensor y = empty_like(x.value);
+  kernels::elementwise<F>(ctx.stream, y.size(), x.value.data(), y.data());
+  return ctx.record(y, {&x}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+    const auto [dx, beta] = tape.sink(x);
+    kernels::elementwise_backward<F>(stream, y.size(), x.value.data(), y.data(), dy.data(), beta,
+                                     dx.data());
+  });
+}
+
+// y = factor x; the gradient of addition, scaling and reshaping alike
+void add_to_sink(Tape& tape, Stream stream, const Var& x, const Tensor& dy, float factor) {
+  if (!x.wants_grad()) return;
+  const auto [dx, beta] = tape.sink(x);
+  kernels::axpby(stream, dy.size(), factor, dy.data(), beta, dx.data());
+}
+
+}  // namespace
+
+Var relu(const Ctx& ctx, const Var& x) {
+  return elementwise<math::Relu>(ctx, x);
+}
+Var sigmoid(const Ctx& ctx, const Var& x) {
+  return elementwise<math::Sigmoid>(ctx, x);
+}
+Var tanh(const Ctx& ctx, const Var& x) {
+  return elementwise<math::Tanh>(ctx, x);
+}
+Var gelu(const Ctx& ctx, const Var& x) {
+  return elementwise<math::Gelu>(ctx, x);
+}
+
+Var add(const Ctx& ctx, const Var& a, const Var& b) {
+  EXPUNGE_CHECK(a.shape() == b.shape(), "add: {} and {} differ in shape", a.shape().str(),
+                b.shape().str());
+  Tensor y = empty_like(a.value);
+  kernels::add(ctx.stream, y.size(), a.value.data(), b.value.data(), y.data());
+  const int slot_a = a.slot, slot_b = b.slot;
+  return ctx.record(std::move(y), {&a, &b}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+    add_to_sink(tape, stream, {{}, slot_a}, dy, 1.0f);
+    add_to_sink(tape, stream, {{}, slot_b}, dy, 1.0f);
+  });
+}
+
+Var scale(const Ctx& ctx, const Var& x, float factor) {
+  Tensor y = empty_like(x.value);
+  kernels::axpby(ctx.stream, y.size(), factor, x.value.data(), 0.0f, y.data());
+  return ctx.record(std::move(y), {&x},
+                    [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+                      add_to_sink(tape, stream, {{}, slot}, dy, factor);
+                    });
+}
+
+Var flatten(const Ctx& ctx, const Var& x) {
+  EXPUNGE_CHECK(x.value.rank() >= 1 && x.value.dim(0) > 0, "flatten: x must be (N, ...), got {}",
+                x.shape().str());
+  const int64_t N = x.value.dim(0);
+  return ctx.record(x.value.reshape({N, x.value.size() / N}), {&x},
+                    [slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+                      add_to_sink(tape, stream, {{}, slot}, dy, 1.0f);
+                    });
+}
+
+Var dropout(const Ctx& ctx, const Var& x, float p, int layer) {
+  EXPUNGE_CHECK(p >= 0.0f && p < 1.0f, "dropout: p must be in [0, 1), got {}", p);
+  if (ctx.mode == Mode::eval || p == 0.0f) return x;
+  EXPUNGE_CHECK(ctx.scalars != nullptr,
+                "dropout: training needs ctx.scalars for the key of its draws (p {})", p);
+  const kernels::DropoutKey key{ctx.scalars->seed, ctx.scalars->step, ctx.scalars->pass, layer};
+  Tensor y = empty_like(x.value);
+  kernels::dropout(ctx.stream, y.size(), p, key, x.value.data(), 0.0f, y.data());
+  return ctx.record(std::move(y), {&x},
+                    [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+                      const auto [dx, beta] = tape.sink({{}, slot});
+                      kernels::dropout(stream, dy.size(), p, key, dy.data(), beta, dx.data());
+                    });
+}
+
+}  // namespace expunge::nn

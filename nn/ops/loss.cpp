@@ -1,0 +1,116 @@
+#include "kernels/loss.h"
+
+#include <cmath>
+
+#include "kernels/elementwise.h"
+#include "kernels/reduce.h"
+#include "nn/ops.h"
+
+namespace expunge::nn {
+namespace {
+
+// The mean of a batch's losses. run(losses, gradient) fills both in one pass, gradient where it is
+// wanted.
+template <class Run>
+Var batch_mean(const Ctx& ctx, const Var& x, Tensor* losses_out, Run run) {
+  const int64_t N = x.value.dim(0);
+  EXPUNGE_CHECK(N > 0, "loss: the batch is empty, {}", x.shape().str());
+  const bool wanted = ctx.tape != nullptr && x.wants_grad();
+  Tensor losses(Shape{N}), gradient = wanted ? empty_like(x.value) : Tensor();
+  run(losses.data(), gradient.data());
+  Tensor mean(Shape{1});
+  mean.data()[0] =
+      static_cast<float>(kernels::sum(ctx.stream, N, losses.data()) / static_cast<double>(N));
+  if (losses_out != nullptr) *losses_out = losses;
+  return ctx.record(std::move(mean), {&x},
+                    [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+                      const auto [dx, beta] = tape.sink({{}, slot});
+                      kernels::axpby(stream, gradient.size(), dy.data()[0] / static_cast<float>(N),
+                                     gradient.data(), beta, dx.data());
+                    });
+}
+
+void check_rows(const char* op, const Var& x, const Tensor& other) {
+  EXPUNGE_CHECK(x.value.rank() == 2 && other.shape() == x.shape(),
+                "{}: needs two (N, C), got {} and {}", op, x.shape().str(), other.shape().str());
+}
+
+}  // namespace
+
+Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float smoothing,
+                  Tensor* losses) {
+  EXPUNGE_CHECK(logits.value.rank() == 2 && labels.shape() == Shape{logits.value.dim(0)},
+                "cross_entropy: logits (N, C) and labels (N), got {} and {}", logits.shape().str(),
+                labels.shape().str());
+  EXPUNGE_CHECK(smoothing >= 0.0f && smoothing < 1.0f,
+                "cross_entropy: smoothing must be in [0, 1), got {}", smoothing);
+  const int64_t N = logits.value.dim(0), C = logits.value.dim(1);
+  for (int64_t i = 0; i < N; ++i)
+    EXPUNGE_CHECK(labels.as<int32_t>()[i] >= 0 && labels.as<int32_t>()[i] < C,
+                  "cross_entropy: label {} of {} classes", labels.as<int32_t>()[i], C);
+  return batch_mean(ctx, logits, losses, [&](float* out, float* gradient) {
+    kernels::softmax_xent(ctx.stream,
+                          {.N = N,
+                           .C = C,
+                           .logits = logits.value.data(),
+                           .labels = labels.as<int32_t>(),
+                           .smoothing = smoothing},
+                          out, gradient);
+  });
+}
+
+Var soft_cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& targets, Tensor* losses) {
+  check_rows("soft_cross_entropy", logits, targets);
+  return batch_mean(ctx, logits, losses, [&](float* out, float* gradient) {
+    kernels::softmax_xent(ctx.stream,
+                          {.N = logits.value.dim(0),
+                           .C = logits.value.dim(1),
+                           .logits = logits.value.data(),
+                           .soft_targets = targets.data()},
+                          out, gradient);
+  });
+}
+
+Var kl_divergence(const Ctx& ctx, const Var& student, const Tensor& teacher, float temperature,
+                  Tensor* losses) {
+  check_rows("kl_divergence", student, teacher);
+  EXPUNGE_CHECK(temperature > 0.0f, "kl_divergence: temperature must be positive, got {}",
+                temperature);
+  return batch_mean(ctx, student, losses, [&](float* out, float* gradient) {
+    kernels::softmax_kl(ctx.stream, student.value.dim(0), student.value.dim(1),
+                        student.value.data(), teacher.data(), temperature, out, gradient);
+  });
+}
+
+Var mse(const Ctx& ctx, const Var& x, const Tensor& targets, Tensor* losses) {
+  check_rows("mse", x, targets);
+  return batch_mean(ctx, x, losses, [&](float* out, float* gradient) {
+    kernels::squared_error(ctx.stream, x.value.dim(0), x.value.dim(1), x.value.data(),
+                           targets.data(), out, gradient);
+  });
+}
+
+Var l1(const Ctx& ctx, const Var& x) {
+  Tensor y(Shape{1});
+  y.data()[0] = static_cast<float>(kernels::sum_abs(ctx.stream, x.value.size(), x.value.data()));
+  return ctx.record(std::move(y), {&x}, [=](Tape& tape, const Tensor& dy) {
+    const auto [dx, beta] = tape.sink(x);
+    const float g = dy.data()[0], *v = x.value.data();  // sign(0) = 0
+    for (int64_t i = 0; i < dx.size(); ++i) {
+      const float sign = static_cast<float>(v[i] > 0.0f) - static_cast<float>(v[i] < 0.0f);
+      dx.data()[i] = (beta == 0.0f ? 0.0f : beta * dx.data()[i]) + g * sign;
+    }
+  });
+}
+
+Var l2(const Ctx& ctx, const Var& x) {
+  Tensor y(Shape{1});
+  y.data()[0] =
+      static_cast<float>(kernels::sum_squares(ctx.stream, x.value.size(), x.value.data()) / 2.0);
+  return ctx.record(std::move(y), {&x}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+    const auto [dx, beta] = tape.sink(x);
+    kernels::axpby(stream, dx.size(), dy.data()[0], x.value.data(), beta, dx.data());
+  });
+}
+
+}  // namespace expunge::nn
