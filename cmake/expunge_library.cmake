@@ -4,7 +4,8 @@ add_library(expunge_flags INTERFACE)
 target_include_directories(expunge_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(expunge_flags INTERFACE
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-  -fno-math-errno -fno-trapping-math -ffp-contract=off)
+  -fno-math-errno -fno-trapping-math -ffp-contract=off
+  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(EXPUNGE_WERROR)
   target_compile_options(expunge_flags INTERFACE -Werror)
 endif()

@@ -37,13 +37,17 @@ template <class... Ts>
   throw Error(code, fmt::format(text, std::forward<Ts>(values)...));
 }
 
+// What EXPUNGE_CHECK throws: the text, then the condition and where it stands.
+template <class... Ts>
+[[noreturn]] void check_failed(const char* file, int line, const char* condition,
+                               fmt::format_string<Ts...> text, Ts&&... values) {
+  fail(ExitCode::internal, "{} [{}, {}:{}]", fmt::format(text, std::forward<Ts>(values)...),
+       condition, file, line);
+}
+
 }  // namespace expunge
 
-// A precondition of a public function: op, expectation, value. Throws ExitCode::internal with file
-// and line.
+// A precondition of a public function: op, expectation, value. Throws ExitCode::internal.
 //   EXPUNGE_CHECK(x.rank() == 4, "conv2d: x must be (N, H, W, C), got {}", x.shape().str());
-#define EXPUNGE_CHECK(condition, text, ...)                                                  \
-  ((condition) ? void()                                                                      \
-               : ::expunge::fail(::expunge::ExitCode::internal,                              \
-                                 text " [" #condition ", {}:{}]" __VA_OPT__(, ) __VA_ARGS__, \
-                                 __FILE__, __LINE__))
+#define EXPUNGE_CHECK(condition, ...) \
+  ((condition) ? void() : ::expunge::check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__))
