@@ -27,7 +27,7 @@ struct Range {
   int64_t size = 0;
   Role role = Role::weight;
   Layout layout = Layout::plain;
-  Shape map;  // layout after_map: (height, width, channels) of the map that was flattened
+  Shape map{};  // layout after_map: (height, width, channels) of the map that was flattened
 };
 
 // Names and sizes of a set of ranges laid out in one flat buffer. Every range starts on a 256-byte

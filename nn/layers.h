@@ -1,0 +1,59 @@
+#pragma once
+
+#include <string>
+
+#include "nn/network.h"
+#include "nn/ops.h"
+
+// Layers: names and shapes of parameters when they are built, one call of an op when they run. They
+// hold indices into a ParamStore, so one network runs on any store of its layout.
+namespace expunge::nn {
+
+struct Conv2dLayer {
+  struct Options {
+    int64_t kernel = 3, stride = 1, pad = 1;
+    bool bias = false;
+  };
+  Conv2dLayer(ParamStore& params, const std::string& name, int64_t in, int64_t out,
+              Options options);
+  Var operator()(const Ctx& ctx, const Var& x) const;
+
+ private:
+  int weight_, bias_ = -1;
+  Conv2dOptions options_;
+};
+
+// Batch norm, with the residual add and the ReLU that follow it where the call says so.
+struct BatchNormLayer {
+  BatchNormLayer(ParamStore& params, const std::string& name, int64_t channels);
+  Var operator()(const Ctx& ctx, const Var& x) const { return apply(ctx, x, nullptr, false); }
+  Var relu(const Ctx& ctx, const Var& x) const { return apply(ctx, x, nullptr, true); }
+  Var add_relu(const Ctx& ctx, const Var& x, const Var& residual) const {
+    return apply(ctx, x, &residual, true);
+  }
+
+ private:
+  Var apply(const Ctx& ctx, const Var& x, const Var* residual, bool relu) const;
+  int weight_, bias_, mean_, var_;
+};
+
+struct LinearLayer {
+  // `map`: (height, width, channels) of the map that was flattened into x, if one was: its columns
+  // are permuted on the way to and from PyTorch, which flattens (channels, height, width).
+  LinearLayer(ParamStore& params, const std::string& name, int64_t in, int64_t out, Shape map = {});
+  Var operator()(const Ctx& ctx, const Var& x) const;
+
+ private:
+  int weight_, bias_;
+};
+
+// A row of the model table for a Network constructed from (ParamStore&, const InputSpec&).
+template <class Net>
+Model build(const char* name, const InputSpec& spec) {
+  Model model{.name = name, .spec = spec, .network = nullptr, .params = {}};
+  model.network = std::make_unique<Net>(model.params, spec);
+  model.params.allocate();
+  return model;
+}
+
+}  // namespace expunge::nn

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "nn/layers.h"
+
+namespace expunge::nn {
+
+// Two 3x3 convolutions and the way round them (He et al. 2016, "basic block"):
+//   y = relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)),  shortcut 1x1 convolution + batch
+//   norm, or x itself
+class BasicBlock {
+ public:
+  BasicBlock(ParamStore& params, const std::string& name, int64_t in, int64_t out, int64_t stride);
+  Var operator()(const Ctx& ctx, const Var& x) const;
+
+ private:
+  Conv2dLayer conv1_;
+  BatchNormLayer bn1_;
+  Conv2dLayer conv2_;
+  BatchNormLayer bn2_;
+  struct Shortcut {
+    Conv2dLayer conv;
+    BatchNormLayer bn;
+  };
+  std::optional<Shortcut> downsample_;
+};
+
+// ResNet18 with the stem for 32x32 images: 3x3 convolution of stride 1, no pooling. Names as in
+// torchvision.
+class ResNet18 final : public Network {
+ public:
+  ResNet18(ParamStore& params, const InputSpec& spec);
+  Var forward(const Ctx& ctx, const Var& x) const override;
+
+ private:
+  Conv2dLayer conv1_;
+  BatchNormLayer bn1_;
+  std::vector<BasicBlock> blocks_;
+  LinearLayer fc_;
+};
+
+}  // namespace expunge::nn

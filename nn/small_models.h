@@ -1,0 +1,44 @@
+#pragma once
+
+#include "nn/layers.h"
+
+namespace expunge::nn {
+
+// y = x w^T + b on flattened inputs: linear regression.
+class LinearModel final : public Network {
+ public:
+  LinearModel(ParamStore& params, const InputSpec& spec);
+  Var forward(const Ctx& ctx, const Var& x) const override;
+
+ private:
+  LinearLayer fc_;
+};
+
+// flatten, linear 256, ReLU, linear 128, ReLU, linear
+class Mlp final : public Network {
+ public:
+  Mlp(ParamStore& params, const InputSpec& spec);
+  Var forward(const Ctx& ctx, const Var& x) const override;
+
+ private:
+  LinearLayer fc1_, fc2_, fc3_;
+};
+
+// 3x3 convolution + batch norm + ReLU: 32, 32, pool, 64, 64, pool, 128; global average; linear
+class SmallCnn final : public Network {
+ public:
+  SmallCnn(ParamStore& params, const InputSpec& spec);
+  Var forward(const Ctx& ctx, const Var& x) const override;
+
+ private:
+  struct ConvBn {
+    Conv2dLayer conv;
+    BatchNormLayer bn;
+    ConvBn(ParamStore& params, int number, int64_t in, int64_t out);
+    Var operator()(const Ctx& ctx, const Var& x) const { return bn.relu(ctx, conv(ctx, x)); }
+  };
+  ConvBn c1_, c2_, c3_, c4_, c5_;
+  LinearLayer fc_;
+};
+
+}  // namespace expunge::nn
