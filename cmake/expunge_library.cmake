@@ -6,6 +6,9 @@ target_compile_options(expunge_flags INTERFACE
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
   -fno-math-errno -fno-trapping-math -ffp-contract=off
   -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(expunge_flags INTERFACE -Wno-restrict)  # false alarms on std::string, GCC PR105651
+endif()
 if(EXPUNGE_WERROR)
   target_compile_options(expunge_flags INTERFACE -Werror)
 endif()

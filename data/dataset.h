@@ -19,24 +19,35 @@ struct SampleId {
   static bool parse(std::string_view text, SampleId& id);
 };
 
+// What the ids are taken over: only those of records can be checked again from the pixels.
+enum class IdSource : uint8_t { file, pixels };
+
 // A whole data set in memory: uint8 images (H, W, C), training part first, then the test part.
 struct Dataset {
   std::string name;
   int64_t height = 0, width = 0, channels = 0;
   std::vector<std::string> classes;
   int64_t train_count = 0, test_count = 0;
-  std::vector<uint8_t> pixels;         // (train + test, H, W, C)
-  std::vector<uint16_t> labels;        // (train + test)
-  std::vector<SampleId> ids;           // (train + test)
+  std::vector<uint8_t> pixels;   // (train + test, H, W, C)
+  std::vector<uint16_t> labels;  // (train + test)
+  std::vector<SampleId> ids;     // (train + test)
+  IdSource id_source = IdSource::pixels;
   std::vector<std::string> sources;    // (train + test) path or record the sample came from
   std::array<float, 3> mean{}, std{};  // per channel, of pixels / 255 over the training part
-  std::string digest;                  // SHA-256 of the packed content, hex: what runs pin
+  std::string digest;  // SHA-256 of all of the above but name, mean and std, hex: what runs pin
 
   int64_t count() const { return train_count + test_count; }
   int64_t image_bytes() const { return height * width * channels; }
   const uint8_t* image(int64_t i) const { return pixels.data() + i * image_bytes(); }
   std::vector<int64_t> class_counts(int64_t begin, int64_t end) const;  // samples [begin, end)
 };
+
+SampleId id_of(const void* bytes, size_t size);
+void ids_from_pixels(Dataset& set);
+
+// Fills mean, std and digest from the rest; a constant channel has std 1. Sums are of integers, so
+// they do not depend on any order.
+void summarize(Dataset& set);
 
 // The packed file: one file, little-endian, checked sizes (docs/packed-format.md). Writing is
 // atomic.
