@@ -95,10 +95,10 @@ void check_kind(std::string_view bytes) {
   const bool jpeg = kind == "a JPEG image", png = kind == "a PNG image";
   if (!jpeg && !png) fail(ExitCode::input, "is {}, expected a JPEG or PNG image", kind);
   if (bytes.size() > kMaxImageFile)
-    fail(ExitCode::input, "{} bytes, at most {} MiB are accepted", bytes.size(),
+    fail(ExitCode::input, "has {} bytes, at most {} MiB are accepted", bytes.size(),
          kMaxImageFile >> 20);
   if (jpeg ? !jpeg_is_complete(bytes) : !png_is_complete(bytes))
-    fail(ExitCode::input, "{} that is cut short or damaged ({} bytes)", kind, bytes.size());
+    fail(ExitCode::input, "is {} cut short or damaged ({} bytes)", kind, bytes.size());
 }
 
 const stbi_uc* stb_bytes(std::string_view bytes) {
@@ -107,30 +107,33 @@ const stbi_uc* stb_bytes(std::string_view bytes) {
 
 }  // namespace
 
-Image decode_image(std::string_view bytes) {
+ImageSize image_size(std::string_view bytes) {
   check_kind(bytes);
-  const int size = static_cast<int>(bytes.size());
+  ImageBudget budget(size_t{1} << 20);
   int width = 0, height = 0, channels = 0;
-  {
-    ImageBudget budget(size_t{1} << 20);
-    if (stbi_info_from_memory(stb_bytes(bytes), size, &width, &height, &channels) == 0)
-      fail(ExitCode::input, "cannot be decoded: {}", stbi_failure_reason());
-  }
-  const int64_t pixels = int64_t{width} * height;
+  if (stbi_info_from_memory(stb_bytes(bytes), static_cast<int>(bytes.size()), &width, &height,
+                            &channels) == 0)
+    fail(ExitCode::input, "cannot be decoded: {}", stbi_failure_reason());
   if (width < 1 || height < 1 || width > kMaxImageSide || height > kMaxImageSide ||
-      pixels > kMaxImagePixels)
-    fail(ExitCode::input, "{} x {} pixels, at most {} per side and {} in all are accepted", width,
-         height, kMaxImageSide, kMaxImagePixels);
+      int64_t{width} * height > kMaxImagePixels)
+    fail(ExitCode::input, "has {} x {} pixels, at most {} per side and {} in all are accepted",
+         width, height, kMaxImageSide, kMaxImagePixels);
+  return {height, width};
+}
+
+Image decode_image(std::string_view bytes) {
+  const ImageSize size = image_size(bytes);
+  const int64_t pixels = size.height * size.width;
   // 16-bit RGBA needs 8 bytes a pixel three times at most; compressed bytes are gathered in a
   // buffer that doubles.
   ImageBudget budget(static_cast<size_t>(pixels) * 24 + bytes.size() * 4 + (size_t{1} << 20));
-  int width_now = 0, height_now = 0;
-  const stbi_uc* rgb =
-      stbi_load_from_memory(stb_bytes(bytes), size, &width_now, &height_now, &channels, 3);
+  int width = 0, height = 0, channels = 0;
+  const stbi_uc* rgb = stbi_load_from_memory(stb_bytes(bytes), static_cast<int>(bytes.size()),
+                                             &width, &height, &channels, 3);
   if (rgb == nullptr) fail(ExitCode::input, "cannot be decoded: {}", stbi_failure_reason());
-  if (width_now != width || height_now != height)
-    fail(ExitCode::input, "cannot be decoded: it has two sizes");
-  return {height, width, {rgb, rgb + pixels * 3}};
+  if (width != size.width || height != size.height)
+    fail(ExitCode::input, "cannot be decoded: it states two sizes");
+  return {size, {rgb, rgb + pixels * 3}};
 }
 
 Image read_image(const std::filesystem::path& path) {

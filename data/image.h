@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
@@ -12,10 +13,18 @@ inline constexpr uint64_t kMaxImageFile = uint64_t{64} << 20;
 inline constexpr int kMaxImageSide = 16384;
 inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;
 
-struct Image {
+struct ImageSize {
   int64_t height = 0, width = 0;
+  auto operator<=>(const ImageSize&) const = default;
+};
+
+struct Image {
+  ImageSize size;
   std::vector<uint8_t> pixels;  // (height, width, 3) RGB
 };
+
+// From the header alone; fails as decode_image does.
+ImageSize image_size(std::string_view bytes);
 
 // A JPEG or PNG file's bytes as 8-bit RGB. Anything else, anything cut short and anything above the
 // limits is ExitCode::input; the text says why but not where, for the bytes have no name.
