@@ -1,0 +1,177 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/parallel.h"
+#include "core/rng.h"
+#include "kernels/augment.h"
+
+namespace expunge::data {
+namespace {
+
+constexpr uint32_t kPadding = 4;  // a crop lies up to this far outside
+
+// In place, so that epochs allocate nothing. Which element lands where depends on (seed, epoch).
+void shuffle(std::vector<int32_t>& order, uint64_t seed, uint32_t epoch) {
+  for (size_t i = order.size(); i-- > 1;) {
+    const auto word =
+        rng::philox(seed, rng::Purpose::shuffle, {{epoch, static_cast<uint32_t>(i), 0, 0}}).word[0];
+    std::swap(order[i], order[rng::below(word, static_cast<uint32_t>(i + 1))]);
+  }
+}
+
+kernels::Jitter draw_jitter(const LoaderConfig& config, uint32_t epoch, const SampleId& id) {
+  uint32_t key[2];
+  std::memcpy(key, id.bytes.data(), sizeof key);
+  const rng::Draw draw =
+      rng::philox(config.seed, rng::Purpose::augment, {{epoch, key[0], key[1], 0}});
+  const auto offset = [](uint32_t word) {
+    return static_cast<int32_t>(rng::below(word, 2 * kPadding + 1)) - int32_t{kPadding};
+  };
+  kernels::Jitter jitter;
+  if (config.crop) jitter.dy = offset(draw.word[0]), jitter.dx = offset(draw.word[1]);
+  if (config.flip) jitter.flip = draw.word[2] >> 31 != 0;
+  return jitter;
+}
+
+// Room for one batch; a short last batch is a view of its front.
+struct Slot {
+  Tensor x, labels, index;
+  std::vector<kernels::Jitter> jitter;
+};
+
+}  // namespace
+
+void parse_augment(const std::string& text, LoaderConfig& config) {
+  config.crop = config.flip = false;
+  if (text == "none") return;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    bool* flag = part == "crop" ? &config.crop : part == "flip" ? &config.flip : nullptr;
+    if (flag == nullptr || *flag)
+      fail(ExitCode::usage, "augment \"{}\": expected none, crop, flip or crop,flip", text);
+    *flag = true;
+    begin = end + 1;
+  }
+}
+
+struct Loader::Impl {
+  Impl(const Dataset& data, LoaderConfig&& wanted)
+      : set(data), config(std::move(wanted)), prefetch_job{this} {}
+
+  struct Job {
+    Impl* impl;
+    void operator()() const { impl->fill(impl->next_batch); }
+  };
+
+  int64_t samples() const {
+    const int64_t all = std::ssize(config.positions);
+    return config.last == LastBatch::keep ? all : all / config.batch_size * config.batch_size;
+  }
+  int64_t batches() const { return (samples() + config.batch_size - 1) / config.batch_size; }
+  int64_t size_of_batch(int64_t batch) const {
+    return std::min(config.batch_size, samples() - batch * config.batch_size);
+  }
+  Slot& slot_of(int64_t batch) { return slots[batch % 2]; }
+
+  void make_slots() {
+    const int64_t n = std::min(config.batch_size, samples());
+    for (Slot& slot : slots) {
+      slot.x = Tensor({n, set.height, set.width, set.channels});
+      slot.labels = Tensor({n}, DType::i32);
+      slot.index = Tensor({n}, DType::i32);
+      slot.jitter.resize(static_cast<size_t>(n));
+    }
+  }
+
+  void fill(int64_t batch) {
+    Slot& slot = slot_of(batch);
+    const int64_t n = size_of_batch(batch);
+    const int32_t* from = order.data() + batch * config.batch_size;
+    auto *labels = slot.labels.as<int32_t>(), *index = slot.index.as<int32_t>();
+    for (int64_t i = 0; i < n; ++i) {
+      const auto position = static_cast<size_t>(from[i]);
+      index[i] = from[i];
+      labels[i] = set.labels[position];
+      slot.jitter[static_cast<size_t>(i)] = draw_jitter(config, epoch, set.ids[position]);
+    }
+    kernels::augment({}, {set.height, set.width, set.channels, set.mean.data(), set.std.data()}, n,
+                     set.pixels.data(), index, slot.jitter.data(), slot.x.data());
+  }
+
+  void fill_ahead() {
+    if (next_batch >= batches()) return;
+    if (worker) worker->start(prefetch_job);
+  }
+
+  const Dataset& set;
+  const LoaderConfig config;
+  std::vector<int32_t> order;
+  Slot slots[2];
+  uint32_t epoch = 0;
+  int64_t next_batch = INT64_MAX;  // no epoch was started
+  Job prefetch_job;
+  std::unique_ptr<Worker> worker;  // last member: its destructor waits for the job
+};
+
+Loader::Loader(const Dataset& set, LoaderConfig config)
+    : impl_(std::make_unique<Impl>(set, std::move(config))) {
+  const LoaderConfig& checked = impl_->config;
+  if (checked.batch_size < 1)
+    fail(ExitCode::usage, "batch size {}: expected at least 1", checked.batch_size);
+  if (!checked.positions.empty() && samples() == 0)
+    fail(ExitCode::usage, "batch size {}: there are only {} samples and short batches are dropped",
+         checked.batch_size, checked.positions.size());
+  for (const int32_t position : checked.positions)
+    EXPUNGE_CHECK(position >= 0 && position < set.count(), "loader: position {} of {} samples",
+                  position, set.count());
+  impl_->make_slots();
+  if (checked.prefetch) impl_->worker = std::make_unique<Worker>();
+}
+
+Loader::~Loader() = default;
+
+int64_t Loader::samples() const {
+  return impl_->samples();
+}
+
+int64_t Loader::batches() const {
+  return impl_->batches();
+}
+
+void Loader::start(int epoch, int64_t first_batch) {
+  Impl& impl = *impl_;
+  EXPUNGE_CHECK(first_batch >= 0 && first_batch <= batches(), "loader: start at batch {} of {}",
+                first_batch, batches());
+  if (impl.worker) impl.worker->wait();
+  impl.epoch = static_cast<uint32_t>(epoch);
+  impl.order = impl.config.positions;
+  if (impl.config.shuffle) shuffle(impl.order, impl.config.seed, impl.epoch);
+  impl.next_batch = first_batch;
+  impl.fill_ahead();
+}
+
+bool Loader::next(Batch& batch) {
+  Impl& impl = *impl_;
+  EXPUNGE_CHECK(impl.next_batch != INT64_MAX, "loader: next before start");
+  if (impl.next_batch >= batches()) return false;
+  if (impl.worker)
+    impl.worker->wait();
+  else
+    impl.fill(impl.next_batch);
+  const int64_t n = impl.size_of_batch(impl.next_batch);
+  const Slot& slot = impl.slot_of(impl.next_batch);
+  const Dataset& set = impl.set;
+  batch.x = slot.x.slice(0, {n, set.height, set.width, set.channels});
+  batch.labels = slot.labels.slice(0, {n});
+  batch.index = slot.index.slice(0, {n});
+  batch.targets = Tensor();
+  ++impl.next_batch;
+  impl.fill_ahead();
+  return true;
+}
+
+}  // namespace expunge::data
