@@ -5,22 +5,13 @@
 
 #include "core/check.h"
 #include "core/parallel.h"
-#include "core/rng.h"
+#include "data/draw_order.h"
 #include "kernels/augment.h"
 
 namespace expunge::data {
 namespace {
 
 constexpr uint32_t kPadding = 4;  // a crop lies up to this far outside
-
-// In place, so that epochs allocate nothing. Which element lands where depends on (seed, epoch).
-void shuffle(std::vector<int32_t>& order, uint64_t seed, uint32_t epoch) {
-  for (size_t i = order.size(); i-- > 1;) {
-    const auto word =
-        rng::philox(seed, rng::Purpose::shuffle, {{epoch, static_cast<uint32_t>(i), 0, 0}}).word[0];
-    std::swap(order[i], order[rng::below(word, static_cast<uint32_t>(i + 1))]);
-  }
-}
 
 kernels::Jitter draw_jitter(const LoaderConfig& config, uint32_t epoch, const SampleId& id) {
   uint32_t key[2];
@@ -149,7 +140,8 @@ void Loader::start(int epoch, int64_t first_batch) {
   if (impl.worker) impl.worker->wait();
   impl.epoch = static_cast<uint32_t>(epoch);
   impl.order = impl.config.positions;
-  if (impl.config.shuffle) shuffle(impl.order, impl.config.seed, impl.epoch);
+  if (impl.config.shuffle)
+    shuffle_keyed(impl.order, impl.config.seed, rng::Purpose::shuffle, impl.epoch);
   impl.next_batch = first_batch;
   impl.fill_ahead();
 }

@@ -28,6 +28,51 @@ double* doubles(const Tensor& t) {
   return static_cast<double*>(t.bytes());
 }
 
+// The gradient that reaches the sum before the ReLU.
+template <bool kRelu>
+float masked(float dy, float y) {
+  return !kRelu || y > 0.0f ? dy : 0.0f;
+}
+
+// Adds one chunk's rows to sum_g and sum_gx = sum g (x - mean).
+template <bool kRelu>
+void add_sums(int64_t C, int64_t begin, int64_t end, const float* x, const float* y,
+              const float* dy, const float* mean, float* __restrict sum_g,
+              float* __restrict sum_gx) {
+  for (int64_t p = begin; p < end; ++p) {
+    const float *in = x + p * C, *out = y + p * C, *d = dy + p * C;
+    for (int64_t c = 0; c < C; ++c) {
+      const float g = masked<kRelu>(d[c], out[c]);
+      sum_g[c] += g;
+      sum_gx[c] += g * (in[c] - mean[c]);
+    }
+  }
+}
+
+// One row: dresidual = beta dresidual + g, dx = beta dx + a g + b x + k
+template <bool kRelu>
+void backward_row(int64_t C, const BatchNormBackward& t, int64_t at, const float* a, const float* b,
+                  const float* k) {
+  const float *x = t.x + at, *y = t.y + at, *dy = t.dy + at;
+  if (t.dresidual != nullptr) {
+    float* __restrict out = t.dresidual + at;
+    if (t.beta_residual == 0.0f)
+      for (int64_t c = 0; c < C; ++c) out[c] = masked<kRelu>(dy[c], y[c]);
+    else
+      for (int64_t c = 0; c < C; ++c)
+        out[c] = t.beta_residual * out[c] + masked<kRelu>(dy[c], y[c]);
+  }
+  if (t.dx != nullptr) {
+    float* __restrict out = t.dx + at;
+    if (t.beta_dx == 0.0f)
+      for (int64_t c = 0; c < C; ++c)
+        out[c] = a[c] * masked<kRelu>(dy[c], y[c]) + b[c] * x[c] + k[c];
+    else
+      for (int64_t c = 0; c < C; ++c)
+        out[c] = t.beta_dx * out[c] + (a[c] * masked<kRelu>(dy[c], y[c]) + b[c] * x[c] + k[c]);
+  }
+}
+
 }  // namespace
 
 // A chunk's mean first, then its sum of squared deviations while it is still in the cache; chunks
@@ -111,14 +156,7 @@ void batch_norm_sums(Stream, const BatchNormShape& s, int64_t p0, int64_t p1, co
   for_chunks(p0, p1, C, [&](int64_t chunk, int64_t begin, int64_t end) {
     float *g_sum = parts.data() + chunk * 2 * C, *gx_sum = g_sum + C;
     std::fill_n(g_sum, 2 * C, 0.0f);
-    for (int64_t p = begin; p < end; ++p) {
-      const float *in = x + p * C, *out = y + p * C, *d = dy + p * C;
-      for (int64_t c = 0; c < C; ++c) {
-        const float g = !s.relu || out[c] > 0.0f ? d[c] : 0.0f;
-        g_sum[c] += g;
-        gx_sum[c] += g * (in[c] - mean[c]);
-      }
-    }
+    (s.relu ? add_sums<true> : add_sums<false>)(C, begin, end, x, y, dy, mean, g_sum, gx_sum);
   });
   for (int64_t c = 0; c < C; ++c) {
     double g = 0, gx = 0;
@@ -145,17 +183,8 @@ void batch_norm_backward(Stream, const BatchNormShape& s, const BatchNormBackwar
         t.sum_g != nullptr ? -scale * t.sum_g[c] / n - slope * double{t.mean[c]} : 0.0);
   }
   for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
-    for (int64_t i = begin * C; i < end * C; i += C) {
-      const float *in = t.x + i, *out = t.y + i, *d = t.dy + i;
-      float *dx = t.dx != nullptr ? t.dx + i : nullptr,
-            *dr = t.dresidual != nullptr ? t.dresidual + i : nullptr;
-      for (int64_t c = 0; c < C; ++c) {
-        const float g = !s.relu || out[c] > 0.0f ? d[c] : 0.0f;
-        if (dr != nullptr) dr[c] = t.beta_residual == 0.0f ? g : t.beta_residual * dr[c] + g;
-        const float v = a[c] * g + b[c] * in[c] + k[c];
-        if (dx != nullptr) dx[c] = t.beta_dx == 0.0f ? v : t.beta_dx * dx[c] + v;
-      }
-    }
+    const auto row = s.relu ? backward_row<true> : backward_row<false>;
+    for (int64_t p = begin; p < end; ++p) row(C, t, p * C, a, b, k);
   });
 }
 
