@@ -23,23 +23,30 @@ struct Outcome {
   std::string reason;  // why it is bad; empty: it is good
 };
 
+struct Entry {
+  std::string name;
+  bool link = false, folder = false;
+};
+
 class Folder {
  public:
   explicit Folder(const fs::path& root) : root_(root), real_root_(fs::canonical(root)) {}
 
   // Entries of a folder in bytewise order, hidden ones left out.
-  std::vector<std::string> entries(const std::string& folder) const {
-    std::vector<std::string> names;
-    std::error_code error;
+  std::vector<Entry> entries(const std::string& folder) const {
+    std::vector<Entry> found;
+    std::error_code error, unknown;
     for (fs::directory_iterator it(root_ / folder, error), end; !error && it != end;
          it.increment(error)) {
       const std::string name = it->path().filename().string();
-      if (!name.starts_with('.')) names.push_back(name);
+      if (!name.starts_with('.'))
+        found.push_back({name, it->is_symlink(unknown), it->is_directory(unknown)});
     }
     if (error)
       fail(ExitCode::io, "{}: cannot list: {}", (root_ / folder).string(), error.message());
-    std::sort(names.begin(), names.end());
-    return names;
+    std::sort(found.begin(), found.end(),
+              [](const Entry& a, const Entry& b) { return a.name < b.name; });
+    return found;
   }
   // A link may lead to another place of the data set, not out of it.
   bool leads_out(const std::string& source) const {
@@ -48,10 +55,6 @@ class Folder {
     if (error) return false;  // a dangling link: opening it says so
     return std::mismatch(real_root_.begin(), real_root_.end(), real.begin(), real.end()).first !=
            real_root_.end();
-  }
-  bool is_folder(const std::string& source) const {
-    std::error_code error;
-    return fs::is_directory(root_ / source, error);
   }
   std::string file(const std::string& source) const { return (root_ / source).string(); }
 
@@ -70,13 +73,14 @@ constexpr const char* kLeadsOut = "is a link that leads out of the data set, not
 // Classes of train/ or test/: its folders. Anything else there is bad.
 std::vector<std::string> find_classes(const Folder& folder, const std::string& part,
                                       std::vector<BadFile>& bad) {
+  if (folder.leads_out(part)) fail(ExitCode::input, "{}: {}", folder.file(part), kLeadsOut);
   std::vector<std::string> names;
-  for (const std::string& name : folder.entries(part)) {
-    const std::string source = part + "/" + name;
-    if (folder.leads_out(source))
+  for (const Entry& entry : folder.entries(part)) {
+    const std::string source = part + "/" + entry.name;
+    if (entry.link && folder.leads_out(source))
       bad.push_back({folder.file(source), kLeadsOut});
-    else if (folder.is_folder(source))
-      names.push_back(name);
+    else if (entry.folder)
+      names.push_back(entry.name);
     else
       bad.push_back({folder.file(source), "lies beside the class folders, expected in one"});
   }
@@ -85,13 +89,13 @@ std::vector<std::string> find_classes(const Folder& folder, const std::string& p
 
 void find_images(const Folder& folder, const std::string& class_folder, uint16_t label,
                  std::vector<Found>& files, std::vector<BadFile>& bad) {
-  for (const std::string& name : folder.entries(class_folder)) {
-    const std::string source = class_folder + "/" + name;
-    if (folder.leads_out(source))
+  for (const Entry& entry : folder.entries(class_folder)) {
+    const std::string source = class_folder + "/" + entry.name;
+    if (entry.link && folder.leads_out(source))
       bad.push_back({folder.file(source), kLeadsOut});
-    else if (folder.is_folder(source))
+    else if (entry.folder)
       bad.push_back({folder.file(source), "is a folder inside a class folder"});
-    else if (!has_image_name(name))
+    else if (!has_image_name(entry.name))
       bad.push_back({folder.file(source), "is not named .jpg, .jpeg or .png"});
     else
       files.push_back({source, label});
@@ -101,7 +105,7 @@ void find_images(const Folder& folder, const std::string& class_folder, uint16_t
 // All images of both parts, train first; sets classes.
 std::vector<Found> find_all(const Folder& folder, const fs::path& root, Dataset& set,
                             std::vector<BadFile>& bad, size_t& train_files) {
-  if (!folder.is_folder("test"))
+  if (!fs::is_directory(root / "test"))
     fail(ExitCode::input, "{}: has train/ but no test/, expected test/<class>/ beside it",
          root.string());
   set.classes = find_classes(folder, "train", bad);
