@@ -149,7 +149,8 @@ void AtomicFile::commit() {
   if (retry([&] { return io_calls().fsync(fd_); }) < 0) fail_io("sync", path_);
   const int closed = io_calls().close(std::exchange(fd_, -1));
   if (closed < 0 && errno != EINTR) fail_io("close", path_);  // never closed twice
-  if (io_calls().rename(temporary_.c_str(), path_.c_str()) < 0) fail_io("replace", path_);
+  if (retry([&] { return io_calls().rename(temporary_.c_str(), path_.c_str()); }) < 0)
+    fail_io("replace", path_);
   temporary_.clear();
   sync_folder(path_.parent_path());
 }

@@ -3,8 +3,10 @@
 #include <array>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "core/check.h"
 
@@ -29,8 +31,12 @@ SizeClass size_class(size_t bytes) {
   return {(power - 8) * kSteps + static_cast<int>(up), base + up * step};
 }
 
+constexpr unsigned char kGuard = 0xA5, kFresh = 0xFF;  // 0xFFFFFFFF is a NaN
+
 struct Pool {
   std::mutex mutex;
+  bool guarded = false;
+  int64_t overwritten = 0;
   std::array<Block*, kClasses> cached{};
   PoolStats stats{};
 
@@ -52,14 +58,38 @@ struct Pool {
   }
 };
 
+struct Bytes {
+  unsigned char* begin;
+  size_t size;
+};
+
+// The rest of the header and the unused end of the block.
+std::array<Bytes, 2> guard_zones(Block* block) {
+  unsigned char *header = reinterpret_cast<unsigned char*>(block), *data = header + Block::kAlign;
+  return {{{header + sizeof(Block), Block::kAlign - sizeof(Block)},
+           {data + block->asked, block->capacity - block->asked}}};
+}
+
+void paint(Block* block) {
+  for (const Bytes zone : guard_zones(block)) std::memset(zone.begin, kGuard, zone.size);
+  std::memset(block->bytes(), kFresh, block->asked);
+}
+
+bool intact(Block* block) {
+  for (const Bytes zone : guard_zones(block))
+    for (size_t i = 0; i < zone.size; ++i)
+      if (zone.begin[i] != kGuard) return false;
+  return true;
+}
+
 }  // namespace
 
 Block* pool_acquire(size_t bytes) {
   if (bytes >> 39 != 0)
     fail(ExitCode::memory, "out of memory: {} bytes asked for in one piece", bytes);
-  const SizeClass wanted = size_class(bytes);
   Pool& pool = Pool::instance();
   std::lock_guard lock(pool.mutex);
+  const SizeClass wanted = size_class(bytes + (pool.guarded ? Block::kAlign : 0));
   Block* block = pool.cached[static_cast<size_t>(wanted.index)];
   if (block != nullptr) {
     pool.cached[static_cast<size_t>(wanted.index)] = block->next;
@@ -79,6 +109,9 @@ Block* pool_acquire(size_t bytes) {
     ++pool.stats.system_allocations;
     pool.stats.bytes_held += static_cast<int64_t>(wanted.bytes);
   }
+  block->asked = bytes;
+  block->painted = pool.guarded;
+  if (block->painted) paint(block);
   pool.stats.bytes_in_use += static_cast<int64_t>(block->capacity);
   if (pool.stats.bytes_in_use > pool.stats.peak_bytes_in_use)
     pool.stats.peak_bytes_in_use = pool.stats.bytes_in_use;
@@ -88,6 +121,7 @@ Block* pool_acquire(size_t bytes) {
 void pool_release(Block* block) {
   Pool& pool = Pool::instance();
   std::lock_guard lock(pool.mutex);
+  if (block->painted && !intact(block)) ++pool.overwritten;
   block->next = pool.cached[static_cast<size_t>(block->size_class)];
   pool.cached[static_cast<size_t>(block->size_class)] = block;
   pool.stats.bytes_in_use -= static_cast<int64_t>(block->capacity);
@@ -97,6 +131,13 @@ PoolStats pool_stats() {
   Pool& pool = Pool::instance();
   std::lock_guard lock(pool.mutex);
   return pool.stats;
+}
+
+int64_t pool_guard(bool on) {
+  Pool& pool = Pool::instance();
+  std::lock_guard lock(pool.mutex);
+  pool.guarded = on;
+  return std::exchange(pool.overwritten, 0);
 }
 
 void pool_trim() {

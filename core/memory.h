@@ -12,7 +12,9 @@ namespace expunge {
 struct Block {
   std::atomic<int> users{1};
   int size_class = 0;
-  size_t capacity = 0;  // bytes that follow the header
+  size_t capacity = 0;   // bytes that follow the header
+  size_t asked = 0;      // of them in use
+  bool painted = false;  // guard zones are filled
   Block* next = nullptr;
 
   static constexpr size_t kAlign = 256;
@@ -33,5 +35,10 @@ PoolStats pool_stats();
 
 // Gives cached blocks back to the system.
 void pool_trim();
+
+// For tests: fresh blocks are filled with NaN, and what lies before and behind the bytes asked for
+// is checked when a block is released. Returns how many blocks were found overwritten since the
+// last call.
+int64_t pool_guard(bool on);
 
 }  // namespace expunge

@@ -1,0 +1,131 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "core/param_store.h"
+#include "kernels/batch_norm.h"
+#include "kernels/conv2d.h"
+#include "kernels/isa.h"
+#include "kernels/optim_step.h"
+#include "kernels/reduce.h"
+#include "support/op_harness.h"
+
+namespace expunge::test {
+
+TEST_CASE(
+    "conv2d: weight gradients of image ranges add up to the whole, on every instruction set") {
+  const kernels::Conv2dShape s{
+      .N = 5, .H = 7, .W = 6, .C = 16, .K = 9, .R = 3, .S = 3, .stride = 2, .pad = 1};
+  const Tensor x = to_tensor(normal_values(s.N * s.H * s.W * s.C, 1), {s.N, s.H, s.W, s.C});
+  const Tensor dy =
+      to_tensor(normal_values(s.N * s.P() * s.Q() * s.K, 2), {s.N, s.P(), s.Q(), s.K});
+  const kernels::Isa chosen = kernels::isa();
+  for (kernels::Isa isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512}) {
+    if (!kernels::isa_supported(isa)) continue;
+    kernels::set_isa(isa);
+    Tensor whole({s.K, s.R, s.S, s.C}), parts = empty_like(whole);
+    kernels::conv2d_backward_weights({}, s, 0, s.N, x.data(), dy.data(), 0.0f, whole.data());
+    kernels::conv2d_backward_weights({}, s, 0, 2, x.data(), dy.data(), 0.0f, parts.data());
+    kernels::conv2d_backward_weights({}, s, 2, 2, x.data(), dy.data(), 1.0f,
+                                     parts.data());  // empty
+    kernels::conv2d_backward_weights({}, s, 2, 5, x.data(), dy.data(), 1.0f, parts.data());
+    for (int64_t i = 0; i < whole.size(); ++i)
+      CHECK(parts.data()[i] == doctest::Approx(whole.data()[i]).epsilon(1e-4));
+  }
+  kernels::set_isa(chosen);
+}
+
+TEST_CASE("batch norm: parameter gradients of row ranges add up to the whole") {
+  const kernels::BatchNormShape s{.pixels = 50, .C = 3, .relu = false};
+  const Tensor x = to_tensor(normal_values(150, 1), {50, 3}),
+               dy = to_tensor(normal_values(150, 2), {50, 3});
+  const Tensor mean = Tensor::of({0.1f, 0.2f, 0.3f}), invstd = Tensor::of({1, 2, 3});
+  double g[3][3], gx[3][3];
+  const int64_t ranges[3][2] = {{0, 50}, {0, 13}, {13, 50}};
+  for (int r = 0; r < 3; ++r)
+    kernels::batch_norm_sums({}, s, ranges[r][0], ranges[r][1], x.data(), x.data(), dy.data(),
+                             mean.data(), invstd.data(), g[r], gx[r]);
+  for (int c = 0; c < 3; ++c) {
+    CHECK(g[1][c] + g[2][c] == doctest::Approx(g[0][c]).epsilon(1e-5));
+    CHECK(gx[1][c] + gx[2][c] == doctest::Approx(gx[0][c]).epsilon(1e-5));
+  }
+}
+
+TEST_CASE(
+    "batch norm: statistics survive a mean a thousand times the deviation; running ones follow "
+    "PyTorch") {
+  Tensor x({4096, 2});
+  const Values noise = normal_values(4096, 3);
+  double mean = 0, m2 = 0;
+  for (int64_t i = 0; i < 4096; ++i) {
+    x.data()[2 * i] = 1000.0f + static_cast<float>(noise[static_cast<size_t>(i)]);
+    x.data()[2 * i + 1] = static_cast<float>(noise[static_cast<size_t>(i)]);
+    mean += double{x.data()[2 * i]} / 4096;
+  }
+  for (int64_t i = 0; i < 4096; ++i)
+    m2 += (double{x.data()[2 * i]} - mean) * (double{x.data()[2 * i]} - mean);
+  Tensor running_mean = Tensor::of({5, 5}), running_var = Tensor::of({2, 2}), got({2}), invstd({2});
+  kernels::batch_norm_statistics({}, {.pixels = 4096, .C = 2}, x.data(), 1e-5f,
+                                 {running_mean.data(), running_var.data(), 0.1f}, got.data(),
+                                 invstd.data());
+  CHECK(double{got.data()[0]} == doctest::Approx(mean).epsilon(1e-7));
+  CHECK(double{invstd.data()[0]} == doctest::Approx(1 / std::sqrt(m2 / 4096 + 1e-5)).epsilon(1e-5));
+  CHECK(double{running_mean.data()[0]} == doctest::Approx(0.9 * 5 + 0.1 * mean).epsilon(1e-6));
+  CHECK(double{running_var.data()[0]} == doctest::Approx(0.9 * 2 + 0.1 * m2 / 4095).epsilon(1e-6));
+}
+
+TEST_CASE("sums: exact on integers, the same bits for 1 and 2 threads, NaN found") {
+  for (int64_t n : {0, 1, 31, 4097, 100003}) {
+    Tensor x({n});
+    for (int64_t i = 0; i < n; ++i) x.data()[i] = static_cast<float>(i % 7) - 3.0f;
+    double plain = 0, squares = 0, absolute = 0;
+    for (float v : x.span())
+      plain += double{v}, squares += double{v} * double{v}, absolute += std::abs(double{v});
+    CHECK(kernels::sum({}, n, x.data()) == plain);
+    CHECK(kernels::sum_squares({}, n, x.data()) == squares);
+    CHECK(kernels::sum_abs({}, n, x.data()) == absolute);
+    CHECK(kernels::all_finite({}, n, x.data()));
+    if (n == 0) continue;
+    x.data()[n - 1] = std::nanf("");
+    CHECK_FALSE(kernels::all_finite({}, n, x.data()));
+  }
+}
+
+TEST_CASE("optimizers: ten steps against the formulas in double, sizes 0, 1, 31, 4097") {
+  for (int64_t n : {0, 1, 31, 4097})
+    for (bool flag : {false, true}) {  // nesterov; decoupled decay
+      const Values start = normal_values(n, 1);
+      Tensor w = to_tensor(start, {n}), v = Tensor::zeros({n}), aw = w.clone(), am = v.clone(),
+             as = v.clone();
+      Values rw = start, rv(start.size(), 0.0), raw = start, rm = rv, rs = rv;
+      for (int t = 1; t <= 10; ++t) {
+        const Values g = normal_values(n, 100 + static_cast<uint64_t>(t));
+        const Tensor grad = to_tensor(g, {n});
+        kernels::sgd_step({}, n, {0.1f, 0.9f, 5e-4f, flag}, 0.5f, grad.data(), w.data(), v.data());
+        const double b1 = 1 - std::pow(0.9, t), b2 = 1 - std::pow(0.999, t);
+        kernels::adam_step({}, n,
+                           {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, static_cast<float>(b1),
+                            static_cast<float>(b2), flag},
+                           1.0f, grad.data(), aw.data(), am.data(), as.data());
+        for (size_t i = 0; i < g.size(); ++i) {
+          const double d = 0.5 * g[i] + 5e-4 * rw[i];
+          rv[i] = 0.9 * rv[i] + d;
+          rw[i] -= 0.1 * (flag ? d + 0.9 * rv[i] : rv[i]);
+          double ga = g[i];
+          if (flag)
+            raw[i] -= 1e-2 * 0.01 * raw[i];
+          else
+            ga += 0.01 * raw[i];
+          rm[i] = 0.9 * rm[i] + 0.1 * ga;
+          rs[i] = 0.999 * rs[i] + 0.001 * ga * ga;
+          raw[i] -= 1e-2 * (rm[i] / b1) / (std::sqrt(rs[i] / b2) + 1e-8);
+        }
+      }
+      for (size_t i = 0; i < rw.size(); ++i) {
+        CHECK(std::abs(double{w.data()[i]} - rw[i]) < 3e-6);  // ten float steps of size 0.1
+        CHECK(std::abs(double{aw.data()[i]} - raw[i]) < 3e-6);
+      }
+    }
+}
+
+}  // namespace expunge::test

@@ -1,0 +1,30 @@
+#include "support/allocations.h"
+
+#include <cstdlib>
+#include <new>
+
+// Counts what the program asks of operator new, for the tests of steps that must not allocate.
+namespace expunge::test {
+std::atomic<int64_t> allocations{0};
+}
+
+void* operator new(size_t bytes) {
+  expunge::test::allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new[](size_t bytes) {
+  return operator new(bytes);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, size_t) noexcept {
+  std::free(memory);
+}
