@@ -8,10 +8,10 @@ namespace expunge {
 
 // A mini-batch. A source fills the tensors it has; the others stay empty.
 struct Batch {
-  Tensor x;        // (N, H, W, C) f32, normalised and augmented
-  Tensor labels;   // (N) i32, classes
-  Tensor targets;  // (N, K) f32, regression
-  Tensor index;    // (N) i32, positions of the samples in their data set
+  Tensor x{};        // (N, H, W, C) f32, normalised and augmented
+  Tensor labels{};   // (N) i32, classes
+  Tensor targets{};  // (N, K) f32, regression
+  Tensor index{};    // (N) i32, positions of the samples in their data set
   int64_t size() const { return x ? x.dim(0) : 0; }
 };
 
