@@ -113,7 +113,7 @@ ImageSize image_size(std::string_view bytes) {
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(stb_bytes(bytes), static_cast<int>(bytes.size()), &width, &height,
                             &channels) == 0)
-    fail(ExitCode::input, "cannot be decoded: {}", stbi_failure_reason());
+    fail(ExitCode::input, "has a damaged header or more than {} pixels per side", kMaxImageSide);
   if (width < 1 || height < 1 || width > kMaxImageSide || height > kMaxImageSide ||
       int64_t{width} * height > kMaxImagePixels)
     fail(ExitCode::input, "has {} x {} pixels, at most {} per side and {} in all are accepted",

@@ -12,7 +12,7 @@ namespace expunge::data {
 enum class LastBatch : unsigned char { keep, drop };
 
 struct LoaderConfig {
-  std::vector<int32_t> positions;  // samples of the data set
+  std::vector<int32_t> positions = {};  // samples of the data set
   int64_t batch_size = 128;
   bool shuffle = false;  // order keyed by (seed, epoch)
   bool crop = false,

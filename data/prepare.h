@@ -9,7 +9,7 @@
 namespace expunge::data {
 
 struct PrepareOptions {
-  std::string name;       // empty: the source folder's name
+  std::string name = {};  // empty: the source folder's name
   bool skip_bad = false;  // leave unreadable images out instead of refusing
 };
 
