@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# What clang-format and the compiler do not see.
+#   tests/style_test.sh [SOURCE_DIR]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/verdict.sh"
+cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
+
+max_lines=400
+
+mapfile -t folders < <(ls -d core kernels nn data unlearn eval tests tools cmake 2> /dev/null)
+mapfile -t code < <(find "${folders[@]}" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \
+  -o -name '*.inc' -o -name '*.sh' -o -name '*.py' -o -name '*.cmake' -o -name CMakeLists.txt \) |
+  sort)
+mapfile -t pages < <(find . -maxdepth 1 -name '*.md' | sort
+  find docs "${folders[@]}" -name '*.md' | sort)
+mapfile -t headers < <(printf '%s\n' "${code[@]}" | grep '\.h$')
+tab=$'\t'
+
+verdict "no tabs" "$(grep -n "$tab" "${code[@]}" CMakeLists.txt "${pages[@]}" || true)"
+verdict "no trailing blanks" "$(grep -nE '[ ]+$' "${code[@]}" CMakeLists.txt "${pages[@]}" || true)"
+verdict "files end with a newline" "$(for file in "${code[@]}" "${pages[@]}"; do
+  [[ ! -s $file || -z $(tail -c 1 "$file") ]] || echo "$file"
+done)"
+verdict "at most $max_lines lines" \
+  "$(wc -l "${code[@]}" | awk -v max="$max_lines" '$2 != "total" && $1 > max { print $2 ": " $1 }')"
+# The words are spelled with a bracket so that this file does not find itself.
+verdict "open ends name an issue: TO""DO(#12)" \
+  "$(grep -nE '\b(T[O]DO|F[I]XME|X[X]X|H[A]CK)\b' "${code[@]}" | grep -vE 'T[O]DO\(#[0-9]+\)' || true)"
+verdict "headers begin with #pragma once" "$(for file in "${headers[@]}"; do
+  [[ $(head -n 1 "$file") == '#pragma once' ]] || echo "$file"
+done)"
+
+((failures == 0))
