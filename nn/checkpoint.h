@@ -20,15 +20,16 @@ void save_model(const std::filesystem::path& path, const Model& model,
 // differences, and nothing is copied. "num_batches_tracked" entries of PyTorch are ignored.
 void load_model(const std::filesystem::path& path, Model& model);
 
-// What else a run needs to go on bit for bit: optimizer buffers and the position, in `path` beside
-// the model.
+// Everything a run needs to go on bit for bit, in one file, so that there is no moment at which
+// parts of two steps could be joined: values, running statistics, the optimizer's buffers and the
+// position.
 struct TrainState {
   FitPosition position;
-  std::map<std::string, std::string>
-      metadata;  // free text of the caller (config digest, path of the ISA, ...)
+  std::map<std::string, std::string> notes;  // the caller's own, kept as they are
 };
 void save_state(const std::filesystem::path& path, const Model& model, const Optimizer& optimizer,
                 const TrainState& state);
-TrainState load_state(const std::filesystem::path& path, const Model& model, Optimizer& optimizer);
+// Fills model and optimizer. Another model or optimizer: ExitCode::input, and nothing is changed.
+TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer& optimizer);
 
 }  // namespace expunge::nn

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/tensor.h"
+
+// The safetensors file format: 8 bytes header length, a JSON header, then the tensors' bytes. Ours
+// reads untrusted files: header of at most 16 MiB, no duplicate names, checked products, tensors
+// contiguous and covering the file exactly, nothing allocated on a claim that the file's size does
+// not back.
+namespace expunge {
+
+// Name, shape (any rank up to 8) and f32 values. Shapes here are the file's, so they may be longer
+// than a Shape.
+struct NamedTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  Tensor values;  // flat, (product of shape)
+};
+
+using Metadata = std::map<std::string, std::string>;
+
+// Equal arguments give equal bytes; written atomically.
+void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                       const Metadata& metadata);
+
+struct SafeTensors {
+  std::vector<NamedTensor> tensors;       // F32, in the order of the file
+  std::vector<std::string> other_dtypes;  // names of tensors of other types, which are skipped
+  Metadata metadata;
+  const NamedTensor* find(std::string_view name) const;
+};
+SafeTensors read_safetensors(
+    const std::filesystem::path& path);  // ExitCode::input names file and fault
+
+}  // namespace expunge

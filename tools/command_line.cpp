@@ -1,0 +1,149 @@
+#include "tools/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <deque>
+
+#include "core/check.h"
+#include "core/nearest.h"
+#include "tools/config_file.h"
+#include "tools/version.h"
+
+namespace expunge::tools {
+namespace {
+
+struct Verb {
+  const char *path, *help, *argument, *argument_help;
+};
+constexpr Verb kVerbs[] = {
+    {"train", "train a network, or retrain it without a forget set", nullptr, nullptr},
+    {"eval", "accuracy, loss and confusion of a run", "run", "run folder"},
+    {"data prepare", "images or CIFAR binaries to one packed file", "source", "folder"},
+    {"data verify", "check every hash, label and id of a packed file", "file", "packed file"},
+    {"data info", "sizes, digest and per-class counts", "file", "packed file, or builtin"},
+    {"list", "models, datasets, optimizers, schedules, inits", "what", "one of these"},
+    {"bench train", "time training steps on synthetic images", nullptr, nullptr},
+    {"doctor", "the machine, and what is on or off and why", nullptr, nullptr},
+    {"version", "version and build", nullptr, nullptr},
+};
+
+// "data prepare" is the verb data-prepare of the option table; "bench train" is bench.
+std::string verb_name(const std::string& path) {
+  if (path == "bench train") return "bench";
+  std::string name = path;
+  std::ranges::replace(name, ' ', '-');
+  return name;
+}
+
+struct Typed {  // one option's place for what was typed
+  std::string name;
+  std::string value;
+  CLI::Option* option = nullptr;
+};
+
+struct Subcommand {
+  std::string path;
+  CLI::App* app = nullptr;
+  std::deque<Typed> typed;  // a deque: CLI11 keeps pointers into it
+  std::vector<std::string> arguments;
+};
+
+void add_options(Subcommand& sub, const Verb& verb) {
+  for (const Option& o : options_of(verb_name(verb.path))) {
+    Typed& typed = sub.typed.emplace_back();
+    typed.name = o.name;
+    std::string help = o.help;
+    if (*o.fallback != '\0') help += fmt::format(" [{}]", o.fallback);
+    const std::string flag = fmt::format("--{}", o.name);
+    if (o.kind == Kind::flag)
+      typed.option = sub.app->add_flag(flag + ",!--no-" + o.name, help);
+    else
+      typed.option = sub.app->add_option(flag, typed.value, help)
+                         ->type_name(o.kind == Kind::choice ? o.range : "");
+  }
+  if (verb.argument != nullptr)
+    sub.app->add_option(verb.argument, sub.arguments, verb.argument_help);
+}
+
+std::string usage_hint(const CLI::App& app, const CLI::ParseError& error, const Subcommand* sub) {
+  std::string text = error.what();
+  const std::vector<std::string> extras = app.remaining(true);
+  if (extras.empty()) return text;
+  std::vector<std::string> known;
+  if (sub != nullptr)
+    for (const Typed& t : sub->typed) known.push_back("--" + t.name);
+  else
+    for (const Verb& v : kVerbs)
+      known.push_back(std::string(v.path).substr(0, std::string(v.path).find(' ')));
+  const std::string typed = extras.front().substr(0, extras.front().find('='));
+  return fmt::format("'{}' is not known{}", typed, nearest_hint(typed, known));
+}
+
+Settings resolve(const Subcommand& sub) {
+  Settings settings(verb_name(sub.path));
+  settings.arguments = sub.arguments;
+  for (const Typed& t : sub.typed) {
+    if (t.option->count() == 0) continue;
+    const bool is_flag = t.option->get_expected_min() == 0;
+    const std::string value = is_flag ? (t.option->as<bool>() ? "true" : "false") : t.value;
+    settings.set(t.name, value, Source::flag, "--" + t.name);
+  }
+  settings.set_from_environment();
+  for (const Option& o : settings.options())
+    if (std::string_view(o.name) == "config" && !settings.text("config").empty())
+      read_config(settings.text("config"), Source::file, settings);
+  return settings;
+}
+
+}  // namespace
+
+CommandLine parse_command_line(int argc, const char* const* argv) {
+  CLI::App app(
+      "expunge: train image classifiers, remove the influence of chosen samples, measure how well "
+      "it worked",
+      "expunge");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text());
+  std::deque<Subcommand> subs;
+  std::map<std::string, CLI::App*> groups;
+  for (const Verb& verb : kVerbs) {
+    const std::string path = verb.path;
+    const size_t space = path.find(' ');
+    CLI::App* parent = &app;
+    if (space != std::string::npos) {
+      CLI::App*& group = groups[path.substr(0, space)];
+      if (group == nullptr) {
+        group = app.add_subcommand(path.substr(0, space),
+                                   path.starts_with("data") ? "packed data sets" : "speed");
+        group->require_subcommand(1);
+      }
+      parent = group;
+    }
+    Subcommand& sub = subs.emplace_back();
+    sub.path = path;
+    sub.app = parent->add_subcommand(space == std::string::npos ? path : path.substr(space + 1),
+                                     verb.help);
+    add_options(sub, verb);
+  }
+  const auto chosen = [&]() -> const Subcommand* {
+    for (const Subcommand& sub : subs)
+      if (sub.app->parsed()) return &sub;
+    return nullptr;
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    const Subcommand* sub = chosen();
+    std::string help = sub != nullptr ? sub->app->help() : app.help();
+    for (const auto& [name, group] : groups)
+      if (sub == nullptr && group->parsed()) help = group->help();
+    return {Settings(""), help};
+  } catch (const CLI::CallForVersion&) {
+    return {Settings(""), version_text() + "\n"};
+  } catch (const CLI::ParseError& error) {
+    fail(ExitCode::usage, "{}; expunge{} --help shows what is", usage_hint(app, error, chosen()),
+         chosen() != nullptr ? " " + chosen()->path : "");
+  }
+  return {resolve(*chosen()), ""};
+}
+
+}  // namespace expunge::tools

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <filesystem>
+
+#include "tools/options.h"
+
+namespace expunge::tools {
+
+// Options from a TOML file: flat keys, named as the flags. Unknown key, wrong type, syntax error, a
+// file over 1 MiB: ExitCode::usage with the line. Keys in `left_out` are passed over (a run's own,
+// when another run is like it).
+void read_config(const std::filesystem::path& path, Source source, Settings& settings,
+                 std::span<const std::string> left_out = {});
+
+}  // namespace expunge::tools

@@ -1,0 +1,235 @@
+#include "tools/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+#include "core/check.h"
+#include "core/nearest.h"
+
+namespace expunge::tools {
+namespace {
+
+constexpr const char* kOptimizers = "sgd|adam|adamw";
+
+constexpr Option kOptions[] = {
+    // data
+    {"data", Kind::text, "builtin", "",
+     "packed data set (made by `expunge data prepare`) or builtin", "train"},
+    {"limit", Kind::integer, "0", "0..1000000000",
+     "keep this many training samples, class-balanced (0: all)", "train"},
+    {"val-fraction", Kind::real, "0.1", "0..0.9", "share of each class held out for validation",
+     "train"},
+    {"split-seed", Kind::integer, "0", "0..", "seed of the train/validation split", "train"},
+    {"forget", Kind::text, "", "",
+     "train WITHOUT these: random:0.1, class:3, class:0:450, file:ids.txt", "train"},
+    {"forget-seed", Kind::integer, "0", "0..", "seed of random forget sets", "train"},
+    {"augment", Kind::text, "crop,flip", "", "crop,flip | crop | flip | none", "train"},
+    // model
+    {"model", Kind::text, "smallcnn", "", "network (expunge list models)", "train bench"},
+    {"init", Kind::choice, "pytorch", "pytorch|kaiming", "initial values (expunge list inits)",
+     "train"},
+    // recipe
+    {"epochs", Kind::integer, "10", "1..100000", "passes over the training samples", "train"},
+    {"max-steps", Kind::integer, "0", "0..", "stop after this many steps (0: epochs decide)",
+     "train"},
+    {"batch-size", Kind::integer, "128", "1..65536", "samples of a step", "train eval bench"},
+    {"optimizer", Kind::choice, "sgd", kOptimizers, "update rule", "train"},
+    {"lr", Kind::real, "0.1", "0..1e30", "peak learning rate", "train"},
+    {"momentum", Kind::real, "0.9", "0..1", "momentum of sgd", "train"},
+    {"nesterov", Kind::flag, "false", "", "Nesterov's form of momentum", "train"},
+    {"weight-decay", Kind::real, "0.0005", "0..1e6", "L2 (sgd, adam) or decoupled (adamw)",
+     "train"},
+    {"decay-norm-bias", Kind::flag, "true", "", "decay batch norm's parameters and biases too",
+     "train"},
+    {"clip-norm", Kind::real, "0", "0..1e30", "largest gradient norm (0: no clipping)", "train"},
+    {"label-smoothing", Kind::real, "0", "0..0.999", "share of each target spread over all classes",
+     "train"},
+    {"schedule", Kind::text, "cosine", "", "constant | step:91,136[,gamma=0.1] | cosine | onecycle",
+     "train"},
+    {"warmup", Kind::real, "0", "0..1e6", "epochs of linear warm-up", "train"},
+    {"seed", Kind::integer, "0", "0..", "initialisation, order, augmentation, dropout", "train"},
+    // run
+    {"eval-every", Kind::integer, "1", "1..", "epochs between evaluations", "train"},
+    {"checkpoint-every", Kind::text, "epoch", "", "epoch | N (steps) | Ns (seconds)", "train"},
+    {"log-every", Kind::integer, "10", "1..", "steps between lines of metrics.jsonl", "train"},
+    {"out", Kind::text, "", "", "run folder (default runs/<data>-<model>-<seed>)", "train", false},
+    {"out", Kind::text, "", "", "packed file to write", "data-prepare", false},
+    {"like", Kind::text, "", "", "inherit data, split, model and recipe of this run", "train",
+     false},
+    {"resume", Kind::text, "", "", "go on with this run; its configuration comes from it", "train",
+     false},
+    {"config", Kind::text, "", "", "TOML file with these options as keys", "train eval", false},
+    {"print-config", Kind::flag, "false", "", "print the resolved options as TOML and stop",
+     "train", false},
+    {"dry-run", Kind::flag, "false", "", "resolve, count, predict memory and time; write nothing",
+     "train", false},
+    // eval
+    {"part", Kind::choice, "all", "all|train|val|test|forget", "samples to evaluate", "eval",
+     false},
+    {"checkpoint", Kind::choice, "auto", "auto|best|last", "which weights: auto takes last", "eval",
+     false},
+    // bench
+    {"steps", Kind::integer, "10", "1..1000000", "timed steps", "bench", false},
+    {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing, checked", "bench",
+     false},
+    // data prepare
+    {"name", Kind::text, "", "", "name of the data set (default: the source folder's)",
+     "data-prepare", false},
+    {"skip-bad", Kind::flag, "false", "", "leave unreadable images out instead of refusing",
+     "data-prepare", false},
+    // the machine
+    {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]", "train eval bench", false},
+    {"threads", Kind::integer, "0", "0..1024", "CPU threads (0: as many as allowed)",
+     "train eval bench data-prepare", false},
+    {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode", "train eval bench",
+     false},
+    {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",
+     "train", false},
+    {"json", Kind::flag, "false", "", "one JSON document on stdout",
+     "train eval bench data-prepare data-info data-verify list doctor version", false},
+};
+
+template <class T>
+bool parse(std::string_view text, T& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool is_choice(std::string_view choices, std::string_view value) {
+  for (size_t begin = 0; begin <= choices.size();) {
+    const size_t end = std::min(choices.find('|', begin), choices.size());
+    if (choices.substr(begin, end - begin) == value) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+template <class T>
+bool in_range(std::string_view range, T value) {
+  const size_t dots = range.find("..");
+  T low{}, high{};
+  const bool above = !parse(range.substr(0, dots), low) || value >= low;
+  return above && (!parse(range.substr(dots + 2), high) || value <= high);
+}
+
+// What is wrong with the value, or "".
+std::string fault(const Option& o, const std::string& value) {
+  int64_t integer = 0;
+  double real = 0;
+  switch (o.kind) {
+    case Kind::text:
+      return "";
+    case Kind::integer:
+      return parse(value, integer) && in_range(o.range, integer)
+                 ? ""
+                 : fmt::format("an integer in {}", o.range);
+    case Kind::real:
+      return parse(value, real) && in_range(o.range, real) ? ""
+                                                           : fmt::format("a number in {}", o.range);
+    case Kind::flag:
+      return is_choice("true|false", value) ? "" : "true or false";
+    case Kind::choice:
+      return is_choice(o.range, value) ? "" : fmt::format("one of {}", o.range);
+  }
+  return "";
+}
+
+std::string quoted(const std::string& text) {  // as a TOML basic string
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else
+      out += c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+std::span<const Option> all_options() {
+  return kOptions;
+}
+
+std::vector<Option> options_of(std::string_view verb) {
+  std::vector<Option> mine;
+  for (const Option& o : kOptions) {
+    const std::string verbs = std::string(" ") + o.verbs + " ";
+    if (verbs.find(" " + std::string(verb) + " ") != std::string::npos) mine.push_back(o);
+  }
+  return mine;
+}
+
+Settings::Settings(std::string verb) : verb_(std::move(verb)), options_(options_of(verb_)) {
+  for (const Option& o : options_) values_[o.name] = {o.fallback, Source::fallback};
+}
+
+const Option& Settings::option(const std::string& name, const std::string& where) const {
+  const auto it = std::ranges::find_if(options_, [&](const Option& o) { return name == o.name; });
+  if (it != options_.end()) return *it;
+  std::vector<std::string> names;
+  for (const Option& o : options_) names.emplace_back(o.name);
+  fail(ExitCode::usage, "{}: '{}' is not an option of {}{}", where, name, verb_,
+       nearest_hint(name, names));
+}
+
+void Settings::set(const std::string& name, const std::string& value, Source source,
+                   const std::string& where) {
+  const Option& o = option(name, where);
+  const std::string expected = fault(o, value);
+  if (!expected.empty())
+    fail(ExitCode::usage, "{}: {} is '{}', expected {}", where, name, value, expected);
+  Value& current = values_[name];
+  if (source >= current.source) current = {value, source};
+}
+
+void Settings::set_from_environment() {
+  for (const Option& o : options_) {
+    std::string variable = "EXPUNGE_";
+    for (const char* c = o.name; *c != '\0'; ++c)
+      variable += *c == '-' ? '_' : static_cast<char>(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    if (const char* value = std::getenv(variable.c_str()))
+      set(o.name, value, Source::environment, variable);
+  }
+}
+
+const std::string& Settings::text(const std::string& name) const {
+  const auto it = values_.find(name);
+  EXPUNGE_CHECK(it != values_.end(), "settings: {} has no option {}", verb_, name);
+  return it->second.text;
+}
+
+int64_t Settings::integer(const std::string& name) const {
+  int64_t value = 0;
+  parse(text(name), value);
+  return value;
+}
+
+double Settings::real(const std::string& name) const {
+  double value = 0;
+  parse(text(name), value);
+  return value;
+}
+
+bool Settings::flag(const std::string& name) const {
+  return text(name) == "true";
+}
+
+Source Settings::source(const std::string& name) const {
+  text(name);
+  return values_.at(name).source;
+}
+
+std::string Settings::to_toml() const {
+  std::string out = fmt::format("# expunge {}: every option, resolved\n", verb_);
+  for (const Option& o : options_) {
+    if (!o.saved) continue;
+    const bool bare = o.kind == Kind::integer || o.kind == Kind::real || o.kind == Kind::flag;
+    out += fmt::format("{} = {}\n", o.name, bare ? text(o.name) : quoted(text(o.name)));
+  }
+  return out;
+}
+
+}  // namespace expunge::tools

@@ -1,0 +1,14 @@
+#pragma once
+
+namespace expunge::tools {
+
+// SIGINT and SIGTERM ask the work to finish its step and save; a second one ends the process at
+// once. SIGXFSZ and SIGPIPE are ignored, so that writes fail with errno instead.
+void install_signal_handlers();
+
+int stop_signal();  // the first signal that came, or 0
+inline bool stop_requested() {
+  return stop_signal() != 0;
+}
+
+}  // namespace expunge::tools
