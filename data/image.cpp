@@ -1,10 +1,9 @@
 #include "data/image.h"
 
-#include <optional>
-
 #include "core/check.h"
 #include "core/file.h"
 #include "data/image_budget.h"
+#include "data/image_structure.h"
 
 // The only place that sees stb_image. Its assertions throw: crafted files reach some of them.
 #define STBI_ONLY_JPEG
@@ -31,65 +30,6 @@ namespace {
 
 static_assert(kMaxImageSide == STBI_MAX_DIMENSIONS);
 
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
-  bool skip(uint64_t n) {
-    if (n > bytes_.size()) return false;
-    bytes_.remove_prefix(static_cast<size_t>(n));
-    return true;
-  }
-  std::optional<uint32_t> big_endian(size_t width) {
-    if (width > bytes_.size()) return std::nullopt;
-    uint32_t value = 0;
-    for (size_t i = 0; i < width; ++i) value = value << 8 | static_cast<uint8_t>(bytes_[i]);
-    bytes_.remove_prefix(width);
-    return value;
-  }
-  bool skip_past(char c) {
-    const size_t at = bytes_.find(c);
-    return at != bytes_.npos && skip(at + 1);
-  }
-
- private:
-  std::string_view bytes_;
-};
-
-// stb fills a JPEG that was cut short with grey and a PNG's last checksum may be missing; both
-// walks find the end marker where it belongs (a thumbnail inside has one of its own).
-bool jpeg_is_complete(std::string_view bytes) {
-  constexpr uint32_t kStart = 0xD8, kEnd = 0xD9, kScan = 0xDA;
-  Reader in(bytes);
-  bool in_scan = false;
-  for (;;) {
-    if (in_scan && !in.skip_past('\xFF')) return false;
-    std::optional<uint32_t> marker = in.big_endian(1);
-    if (!in_scan && marker != 0xFFu) return false;
-    while (marker == 0xFFu) marker = in.big_endian(1);  // fill bytes
-    if (!marker) return false;
-    if (*marker == kEnd) return true;
-    const bool restart = *marker >= 0xD0 && *marker <= 0xD7;
-    if (*marker == 0 || *marker == 1 || restart || *marker == kStart) {
-      if (*marker == 0 && !in_scan) return false;
-      continue;
-    }
-    const std::optional<uint32_t> length = in.big_endian(2);
-    if (!length || *length < 2 || !in.skip(*length - 2)) return false;
-    in_scan = *marker == kScan;
-  }
-}
-
-bool png_is_complete(std::string_view bytes) {
-  constexpr uint32_t kEnd = 0x49454E44;  // "IEND"
-  Reader in(bytes);
-  if (!in.skip(8)) return false;
-  for (;;) {
-    const std::optional<uint32_t> length = in.big_endian(4), type = in.big_endian(4);
-    if (!length || !type || !in.skip(uint64_t{*length} + 4)) return false;
-    if (*type == kEnd) return true;
-  }
-}
-
 void check_kind(std::string_view bytes) {
   const std::string_view kind = looks_like(bytes);
   const bool jpeg = kind == "a JPEG image", png = kind == "a PNG image";
@@ -97,7 +37,7 @@ void check_kind(std::string_view bytes) {
   if (bytes.size() > kMaxImageFile)
     fail(ExitCode::input, "has {} bytes, at most {} MiB are accepted", bytes.size(),
          kMaxImageFile >> 20);
-  if (jpeg ? !jpeg_is_complete(bytes) : !png_is_complete(bytes))
+  if (jpeg ? !jpeg_is_sound(bytes) : !png_is_sound(bytes))
     fail(ExitCode::input, "is {} cut short or damaged ({} bytes)", kind, bytes.size());
 }
 

@@ -68,6 +68,14 @@ TEST_CASE("image: a header that claims a huge picture is refused before memory i
   CHECK(error_code([&] { decode_image(jpeg); }) == ExitCode::input);
 }
 
+TEST_CASE("image: a Huffman table of more than 256 codes is refused before the decoder sees it") {
+  std::string jpeg = jpeg_bytes(8, 6, 1);
+  const size_t table = jpeg.find("\xFF\xC4");
+  REQUIRE(table != jpeg.npos);
+  for (size_t i = 0; i < 16; ++i) jpeg[table + 5 + i] = '\xFF';
+  CHECK(contains(error_text([&] { decode_image(jpeg); }), "cut short or damaged"));
+}
+
 TEST_CASE("image: other formats are named") {
   CHECK(error_text([] { decode_image(""); }) == "is empty, expected a JPEG or PNG image");
   CHECK(contains(error_text([] { decode_image("GIF89a..."); }), "is a GIF image"));
