@@ -47,4 +47,12 @@ void read_config(const std::filesystem::path& path, Source source, Settings& set
   }
 }
 
+void write_config(const std::filesystem::path& path, const Settings& settings) {
+  Settings absolute = settings;
+  const std::string& data = settings.text("data");
+  if (data != "builtin")
+    absolute.set("data", std::filesystem::absolute(data).string(), Source::flag, "--data");
+  write_atomic(path, absolute.to_toml());
+}
+
 }  // namespace expunge::tools

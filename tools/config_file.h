@@ -12,4 +12,8 @@ namespace expunge::tools {
 void read_config(const std::filesystem::path& path, Source source, Settings& settings,
                  std::span<const std::string> left_out = {});
 
+// The resolved options, atomically; a relative path to data is made absolute, so that the run stays
+// valid when it is used from elsewhere.
+void write_config(const std::filesystem::path& path, const Settings& settings);
+
 }  // namespace expunge::tools

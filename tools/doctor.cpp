@@ -1,0 +1,66 @@
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "core/parallel.h"
+#include "kernels/isa.h"
+#include "tools/verbs.h"
+#include "tools/version.h"
+
+namespace expunge::tools {
+namespace {
+
+struct Fact {
+  std::string name, value;
+};
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+std::string instruction_sets() {
+  std::string text;
+  for (kernels::Isa isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512})
+    text += fmt::format("{}{}{}", text.empty() ? "" : ", ", kernels::isa_name(isa),
+                        kernels::isa_supported(isa) ? "" : " (not here)");
+  return text;
+}
+
+std::vector<Fact> facts() {
+  const double gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+                     static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
+  return {{"version", version_text()},
+          {"cpu", cpu_name()},
+          {"threads", fmt::format("{} (those this process may use)", thread_count())},
+          {"memory", fmt::format("{:.1f} GiB", gib)},
+          {"instruction sets", instruction_sets()},
+          {"in use", fmt::format("{} (EXPUNGE_ISA chooses)", kernels::isa_name())},
+          {"cuda", "off: this version has no CUDA backend"},
+          {"SVHN .mat files", "off: not in this version"}};
+}
+
+}  // namespace
+
+ExitCode run_doctor(Settings& settings) {
+  std::string text;
+  for (const Fact& f : facts())
+    text += settings.flag("json") ? fmt::format(",{}:{}", json_string(f.name), json_string(f.value))
+                                  : fmt::format("{:<18} {}\n", f.name, f.value);
+  print_out(settings.flag("json") ? fmt::format("{{\"schema\":\"expunge.doctor/1\"{}}}\n", text)
+                                  : text);
+  return ExitCode::done;
+}
+
+ExitCode run_version(Settings& settings) {
+  print_out(settings.flag("json")
+                ? fmt::format("{{\"schema\":\"expunge.version/1\",\"version\":{},\"text\":{}}}\n",
+                              json_string(version()), json_string(version_text()))
+                : version_text() + "\n");
+  return ExitCode::done;
+}
+
+}  // namespace expunge::tools

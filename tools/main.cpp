@@ -1,0 +1,60 @@
+#include <fmt/core.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <new>
+
+#include "tools/command_line.h"
+#include "tools/signals.h"
+#include "tools/verbs.h"
+
+namespace expunge::tools {
+namespace {
+
+struct Verb {
+  const char* name;
+  ExitCode (*run)(Settings&);
+};
+constexpr Verb kVerbs[] = {{"train", run_train},
+                           {"eval", run_eval},
+                           {"data-prepare", run_data_prepare},
+                           {"data-verify", run_data_verify},
+                           {"data-info", run_data_info},
+                           {"list", run_list},
+                           {"bench", run_bench},
+                           {"doctor", run_doctor},
+                           {"version", run_version}};
+
+ExitCode run(int argc, char** argv) {
+  CommandLine line = parse_command_line(argc, argv);
+  if (!line.answer.empty()) return print_out(line.answer), ExitCode::done;
+  for (const Verb& verb : kVerbs)
+    if (line.settings.verb() == verb.name) return verb.run(line.settings);
+  fail(ExitCode::internal, "verb {} is in the command line but not in main", line.settings.verb());
+}
+
+}  // namespace
+}  // namespace expunge::tools
+
+// The only place that catches: every failure is one sentence and a documented exit code
+// (docs/exit-codes.md).
+int main(int argc, char** argv) {
+  using expunge::ExitCode;
+  ExitCode code = ExitCode::internal;
+  try {
+    expunge::tools::install_signal_handlers();
+    code = expunge::tools::run(argc, argv);
+  } catch (const expunge::Error& error) {
+    code = error.code();
+    // a reader that went away (| head) is no failure worth a word
+    if (errno != EPIPE || code != ExitCode::io) fmt::print(stderr, "expunge: {}\n", error.what());
+    if (code == ExitCode::internal)
+      fmt::print(stderr, "expunge: this is a bug of ours; please report it\n");
+  } catch (const std::bad_alloc&) {
+    code = ExitCode::memory;
+    fmt::print(stderr, "expunge: out of memory\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "expunge: {}; this is a bug of ours, please report it\n", error.what());
+  }
+  return static_cast<int>(code);
+}

@@ -1,0 +1,176 @@
+#include "tools/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "core/parallel.h"
+#include "kernels/isa.h"
+#include "tools/version.h"
+
+namespace expunge::tools {
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+constexpr const char* kSchema = "expunge.run/1";
+constexpr uint64_t kMaxMetrics = uint64_t{4} << 30, kMaxJson = uint64_t{16} << 20;
+
+[[noreturn]] void io_failure(const fs::path& path, const char* what) {
+  fail(ExitCode::io, "{}: cannot {}: {}", path.string(), what, std::strerror(errno));
+}
+
+std::vector<std::string> complete_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+    lines.push_back(text.substr(begin, end - begin));
+  return lines;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {}
+
+RunFolder::RunFolder(RunFolder&& other) noexcept
+    : path_(std::move(other.path_)),
+      lock_(std::exchange(other.lock_, -1)),
+      metrics_(std::exchange(other.metrics_, -1)) {}
+
+RunFolder::~RunFolder() {
+  if (metrics_ >= 0) ::close(metrics_);
+  if (lock_ >= 0) ::close(lock_);
+}
+
+void RunFolder::lock() {
+  const fs::path file = path_ / "lock";
+  lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_ < 0) io_failure(file, "open");
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
+    fail(ExitCode::io, "{}: another process is working on this run", path_.string());
+}
+
+RunFolder RunFolder::create(const fs::path& path) {
+  std::error_code error;
+  if (fs::exists(path, error) && !(fs::is_directory(path, error) && fs::is_empty(path, error)))
+    fail(ExitCode::io,
+         "{}: exists already; --resume {} goes on with a run, --out names another folder",
+         path.string(), path.string());
+  fs::create_directories(path / "checkpoints", error);
+  if (error) fail(ExitCode::io, "{}: cannot make the folder: {}", path.string(), error.message());
+  RunFolder run(path);
+  run.lock();
+  return run;
+}
+
+RunFolder RunFolder::open(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path / "run.json", error))
+    fail(ExitCode::input, "{}: holds no run.json, so it is not a run", path.string());
+  RunFolder run(path);
+  run.lock();
+  return run;
+}
+
+void RunFolder::append_metrics(const std::string& line) {
+  const fs::path file = path_ / "metrics.jsonl";
+  if (metrics_ < 0)
+    metrics_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (metrics_ < 0) io_failure(file, "open");
+  const std::string text = line + "\n";
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t n = ::write(metrics_, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) io_failure(file, "write");
+    done += static_cast<size_t>(n);
+  }
+}
+
+void RunFolder::cut_metrics(int64_t step) {
+  const fs::path file = path_ / "metrics.jsonl";
+  std::error_code error;
+  if (!fs::exists(file, error)) return;
+  std::string kept;
+  for (const std::string& line : complete_lines(read_file(file, kMaxMetrics))) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_object() && json.value("step", int64_t{0}) <= step) kept += line + "\n";
+  }
+  write_atomic(file, kept);
+}
+
+void RunFolder::write_metrics_csv() const {
+  std::error_code error;
+  if (!fs::exists(path_ / "metrics.jsonl", error)) return;
+  std::vector<std::string> columns;
+  std::string rows;
+  for (const std::string& line : complete_lines(read_file(path_ / "metrics.jsonl", kMaxMetrics))) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object() || json.value("type", "") != "epoch") continue;
+    if (columns.empty())
+      for (const auto& [key, value] : json.items())
+        if (key != "type") columns.push_back(key);
+    std::string row;
+    for (const std::string& column : columns) {
+      if (!row.empty()) row += ",";
+      if (json.contains(column) && !json[column].is_null()) row += json[column].dump();
+    }
+    rows += row + "\n";
+  }
+  std::string head;
+  for (const std::string& column : columns) head += (head.empty() ? "" : ",") + column;
+  write_atomic(path_ / "metrics.csv", head + "\n" + rows);
+}
+
+std::string run_json_text(const RunStatus& s) {
+  Json json = {{"schema", kSchema},
+               {"status", s.status},
+               {"version", version()},
+               {"model", s.model},
+               {"parameters", s.parameters},
+               {"data", s.data},
+               {"data_digest", s.data_digest},
+               {"train_samples", s.train_samples},
+               {"forgotten", s.forgotten},
+               {"epochs", s.epochs},
+               {"steps", s.steps},
+               {"seconds", s.seconds}};
+  const auto measured = [](double value) { return value < 0 ? Json(nullptr) : Json(value); };
+  json["best_val_accuracy"] = measured(s.best_accuracy);
+  json["test_accuracy"] = measured(s.test_accuracy);
+  json["test_loss"] = measured(s.test_loss);
+  json["host"] = {{"threads", thread_count()},
+                  {"instruction_set", kernels::isa_name()},
+                  {"build", version_text()}};
+  if (!s.message.empty()) json["message"] = s.message;
+  if (s.status == "interrupted") json["resumable"] = true;
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void write_run_json(const fs::path& folder, const RunStatus& status) {
+  write_atomic(folder / "run.json", run_json_text(status));
+}
+
+RunStatus read_run_json(const fs::path& folder) {
+  const fs::path file = folder / "run.json";
+  const Json json = Json::parse(read_file(file, kMaxJson), nullptr, false);
+  if (!json.is_object() || json.value("schema", "") != kSchema)
+    fail(ExitCode::input, "{}: is not a run description of the form {}", file.string(), kSchema);
+  RunStatus s;
+  s.status = json.value("status", "");
+  s.model = json.value("model", "");
+  s.data = json.value("data", "");
+  s.data_digest = json.value("data_digest", "");
+  s.steps = json.value("steps", int64_t{0});
+  s.seconds = json.value("seconds", 0.0);
+  return s;
+}
+
+}  // namespace expunge::tools

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace expunge::tools {
+
+// A run's folder: run.json, config.toml, forget.ids, metrics.jsonl and .csv, checkpoints/. Every
+// file is replaced atomically but metrics.jsonl, which grows by whole lines. A lock keeps a second
+// process out.
+class RunFolder {
+ public:
+  // A new run. A folder that exists and holds anything: ExitCode::io.
+  static RunFolder create(const std::filesystem::path& path);
+  // An existing one, to go on with. No run there: ExitCode::input. Locked by another process:
+  // ExitCode::io.
+  static RunFolder open(const std::filesystem::path& path);
+  ~RunFolder();
+  RunFolder(RunFolder&& other) noexcept;
+  RunFolder& operator=(RunFolder&&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.toml"; }
+  std::filesystem::path model(const std::string& which) const {
+    return path_ / "checkpoints" / (which + ".safetensors");
+  }
+  std::filesystem::path state() const { return path_ / "checkpoints" / "last.state.safetensors"; }
+
+  // Appends one line to metrics.jsonl, a JSON object.
+  void append_metrics(const std::string& line);
+  // Drops the lines of later steps than the checkpoint that a run goes on from, and a line cut off
+  // by a crash.
+  void cut_metrics(int64_t step);
+  // metrics.csv: the epoch lines, a column a key.
+  void write_metrics_csv() const;
+
+ private:
+  explicit RunFolder(std::filesystem::path path);
+  void lock();
+  std::filesystem::path path_;
+  int lock_ = -1;
+  int metrics_ = -1;
+};
+
+// What run.json says; times in seconds.
+struct RunStatus {
+  std::string status;  // running | finished | interrupted | failed
+  std::string model, data, data_digest;
+  int64_t parameters = 0, train_samples = 0, forgotten = 0;
+  int64_t steps = 0, epochs = 0;
+  double seconds = 0;  // of training and evaluation, over all sessions of the run
+  double test_accuracy = -1, test_loss = -1;  // < 0: not measured
+  double best_accuracy = -1;
+  std::string message;  // of a failure
+};
+void write_run_json(const std::filesystem::path& folder, const RunStatus& status);
+// status and a few facts of an existing run. No or broken run.json: ExitCode::input.
+RunStatus read_run_json(const std::filesystem::path& folder);
+std::string run_json_text(const RunStatus& status);
+
+}  // namespace expunge::tools

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "eval/accuracy.h"
+#include "tools/experiment.h"
+#include "tools/progress.h"
+#include "tools/run_folder.h"
+
+namespace expunge::tools {
+
+// When checkpoints are written besides the end of an epoch: "epoch", N steps or "Ns".
+struct CheckpointRule {
+  int64_t steps = 0;
+  double seconds = 0;
+  static CheckpointRule parse(const std::string& text);
+};
+
+// What happens around a run's steps: progress, metrics, evaluation, checkpoints, signals.
+class Trainer final : public nn::FitHook {
+ public:
+  Trainer(const Settings& settings, Experiment& experiment, RunFolder& run);
+
+  // From the start, or from the run's last checkpoint. Returns the finished status; an interrupted
+  // run is saved and its status says so.
+  RunStatus start();
+  RunStatus resume();
+
+  nn::Continue after_step(const nn::FitPosition& at, const nn::StepResult& result,
+                          const StepScalars& scalars) override;
+  nn::Continue after_epoch(const nn::FitPosition& at) override;
+
+ private:
+  RunStatus run_from(nn::FitPosition position);
+  void finish(nn::FitEnd end);
+  void save(const nn::FitPosition& at, bool evaluated);
+  bool checkpoint_due(const nn::FitPosition& at) const;
+  void evaluate_epoch(const nn::FitPosition& at);
+  double seconds() const;
+
+  const Settings& settings_;
+  Experiment& e_;
+  RunFolder& run_;
+  CheckpointRule rule_;
+  nn::Optimizer optimizer_;
+  nn::SupervisedStep step_;
+  data::Loader loader_, held_out_, test_;
+  std::optional<Progress> progress_;
+  RunStatus status_;
+  int64_t images_ = 0;
+  int64_t total_steps_ = 0;
+  double earlier_seconds_ = 0;  // of sessions before this one
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now(), saved_ = begin_,
+                                        epoch_begin_ = begin_;
+  float lr_ = 0;
+};
+
+}  // namespace expunge::tools

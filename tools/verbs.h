@@ -1,0 +1,29 @@
+#pragma once
+
+#include "core/check.h"
+#include "tools/options.h"
+
+namespace expunge::tools {
+
+// One function a verb; main maps what they throw to exit codes. Data goes to stdout, talk to
+// stderr.
+ExitCode run_train(Settings& settings);
+ExitCode run_eval(Settings& settings);
+ExitCode run_data_prepare(Settings& settings);
+ExitCode run_data_verify(Settings& settings);
+ExitCode run_data_info(Settings& settings);
+ExitCode run_list(Settings& settings);
+ExitCode run_bench(Settings& settings);
+ExitCode run_doctor(Settings& settings);
+ExitCode run_version(Settings& settings);
+
+// The verb's one argument. None or more: ExitCode::usage.
+const std::string& single_argument(const Settings& settings, const char* what);
+
+// Text to stdout; a closed pipe or a full disk becomes Error(ExitCode::io).
+void print_out(const std::string& text);
+
+// `text` as a JSON string, quotes included.
+std::string json_string(const std::string& text);
+
+}  // namespace expunge::tools
