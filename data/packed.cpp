@@ -138,6 +138,7 @@ void write_packed(const std::filesystem::path& path, const Dataset& set) {
   check_complete(set);
   const std::string sources = source_table(set);
   std::string json = format_packed_header({set, sources.size()});
+  parse_packed_header(json, path.string());  // what could not be read is not written
   json.resize((json.size() + kAlign - 1) / kAlign * kAlign, ' ');
   Prefix prefix{};
   std::memcpy(prefix.magic, kMagic, sizeof kMagic);

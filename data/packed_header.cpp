@@ -149,7 +149,7 @@ PackedHeader parse_packed_header(std::string_view text, const std::string& path)
   set.test_count = number("test", 0, kMaxSamples - static_cast<uint64_t>(set.train_count));
   set.classes = fields.texts("classes");
   check_classes(fields, set.classes);
-  constexpr float kSmallestStd = 1e-6f;
+  constexpr float kSmallestStd = 1e-9f;
   set.mean = fields.floats("mean", static_cast<size_t>(set.channels), 0);
   set.std = fields.floats("std", static_cast<size_t>(set.channels), kSmallestStd);
   set.id_source = checked_id_source(fields);

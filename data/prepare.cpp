@@ -44,6 +44,12 @@ Prepared read_source(const fs::path& root, bool skip_bad) {
   fail(ExitCode::input, "{}: holds no known data set; {}", root.string(), kExpected);
 }
 
+std::string folder_name(const fs::path& root) {
+  const fs::path whole = fs::absolute(root).lexically_normal();  // "." has a name too
+  const fs::path name = whole.has_filename() ? whole.filename() : whole.parent_path().filename();
+  return name.empty() ? "data" : name.string();
+}
+
 }  // namespace
 
 std::string listing(const std::vector<std::string>& lines) {
@@ -56,10 +62,7 @@ std::string listing(const std::vector<std::string>& lines) {
 Prepared prepare(const fs::path& source, const PrepareOptions& options) {
   const fs::path root = source.lexically_normal();
   Prepared prepared = read_source(root, options.skip_bad);
-  const fs::path leaf = root.has_filename() ? root.filename() : root.parent_path().filename();
-  prepared.set.name = !options.name.empty() ? options.name : leaf.string();
-  if (prepared.set.name.empty() || leaf == "." || leaf == "..") prepared.set.name = "data";
-  if (!options.name.empty()) prepared.set.name = options.name;
+  prepared.set.name = !options.name.empty() ? options.name : folder_name(root);
   summarize(prepared.set);
   return prepared;
 }

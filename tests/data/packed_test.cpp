@@ -192,6 +192,16 @@ TEST_CASE("packed: newer versions and other files are refused with what they are
   CHECK(error_code([] { open_dataset("no/such/file"); }) == ExitCode::input);
 }
 
+TEST_CASE("packed: what could not be read again is not written") {
+  TempDir dir;
+  for (const std::string& name : {std::string(), std::string(600, 'x'), std::string("\xFF")}) {
+    Dataset set = tiny_set(3, 1, 2, 2);
+    set.name = name;
+    CHECK(error_code([&] { write_packed(dir / "p", set); }) == ExitCode::input);
+  }
+  CHECK(dir.names().empty());
+}
+
 TEST_CASE("data set: mean and std are those of the training pixels; a constant channel has std 1") {
   Dataset set = tiny_set(5, 5, 2);
   double sum = 0, squares = 0;

@@ -41,6 +41,7 @@ TEST_CASE("prepare: a folder of images becomes a data set in sorted order") {
   CHECK(set.ids[4].hex() == to_hex(sha256(file.data(), file.size())).substr(0, 32));
   const Image image = read_image(dir / "train/dog/1.png");
   CHECK(std::equal(image.pixels.begin(), image.pixels.end(), set.image(4)));
+  CHECK(prepare(dir.path() / "", {}).set.name == dir.path().filename());
   CHECK(set.class_counts(0, 6) == std::vector<int64_t>{3, 3});
   CHECK(set.digest.size() == 64);
 }
