@@ -23,6 +23,11 @@ struct SizeClass {
   size_t bytes;
 };
 
+// The system wants sizes that are multiples of the alignment.
+size_t system_bytes(size_t bytes) {
+  return Block::kAlign + (bytes + Block::kAlign - 1) / Block::kAlign * Block::kAlign;
+}
+
 SizeClass size_class(size_t bytes) {
   if (bytes <= kSmallest) return {0, kSmallest};
   const int power = std::bit_width(bytes - 1) - 1;  // 2^power < bytes <= 2^(power+1)
@@ -95,10 +100,10 @@ Block* pool_acquire(size_t bytes) {
     pool.cached[static_cast<size_t>(wanted.index)] = block->next;
     block->users.store(1, std::memory_order_relaxed);
   } else {
-    void* memory = std::aligned_alloc(Block::kAlign, Block::kAlign + wanted.bytes);
+    void* memory = std::aligned_alloc(Block::kAlign, system_bytes(wanted.bytes));
     if (memory == nullptr) {  // the cache may hold what is missing
       pool.trim();
-      memory = std::aligned_alloc(Block::kAlign, Block::kAlign + wanted.bytes);
+      memory = std::aligned_alloc(Block::kAlign, system_bytes(wanted.bytes));
     }
     if (memory == nullptr)
       fail(ExitCode::memory, "out of memory: {} MiB asked for, {} MiB in use", wanted.bytes >> 20,
