@@ -55,10 +55,11 @@ void add_options(Subcommand& sub, const Verb& verb) {
     if (*o.fallback != '\0') help += fmt::format(" [{}]", o.fallback);
     const std::string flag = fmt::format("--{}", o.name);
     if (o.kind == Kind::flag)
-      typed.option = sub.app->add_flag(flag + ",!--no-" + o.name, help);
+      typed.option = sub.app->add_flag(flag + ",!--no-" + o.name, typed.value, help);
     else
       typed.option = sub.app->add_option(flag, typed.value, help)
                          ->type_name(o.kind == Kind::choice ? o.range : "");
+    typed.option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
   if (verb.argument != nullptr)
     sub.app->add_option(verb.argument, sub.arguments, verb.argument_help);
@@ -81,12 +82,8 @@ std::string usage_hint(const CLI::App& app, const CLI::ParseError& error, const 
 Settings resolve(const Subcommand& sub) {
   Settings settings(verb_name(sub.path));
   settings.arguments = sub.arguments;
-  for (const Typed& t : sub.typed) {
-    if (t.option->count() == 0) continue;
-    const bool is_flag = t.option->get_expected_min() == 0;
-    const std::string value = is_flag ? (t.option->as<bool>() ? "true" : "false") : t.value;
-    settings.set(t.name, value, Source::flag, "--" + t.name);
-  }
+  for (const Typed& t : sub.typed)
+    if (t.option->count() > 0) settings.set(t.name, t.value, Source::flag, "--" + t.name);
   settings.set_from_environment();
   for (const Option& o : settings.options())
     if (std::string_view(o.name) == "config" && !settings.text("config").empty())

@@ -33,15 +33,14 @@ nn::FitConfig fit_config(const Settings& s) {
   return config;
 }
 
-}  // namespace
-
-data::LoaderConfig Experiment::train_loader(const Settings& settings) const {
-  data::LoaderConfig config{
-      .positions = train, .batch_size = settings.integer("batch-size"), .shuffle = true};
-  data::parse_augment(settings.text("augment"), config);
-  config.seed = fit.seed;
+data::LoaderConfig loader_config(const Settings& s) {
+  data::LoaderConfig config{.batch_size = s.integer("batch-size"), .shuffle = true};
+  data::parse_augment(s.text("augment"), config);
+  config.seed = static_cast<uint64_t>(s.integer("seed"));
   return config;
 }
+
+}  // namespace
 
 Experiment make_experiment(const Settings& s, const fs::path& run) {
   if (s.text("model") == "linear")
@@ -51,6 +50,7 @@ Experiment make_experiment(const Settings& s, const fs::path& run) {
   e.optim = optimizer_config(s);
   e.fit = fit_config(s);
   e.loss.label_smoothing = static_cast<float>(s.real("label-smoothing"));
+  e.loader = loader_config(s);
   e.data = data::open_dataset(s.text("data"));
   e.split = data::make_split(e.data, {.val_fraction = s.real("val-fraction"),
                                       .split_seed = static_cast<uint64_t>(s.integer("split-seed")),
@@ -65,6 +65,7 @@ Experiment make_experiment(const Settings& s, const fs::path& run) {
   }
   e.train = data::without(e.split.train, e.forgotten);
   if (e.train.empty()) fail(ExitCode::input, "{}: no training samples are left", s.text("data"));
+  e.loader.positions = e.train;
   e.model =
       nn::make_model(s.text("model"), {.height = e.data.height,
                                        .width = e.data.width,

@@ -21,8 +21,7 @@ struct Experiment {
   nn::OptimConfig optim;
   nn::FitConfig fit;
   nn::SupervisedConfig loss;
-
-  data::LoaderConfig train_loader(const Settings& settings) const;
+  data::LoaderConfig loader;  // of `train`
 };
 
 // Reads the data and builds the network with fresh initial values. `run` is a run's folder, or

@@ -29,6 +29,12 @@ constexpr uint64_t kMaxMetrics = uint64_t{4} << 30, kMaxJson = uint64_t{16} << 2
   fail(ExitCode::io, "{}: cannot {}: {}", path.string(), what, std::strerror(errno));
 }
 
+void move_file(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) fail(ExitCode::io, "{}: cannot rename: {}", from.string(), error.message());
+}
+
 std::vector<std::string> complete_lines(const std::string& text) {
   std::vector<std::string> lines;
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
@@ -78,6 +84,14 @@ RunFolder RunFolder::open(const fs::path& path) {
   RunFolder run(path);
   run.lock();
   return run;
+}
+
+void RunFolder::keep_state() const {
+  if (fs::exists(state())) move_file(state(), previous_state());
+}
+
+void RunFolder::take_back_state() const {
+  move_file(previous_state(), state());
 }
 
 void RunFolder::append_metrics(const std::string& line) {

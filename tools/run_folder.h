@@ -27,6 +27,14 @@ class RunFolder {
     return path_ / "checkpoints" / (which + ".safetensors");
   }
   std::filesystem::path state() const { return path_ / "checkpoints" / "last.state.safetensors"; }
+  std::filesystem::path previous_state() const {
+    return path_ / "checkpoints" / "previous.state.safetensors";
+  }
+  // Makes the last state the previous one, before another is written: a run survives one damaged
+  // state.
+  void keep_state() const;
+  // Makes the previous state the last one again.
+  void take_back_state() const;
 
   // Appends one line to metrics.jsonl, a JSON object.
   void append_metrics(const std::string& line);

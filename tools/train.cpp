@@ -135,7 +135,7 @@ ExitCode resume(const Settings& typed) {
   if (experiment.data.digest != before.data_digest)
     fail(ExitCode::input, "{}: is no longer the data set that {} was trained on",
          settings.text("data"), folder.string());
-  Trainer trainer(settings, experiment, run);
+  Trainer trainer(settings, experiment, run, before.seconds);
   return report(trainer.resume(), folder, settings.flag("json"));
 }
 

@@ -11,7 +11,6 @@
 #include "core/check.h"
 #include "kernels/isa.h"
 #include "kernels/reduce.h"
-#include "nn/checkpoint.h"
 #include "tools/signals.h"
 
 namespace expunge::tools {
@@ -55,14 +54,16 @@ CheckpointRule CheckpointRule::parse(const std::string& text) {
   return timed ? CheckpointRule{.seconds = static_cast<double>(n)} : CheckpointRule{.steps = n};
 }
 
-Trainer::Trainer(const Settings& settings, Experiment& experiment, RunFolder& run)
+Trainer::Trainer(const Settings& settings, Experiment& experiment, RunFolder& run,
+                 double earlier_seconds)
     : settings_(settings),
       e_(experiment),
       run_(run),
+      earlier_seconds_(earlier_seconds),
       rule_(CheckpointRule::parse(settings.text("checkpoint-every"))),
       optimizer_(e_.model.params, e_.optim),
       step_(e_.model, optimizer_, e_.loss),
-      loader_(e_.data, e_.train_loader(settings)),
+      loader_(e_.data, e_.loader),
       held_out_(e_.data, evaluation(e_.split.val.empty() ? e_.split.test : e_.split.val)),
       test_(e_.data, evaluation(e_.split.test)) {
   status_.model = e_.model.name;
@@ -83,20 +84,35 @@ RunStatus Trainer::start() {
   return run_from({});
 }
 
+// The last checkpoint; where that is damaged or missing, the one before it.
+nn::TrainState Trainer::load_last() {
+  try {
+    return nn::load_state(run_.state(), e_.model, optimizer_);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::input || !std::filesystem::exists(run_.previous_state())) throw;
+    fmt::print(stderr, "expunge: warning: {}; the checkpoint before it is taken\n", error.what());
+  }
+  nn::TrainState state = nn::load_state(run_.previous_state(), e_.model, optimizer_);
+  run_.take_back_state();
+  return state;
+}
+
 RunStatus Trainer::resume() {
-  nn::TrainState state = nn::load_state(run_.state(), e_.model, optimizer_);
+  nn::TrainState state = load_last();
   const std::string& isa = state.notes["instruction_set"];
   if (isa != kernels::isa_name())
     fmt::print(
         stderr,
         "expunge: warning: this run was computed with {}, it goes on with {}: other last digits\n",
         isa, kernels::isa_name());
-  earlier_seconds_ = note_number(state, "seconds", 0);
   status_.best_accuracy = note_number(state, "best_accuracy", -1);
+  lr_ = static_cast<float>(note_number(state, "lr", 0));
   run_.cut_metrics(state.position.step);
   fmt::print(stderr, "{}: going on after step {} of {}\n", run_.path().string(),
              state.position.step, total_steps_);
-  if (state.position.batch == loader_.batches() && state.notes["evaluated"] == "no") {
+  const bool epoch_over =
+      state.position.batch == loader_.batches() || state.position.step == total_steps_;
+  if (epoch_over && state.notes["evaluated"] == "no") {
     progress_.emplace(settings_.text("progress"), total_steps_, state.position.step);
     evaluate_epoch(state.position);
     save(state.position, true);
@@ -108,6 +124,7 @@ RunStatus Trainer::run_from(nn::FitPosition position) {
   if (!progress_) progress_.emplace(settings_.text("progress"), total_steps_, position.step);
   status_.steps = position.step;
   status_.status = "running";
+  status_.seconds = seconds();
   write_run_json(run_.path(), status_);
   if (position.step == 0) save(position, true);
   try {
@@ -141,13 +158,16 @@ void Trainer::save(const nn::FitPosition& at, bool evaluated) {
   if (!kernels::all_finite({}, e_.model.params.values().size(), e_.model.params.values().data()))
     fail(ExitCode::numerical,
          "the weights are no longer finite at step {}; the last good checkpoint is kept", at.step);
+  run_.keep_state();
   nn::save_state(run_.state(), e_.model, optimizer_,
                  {.position = at,
                   .notes = {{"evaluated", evaluated ? "yes" : "no"},
                             {"best_accuracy", fmt::format("{}", status_.best_accuracy)},
-                            {"seconds", fmt::format("{}", seconds())},
+                            {"lr", fmt::format("{}", lr_)},
                             {"instruction_set", kernels::isa_name()}}});
   nn::save_model(run_.model("last"), e_.model, {{"model", e_.model.name}});
+  status_.seconds = seconds();
+  write_run_json(run_.path(), status_);
   saved_ = Clock::now();
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "eval/accuracy.h"
+#include "nn/checkpoint.h"
 #include "tools/experiment.h"
 #include "tools/progress.h"
 #include "tools/run_folder.h"
@@ -20,7 +21,9 @@ struct CheckpointRule {
 // What happens around a run's steps: progress, metrics, evaluation, checkpoints, signals.
 class Trainer final : public nn::FitHook {
  public:
-  Trainer(const Settings& settings, Experiment& experiment, RunFolder& run);
+  // earlier_seconds: of the sessions before this one.
+  Trainer(const Settings& settings, Experiment& experiment, RunFolder& run,
+          double earlier_seconds = 0);
 
   // From the start, or from the run's last checkpoint. Returns the finished status; an interrupted
   // run is saved and its status says so.
@@ -32,6 +35,7 @@ class Trainer final : public nn::FitHook {
   nn::Continue after_epoch(const nn::FitPosition& at) override;
 
  private:
+  nn::TrainState load_last();
   RunStatus run_from(nn::FitPosition position);
   void finish(nn::FitEnd end);
   void save(const nn::FitPosition& at, bool evaluated);
@@ -42,6 +46,7 @@ class Trainer final : public nn::FitHook {
   const Settings& settings_;
   Experiment& e_;
   RunFolder& run_;
+  const double earlier_seconds_;
   CheckpointRule rule_;
   nn::Optimizer optimizer_;
   nn::SupervisedStep step_;
@@ -50,7 +55,6 @@ class Trainer final : public nn::FitHook {
   RunStatus status_;
   int64_t images_ = 0;
   int64_t total_steps_ = 0;
-  double earlier_seconds_ = 0;  // of sessions before this one
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now(), saved_ = begin_,
                                         epoch_begin_ = begin_;
   float lr_ = 0;

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# What the machine or the files get wrong: the documented exit code, words, and nothing lost.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+EXPUNGE_TEST_STOP_AFTER=14 expunge train "${tiny[@]}" --out run
+"$bin" train "${tiny[@]}" --out whole > /dev/null 2>&1
+damage() {  # name, expected words, command over the copy's state and model
+  rm -rf copy
+  cp -r run copy
+  (cd copy/checkpoints && eval "$3")
+  expect "resume: $1" 3 "$2" train --resume copy
+}
+flip() { printf '\377' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+
+rm -rf copy && cp -r run copy
+flip copy/checkpoints/last.state.safetensors 20000
+expect "resume: a flipped byte in the last state, the one before is taken" 0 \
+  'last.state.safetensors.*SHA-256' train --resume copy
+same "and the bits are the same" "$(weights whole)" "$(weights copy)"
+both='last.state.safetensors previous.state.safetensors'
+damage "flipped bytes in both states" 'SHA-256' "for f in $both; do flip \$f 20000; done"
+damage "states cut short" 'safetensors' "for f in $both; do truncate -s 1000 \$f; done"
+damage "states extended" 'follow' "for f in $both; do echo x >> \$f; done"
+damage "empty states" 'too few' "for f in $both; do : > \$f; done"
+damage "no states" 'state' "rm $both"
+damage "a web page instead" 'HTML' "for f in $both; do echo '<!DOCTYPE html><html>' > \$f; done"
+damage "the state of another model" 'expected' \
+  "for f in $both; do cp ../../whole/checkpoints/last.safetensors \$f; done"
+echo '{' > copy/run.json
+expect "a broken run.json" 3 'run.json' train --resume copy
+expect "eval of a broken run.json" 3 'run.json' eval copy
+rm -rf copy && cp -r whole copy
+sed -i 's/^model = .*/model = "mlp"/' copy/config.toml
+expect "eval of another model's weights" 3 'does not fit.*missing' eval copy
+sed -i 's/^model = .*/modell = "mlp"/' copy/config.toml
+expect "a broken config.toml in a run" '[23]' 'config.toml.*line' eval copy
+
+expect "the loss explodes" 6 'loss|finite' train "${tiny[@]}" --lr 1e20 --clip-norm 0 --out nan
+check "run.json says failed" grep -q '"status": "failed"' nan/run.json
+expect "the last good weights are there" 0 'test' eval nan
+
+# ulimit -f counts blocks of 1024 bytes; the last checkpoint is larger.
+status=0
+(ulimit -f 200 && exec "$bin" train "${tiny[@]}" --out full) > out 2> err || status=$?
+check "a file that may not grow: exit code 4, got $status" test $status = 4
+check "it names the file" grep -q 'safetensors' err
+check "no temporary file is left" test -z "$(find full -name '*.tmp')"
+status=0
+(ulimit -v 60000 && exec "$bin" train "${tiny[@]}" --threads 1 --out small) > out 2> err || status=$?
+check "no memory: exit code 5, got $status" test $status = 5
+check "no memory: it says so" grep -qi 'memory' err
+status=0
+"$bin" list models > /dev/full 2> err || status=$?
+check "stdout on a full disk: exit code 4, got $status" test $status = 4
+status=0
+("$bin" list models; echo $? > code) 2> err | true
+check "a closed pipe is quiet" test ! -s err
+status=0
+"$bin" list models >&- 2> err || status=$?
+check "stdout closed: exit code 4, got $status" test $status = 4
+
+if [[ $(id -u) != 0 ]]; then
+  mkdir locked && chmod a-w locked
+  expect "a folder that cannot be written" 4 'locked' train "${tiny[@]}" --out locked/run
+elif unshare -m true 2> /dev/null; then
+  status=0
+  unshare -m bash -c "mkdir -p ro && mount -t tmpfs -o ro none ro && exec '$bin' train ${tiny[*]} --out ro/run" \
+    > out 2> err || status=$?
+  check "a read-only disk: exit code 4, got $status" test $status = 4
+  status=0
+  unshare -m bash -c "mkdir -p tmp && mount -t tmpfs -o size=600k none tmp && exec '$bin' train ${tiny[*]} --out tmp/run" \
+    > out 2> err || status=$?
+  check "a small disk: exit code 4, got $status" test $status = 4
+fi
+LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 expect "numbers have a point whatever the locale" 0 \
+  'accuracy +[0-9]+\.[0-9]+%' eval whole
+finish
