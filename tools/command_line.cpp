@@ -20,7 +20,8 @@ constexpr Verb kVerbs[] = {
     {"data prepare", "images or CIFAR binaries to one packed file", "source", "folder"},
     {"data verify", "check every hash, label and id of a packed file", "file", "packed file"},
     {"data info", "sizes, digest and per-class counts", "file", "packed file, or builtin"},
-    {"list", "models, datasets, optimizers, schedules, inits", "what", "one of these"},
+    {"list", "what there is to choose from", "what",
+     "models | datasets | optimizers | schedules | inits"},
     {"bench train", "time training steps on synthetic images", nullptr, nullptr},
     {"doctor", "the machine, and what is on or off and why", nullptr, nullptr},
     {"version", "version and build", nullptr, nullptr},
@@ -32,6 +33,30 @@ std::string verb_name(const std::string& path) {
   std::string name = path;
   std::ranges::replace(name, ' ', '-');
   return name;
+}
+
+// Help with "expunge data prepare [options] folder" and "--[no-]nesterov".
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(34); }
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    std::string text = "\nUsage: " + name + " [options]";
+    for (const CLI::Option* o : app->get_options())
+      if (o->get_positional()) text += " " + o->get_name(true);
+    return text + (app->get_subcommands({}).empty() ? "\n" : " verb\n");
+  }
+  std::string make_option_name(const CLI::Option* o, bool positional) const override {
+    const bool is_switch = !positional && o->get_lnames().size() == 2;
+    return is_switch ? "--[no-]" + o->get_lnames().front()
+                     : Formatter::make_option_name(o, positional);
+  }
+};
+
+const char* placeholder(const Option& o) {
+  return o.kind == Kind::choice    ? o.range
+         : o.kind == Kind::integer ? "N"
+         : o.kind == Kind::real    ? "X"
+                                   : "TEXT";
 }
 
 struct Typed {  // one option's place for what was typed
@@ -55,14 +80,15 @@ void add_options(Subcommand& sub, const Verb& verb) {
     if (*o.fallback != '\0') help += fmt::format(" [{}]", o.fallback);
     const std::string flag = fmt::format("--{}", o.name);
     if (o.kind == Kind::flag)
-      typed.option = sub.app->add_flag(flag + ",!--no-" + o.name, typed.value, help);
+      typed.option =
+          sub.app->add_flag(o.saved ? flag + ",!--no-" + o.name : flag, typed.value, help)
+              ->option_text(" ");
     else
-      typed.option = sub.app->add_option(flag, typed.value, help)
-                         ->type_name(o.kind == Kind::choice ? o.range : "");
+      typed.option = sub.app->add_option(flag, typed.value, help)->type_name(placeholder(o));
     typed.option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
   if (verb.argument != nullptr)
-    sub.app->add_option(verb.argument, sub.arguments, verb.argument_help);
+    sub.app->add_option(verb.argument, sub.arguments, verb.argument_help)->option_text(" ");
 }
 
 std::string usage_hint(const CLI::App& app, const CLI::ParseError& error, const Subcommand* sub) {
@@ -98,6 +124,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
       "expunge: train image classifiers, remove the influence of chosen samples, measure how well "
       "it worked",
       "expunge");
+  app.formatter(std::make_shared<HelpFormatter>());  // before the verbs, which inherit it
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text());
   std::deque<Subcommand> subs;
@@ -111,14 +138,15 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
       if (group == nullptr) {
         group = app.add_subcommand(path.substr(0, space),
                                    path.starts_with("data") ? "packed data sets" : "speed");
-        group->require_subcommand(1);
+        group->require_subcommand(1)->group("Verbs");
       }
       parent = group;
     }
     Subcommand& sub = subs.emplace_back();
     sub.path = path;
     sub.app = parent->add_subcommand(space == std::string::npos ? path : path.substr(space + 1),
-                                     verb.help);
+                                     verb.help)
+                  ->group("Verbs");
     add_options(sub, verb);
   }
   const auto chosen = [&]() -> const Subcommand* {
@@ -129,11 +157,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    const Subcommand* sub = chosen();
-    std::string help = sub != nullptr ? sub->app->help() : app.help();
-    for (const auto& [name, group] : groups)
-      if (sub == nullptr && group->parsed()) help = group->help();
-    return {Settings(""), help};
+    return {Settings(""), app.help()};  // of the verb that was typed, if any
   } catch (const CLI::CallForVersion&) {
     return {Settings(""), version_text() + "\n"};
   } catch (const CLI::ParseError& error) {
