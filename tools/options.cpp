@@ -226,8 +226,11 @@ std::string Settings::to_toml() const {
   std::string out = fmt::format("# expunge {}: every option, resolved\n", verb_);
   for (const Option& o : options_) {
     if (!o.saved) continue;
-    const bool bare = o.kind == Kind::integer || o.kind == Kind::real || o.kind == Kind::flag;
-    out += fmt::format("{} = {}\n", o.name, bare ? text(o.name) : quoted(text(o.name)));
+    const bool bare = o.kind == Kind::integer || o.kind == Kind::flag;
+    const std::string value = o.kind == Kind::real ? fmt::format("{}", real(o.name))
+                              : bare               ? text(o.name)
+                                                   : quoted(text(o.name));
+    out += fmt::format("{} = {}\n", o.name, value);
   }
   return out;
 }
