@@ -1,5 +1,7 @@
 #include "tools/experiment.h"
 
+#include <algorithm>
+
 #include "core/file.h"
 #include "core/parallel.h"
 #include "tools/config_file.h"
@@ -40,6 +42,14 @@ data::LoaderConfig loader_config(const Settings& s) {
   return config;
 }
 
+// --smoke: so few samples that every stage has this many batches, once.
+void shorten(Experiment& e, int64_t batches) {
+  const auto samples = static_cast<size_t>(batches * e.loader.batch_size);
+  for (std::vector<int32_t>* part : {&e.train, &e.split.val, &e.split.test, &e.forgotten})
+    part->resize(std::min(part->size(), samples));
+  e.fit.epochs = 1;
+}
+
 }  // namespace
 
 Experiment make_experiment(const Settings& s, const fs::path& run) {
@@ -65,6 +75,7 @@ Experiment make_experiment(const Settings& s, const fs::path& run) {
   }
   e.train = data::without(e.split.train, e.forgotten);
   if (e.train.empty()) fail(ExitCode::input, "{}: no training samples are left", s.text("data"));
+  if (s.integer("smoke") > 0) shorten(e, s.integer("smoke"));
   e.loader.positions = e.train;
   e.model =
       nn::make_model(s.text("model"), {.height = e.data.height,

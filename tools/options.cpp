@@ -33,6 +33,8 @@ constexpr Option kOptions[] = {
     {"epochs", Kind::integer, "10", "1..100000", "passes over the training samples", "train"},
     {"max-steps", Kind::integer, "0", "0..", "stop after this many steps (0: epochs decide)",
      "train"},
+    {"smoke", Kind::integer, "0", "0..1000000", "only this many batches of every stage (0: all)",
+     "train"},
     {"batch-size", Kind::integer, "128", "1..65536", "samples of a step", "train eval bench"},
     {"optimizer", Kind::choice, "sgd", kOptimizers, "update rule", "train"},
     {"lr", Kind::real, "0.1", "0..1e30", "peak learning rate", "train"},

@@ -11,7 +11,8 @@ cmake --preset release ${EXPUNGE_DEPS:+-DEXPUNGE_DEPS="$EXPUNGE_DEPS"}
 cmake --build --preset release -j "$(nproc)" --target expunge
 
 rm -rf "$run"
-build/bin/expunge train --data builtin --model smallcnn --epochs 5 --out "$run"
+build/bin/expunge train --data builtin --model smallcnn --epochs 10 --batch-size 32 --lr 0.05 \
+  --schedule onecycle --augment none --out "$run"
 build/bin/expunge eval "$run"
 
 echo

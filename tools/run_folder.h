@@ -12,7 +12,8 @@ namespace expunge::tools {
 // process out.
 class RunFolder {
  public:
-  // A new run. A folder that exists and holds anything: ExitCode::io.
+  // A new run. A folder that exists and holds anything: ExitCode::io; what a run left that ended
+  // before its first checkpoint, a lock and no run.json, does not count.
   static RunFolder create(const std::filesystem::path& path);
   // An existing one, to go on with. No run there: ExitCode::input. Locked by another process:
   // ExitCode::io.

@@ -125,8 +125,10 @@ RunStatus Trainer::run_from(nn::FitPosition position) {
   status_.steps = position.step;
   status_.status = "running";
   status_.seconds = seconds();
-  write_run_json(run_.path(), status_);
-  if (position.step == 0) save(position, true);
+  if (position.step == 0)
+    save(position, true);  // before run.json, which says that there is something to go on from
+  else
+    write_run_json(run_.path(), status_);
   try {
     finish(nn::fit(e_.fit, loader_, step_, *this, position));
   } catch (const std::exception& error) {
@@ -144,7 +146,9 @@ void Trainer::finish(nn::FitEnd end) {
   progress_.reset();
   if (end == nn::FitEnd::finished && !e_.split.test.empty()) {
     const eval::Accuracy test =
-        eval::measure_accuracy(e_.model, test_, [] { return !stop_requested(); });
+        e_.split.val.empty() && held_
+            ? *held_
+            : eval::measure_accuracy(e_.model, test_, [] { return !stop_requested(); });
     if (!stop_requested()) status_.test_accuracy = test.accuracy(), status_.test_loss = test.loss();
   }
   status_.seconds = seconds();
@@ -207,6 +211,7 @@ void Trainer::evaluate_epoch(const nn::FitPosition& at) {
   const eval::Accuracy held =
       eval::measure_accuracy(e_.model, held_out_, [] { return !stop_requested(); });
   if (stop_requested()) return;  // evaluated when the run goes on
+  held_ = held;
   const char* part = e_.split.val.empty() ? "test" : "val";
   const double n = static_cast<double>(std::max<int64_t>(1, at.samples)),
                took = since(epoch_begin_);

@@ -52,6 +52,7 @@ class Trainer final : public nn::FitHook {
   nn::SupervisedStep step_;
   data::Loader loader_, held_out_, test_;
   std::optional<Progress> progress_;
+  std::optional<eval::Accuracy> held_;  // after the last epoch, on val or else on test
   RunStatus status_;
   int64_t images_ = 0;
   int64_t total_steps_ = 0;

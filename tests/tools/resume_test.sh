@@ -80,6 +80,11 @@ expect "a run that is being worked on" 4 'another process|locked' train --resume
 kill -9 $pid
 wait $pid 2> /dev/null || true
 
+mkdir -p begun/checkpoints
+touch begun/lock begun/config.toml
+expect "a run that ended before its first checkpoint is begun again" 0 '' train "${args[@]}" --out begun
+same "and has the bits of any other" "$(weights whole)" "$(weights begun)"
+
 # Killed at any moment, from making the folder to the last step.
 for delay in 0.02 0.05 0.1 0.15 0.2 0.3 0.4 0.5 0.6 0.8; do
   "$bin" train "${args[@]}" --checkpoint-every 1 --out "k-$delay" > out 2> err &

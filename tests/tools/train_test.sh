@@ -6,6 +6,10 @@ expect "dry run" 0 'steps +20' train "${tiny[@]}" --dry-run
 expect "dry run predicts memory" 0 'memory +[0-9]+ MiB' train "${tiny[@]}" --dry-run --out a
 check_not "a dry run writes nothing" test -e a -o -e runs
 
+expect "smoke" 0 'smoke: 2 steps' train --data builtin --model mlp --batch-size 16 --smoke 2 \
+  --out smoke
+expect "smoke evaluates as little" 0 'test +32 samples' eval smoke
+
 expect "train" 0 'test accuracy' train "${tiny[@]}" --out a
 for file in run.json config.toml metrics.jsonl metrics.csv checkpoints/last.safetensors \
   checkpoints/best.safetensors checkpoints/last.state.safetensors; do
@@ -34,20 +38,20 @@ same "three threads have the same bits" "$(weights a)" "$(weights d)"
 expect "another seed" 0 '' train "${tiny[@]}" --seed 1 --out e
 check_not "another seed has other bits" cmp "$(weights a)" "$(weights e)"
 
-expect "JSON on stdout" 0 '"status": "finished"' train "${tiny[@]}" --json --out f
+expect "JSON on stdout" 0 '"status": "finished"' train "${quick[@]}" --json --out f
 check "it is one document" is_json out
 for optimizer in adam adamw; do
-  expect "optimizer $optimizer" 0 'test accuracy' train "${tiny[@]}" --max-steps 2 \
+  expect "optimizer $optimizer" 0 'test accuracy' train "${quick[@]}" --max-steps 2 \
     --optimizer $optimizer --lr 0.001 --out "o-$optimizer"
 done
 for schedule in constant step:1,gamma=0.5 onecycle; do
-  expect "schedule $schedule" 0 'test accuracy' train "${tiny[@]}" --max-steps 2 \
+  expect "schedule $schedule" 0 'test accuracy' train "${quick[@]}" --max-steps 2 \
     --schedule $schedule --out "s-$schedule"
 done
-expect "no validation part" 0 'test accuracy' train "${tiny[@]}" --max-steps 2 --val-fraction 0 \
+expect "no validation part" 0 'test accuracy' train "${quick[@]}" --max-steps 2 --val-fraction 0 \
   --out v
-expect "the default folder" 0 'runs/builtin-smallcnn-4' train "${tiny[@]}" --max-steps 1 --seed 4
-expect "the default folder is taken" 4 'exists' train "${tiny[@]}" --max-steps 1 --seed 4
+expect "the default folder" 0 'runs/builtin-mlp-4' train "${quick[@]}" --max-steps 1 --seed 4
+expect "the default folder is taken" 4 'exists' train "${quick[@]}" --max-steps 1 --seed 4
 
 expect "retraining without a class" 0 'test accuracy' train --like a --forget class:3 --out r
 check "forget.ids holds 18 ids" test "$(grep -cE '^[0-9a-f]{32}$' r/forget.ids)" = 18
@@ -55,30 +59,30 @@ check "the recipe is that of the other run" grep -q '^max-steps = 20' r/config.t
 expect "the forget part can be evaluated" 0 'forget +18 samples' eval r
 expect "a flag beats the other run" 0 '^epochs = 9' train --like a --epochs 9 --print-config
 expect "ids from a file" 0 '18 forgotten' train --like a --forget file:r/forget.ids --dry-run
-expect "forget: an unknown class" 3 'class' train "${tiny[@]}" --forget class:zebra --out x
-expect "forget: grammar" 2 'random:0.1' train "${tiny[@]}" --forget rnd:3 --out x
-expect "forget: an empty set" 3 'empty' train "${tiny[@]}" --forget random:0 --out x
-expect "forget: everything" 3 'whole' train "${tiny[@]}" --forget random:1.0 --out x
+expect "forget: an unknown class" 3 'class' train "${quick[@]}" --forget class:zebra --out x
+expect "forget: grammar" 2 'random:0.1' train "${quick[@]}" --forget rnd:3 --out x
+expect "forget: an empty set" 3 'empty' train "${quick[@]}" --forget random:0 --out x
+expect "forget: everything" 3 'whole' train "${quick[@]}" --forget random:1.0 --out x
 printf 'ffffffffffffffffffffffffffffffff\n' > ids
-expect "forget: an unknown id" 3 'line 1' train "${tiny[@]}" --forget file:ids --out x
+expect "forget: an unknown id" 3 'line 1' train "${quick[@]}" --forget file:ids --out x
 expect "like: no run there" 3 'nowhere' train --like nowhere --out x
 
-expect "a limit larger than the data" 2 'limit' train "${tiny[@]}" --limit 100000 --out x
+expect "a limit larger than the data" 2 'limit' train "${quick[@]}" --limit 100000 --out x
 expect "no such data" 3 'nothing.epk' train --data nothing.epk --out x
 echo 'PK..' > zip.epk
 expect "data that is none" 3 'zip.epk' train --data zip.epk --out x
 mkdir full
 touch full/file
-expect "a folder with other things in it" 4 'exists' train "${tiny[@]}" --out full
-expect "a folder below a file" 4 'full/file' train "${tiny[@]}" --out full/file/run
+expect "a folder with other things in it" 4 'exists' train "${quick[@]}" --out full
+expect "a folder below a file" 4 'full/file' train "${quick[@]}" --out full/file/run
 check_not "what was refused wrote nothing" test -e x
-expect "a path with blanks and umlauts" 0 '' train "${tiny[@]}" --max-steps 1 --out 'ein Läufer/ß'
+expect "a path with blanks and umlauts" 0 '' train "${quick[@]}" --max-steps 1 --out 'ein Läufer/ß'
 expect "and eval there" 0 'test' eval 'ein Läufer/ß'
 
 EXPUNGE_PROGRESS=lines expect "progress in lines" 0 'epoch 2/2 +step 20/20' \
-  train "${tiny[@]}" --out p1
+  train "${quick[@]}" --out p1
 check_not "lines have no carriage returns" grep -q $'\r' err
-EXPUNGE_PROGRESS=json expect "progress as JSON" 0 '"type":"progress"' train "${tiny[@]}" --out p2
-expunge train "${tiny[@]}" --progress none --out p3
+EXPUNGE_PROGRESS=json expect "progress as JSON" 0 '"type":"progress"' train "${quick[@]}" --out p2
+expunge train "${quick[@]}" --progress none --out p3
 check_not "progress none: stderr stays empty" test -s err
 finish
