@@ -47,6 +47,9 @@ if [[ $sanitizers == yes ]]; then
   run_tests --preset asan -L unit -LE slow
 fi
 
-((skipped == 0)) || echo "test: $skipped skipped, named above with the reason"
+if ((skipped > 0)); then
+  grep -h '^SKIPPED' build*/Testing/Temporary/LastTest.log || true
+  echo "test: $skipped skipped, for these reasons"
+fi
 echo "$((total - failed - skipped)) passed, $failed failed"
 ((failed == 0))
