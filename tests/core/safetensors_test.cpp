@@ -120,8 +120,8 @@ TEST_CASE("safetensors: hostile headers are refused and the fault is named") {
   };
   const TempDir dir;
   for (const auto& [header, words] : rows) {
-    CAPTURE(header.substr(0, 100));
-    const std::string text = refusal(dir, file_of(header, 8));
+    const std::string begin = header.substr(0, 100), text = refusal(dir, file_of(header, 8));
+    CAPTURE(begin);
     CAPTURE(text);
     CHECK(contains(text, words));
   }

@@ -94,8 +94,9 @@ TEST_CASE("models: parameter counts and multiply-adds on 32x32 images with ten c
       {"vgg16_bn_lth", 14'728'266, 313'201'664}};
   for (const auto& [name, parameters, macs] : expected) {
     const Model model = make_model(name, {});
-    CHECK_MESSAGE(model.parameter_count() == parameters, name);
-    CHECK_MESSAGE(model.macs() == macs, name);
+    CAPTURE(model.name);
+    CHECK(model.parameter_count() == parameters);
+    CHECK(model.macs() == macs);
   }
   CHECK_THROWS_WITH_AS(make_model("resnet81", {}),
                        "model 'resnet81' is not known; did you mean 'resnet18'?", Error);
