@@ -92,9 +92,15 @@ void add_options(Subcommand& sub, const Verb& verb) {
 }
 
 std::string usage_hint(const CLI::App& app, const CLI::ParseError& error, const Subcommand* sub) {
-  std::string text = error.what();
   const std::vector<std::string> extras = app.remaining(true);
-  if (extras.empty()) return text;
+  if (extras.empty() && sub != nullptr) return error.what();
+  if (extras.empty()) {
+    const CLI::App* group = app.get_subcommands().empty() ? &app : app.get_subcommands().back();
+    std::string verbs;
+    for (const CLI::App* verb : group->get_subcommands({}))
+      verbs += (verbs.empty() ? "" : ", ") + verb->get_name();
+    return fmt::format("after '{}' a verb is missing, one of {}", group->get_name(), verbs);
+  }
   std::vector<std::string> known;
   if (sub != nullptr)
     for (const Typed& t : sub->typed) known.push_back("--" + t.name);
@@ -161,7 +167,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   } catch (const CLI::CallForVersion&) {
     return {Settings(""), version_text() + "\n"};
   } catch (const CLI::ParseError& error) {
-    fail(ExitCode::usage, "{}; expunge{} --help shows what is", usage_hint(app, error, chosen()),
+    fail(ExitCode::usage, "{} (see expunge{} --help)", usage_hint(app, error, chosen()),
          chosen() != nullptr ? " " + chosen()->path : "");
   }
   return {resolve(*chosen()), ""};

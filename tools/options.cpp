@@ -173,7 +173,7 @@ const Option& Settings::option(const std::string& name, const std::string& where
   if (it != options_.end()) return *it;
   std::vector<std::string> names;
   for (const Option& o : options_) names.emplace_back(o.name);
-  fail(ExitCode::usage, "{}: '{}' is not an option of {}{}", where, name, verb_,
+  fail(ExitCode::usage, "{}: '{}' is not an option of {}{}", where, name, typed_verb(),
        nearest_hint(name, names));
 }
 
@@ -195,6 +195,12 @@ void Settings::set_from_environment() {
     if (const char* value = std::getenv(variable.c_str()))
       set(o.name, value, Source::environment, variable);
   }
+}
+
+std::string Settings::typed_verb() const {
+  std::string typed = verb_;
+  std::ranges::replace(typed, '-', ' ');
+  return typed;
 }
 
 const std::string& Settings::text(const std::string& name) const {

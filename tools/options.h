@@ -47,6 +47,7 @@ class Settings {
   Source source(const std::string& name) const;
 
   const std::string& verb() const { return verb_; }
+  std::string typed_verb() const;  // "data prepare" for data-prepare
   const std::vector<Option>& options() const { return options_; }
   std::string to_toml() const;  // the saved ones, one line each, with comments
 

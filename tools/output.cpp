@@ -8,7 +8,7 @@ namespace expunge::tools {
 
 const std::string& single_argument(const Settings& settings, const char* what) {
   if (settings.arguments.size() != 1)
-    fail(ExitCode::usage, "{}: expected one argument, {}, got {}", settings.verb(), what,
+    fail(ExitCode::usage, "{}: expected one argument, {}, got {}", settings.typed_verb(), what,
          settings.arguments.size());
   return settings.arguments.front();
 }
