@@ -7,7 +7,7 @@
 
 namespace expunge::nn {
 
-FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, FitHook& hook,
+FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, EpochHook& hook,
            FitPosition at) {
   const int64_t per_epoch = source.batches();
   int64_t total = per_epoch * config.epochs;

@@ -46,9 +46,9 @@ enum class Continue : bool { no = false, yes = true };
 
 // What a caller hangs into the loop: progress, metrics, evaluation, checkpoints, stop rules. `at`
 // is the position after the step or epoch, from which fit() would go on.
-class FitHook {
+class EpochHook {
  public:
-  virtual ~FitHook() = default;
+  virtual ~EpochHook() = default;
   virtual Continue after_step(const FitPosition& at, const StepResult& result,
                               const StepScalars& scalars) = 0;
   virtual Continue after_epoch(
@@ -59,7 +59,7 @@ enum class FitEnd : unsigned char { finished, stopped };
 
 // THE training loop. From `position` to the end of config.epochs, to max_steps, or until a hook
 // says no. A loss that is not finite throws ExitCode::numerical after the hook saw the step.
-FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, FitHook& hook,
+FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, EpochHook& hook,
            FitPosition position = {});
 
 // The step of ordinary training: mean cross-entropy (or squared error where the batch has targets),

@@ -60,6 +60,11 @@ Schedule Schedule::parse(const std::string& text) {
       s.milestones.push_back(parse_number<int>(item, text));
     begin = end;
   }
+  if (!(s.gamma > 0 && s.gamma <= 1))
+    fail(ExitCode::usage, "schedule '{}': gamma is {}, expected more than 0, at most 1", text,
+         s.gamma);
+  if (!std::ranges::is_sorted(s.milestones) || (!s.milestones.empty() && s.milestones[0] < 1))
+    fail(ExitCode::usage, "schedule '{}': the epochs must be positive and rise", text);
   return s;
 }
 

@@ -150,9 +150,10 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     }
     Subcommand& sub = subs.emplace_back();
     sub.path = path;
-    sub.app = parent->add_subcommand(space == std::string::npos ? path : path.substr(space + 1),
-                                     verb.help)
-                  ->group("Verbs");
+    sub.app =
+        parent
+            ->add_subcommand(space == std::string::npos ? path : path.substr(space + 1), verb.help)
+            ->group("Verbs");
     add_options(sub, verb);
   }
   const auto chosen = [&]() -> const Subcommand* {

@@ -66,9 +66,9 @@ void RunFolder::lock() {
 
 RunFolder RunFolder::create(const fs::path& path) {
   std::error_code error;
-  const bool is_free =
-      !fs::exists(path, error) || (fs::is_directory(path, error) && fs::is_empty(path, error)) ||
-      (fs::exists(path / "lock", error) && !fs::exists(path / "run.json", error));
+  const bool is_free = !fs::exists(path, error) ||
+                       (fs::is_directory(path, error) && fs::is_empty(path, error)) ||
+                       (fs::exists(path / "lock", error) && !fs::exists(path / "run.json", error));
   if (!is_free)
     fail(ExitCode::io,
          "{}: exists already; --resume {} goes on with a run, --out names another folder",

@@ -19,7 +19,7 @@ struct CheckpointRule {
 };
 
 // What happens around a run's steps: progress, metrics, evaluation, checkpoints, signals.
-class Trainer final : public nn::FitHook {
+class Trainer final : public nn::EpochHook {
  public:
   // earlier_seconds: of the sessions before this one.
   Trainer(const Settings& settings, Experiment& experiment, RunFolder& run,

@@ -42,7 +42,7 @@ class ToySource final : public BatchSource {
   int epoch_ = 0;
 };
 
-struct Recorder : FitHook {
+struct Recorder : EpochHook {
   std::vector<double> losses;
   std::vector<FitPosition> positions;
   int epochs = 0;

@@ -29,6 +29,8 @@ expect "not one of the choices" 2 'sgd\|adam' train --optimizer sdg
 expect "unknown model" 2 "resnet81.*resnet18" train --model resnet81
 expect "linear needs targets" 2 'linear.*targets' train --model linear
 expect "schedule" 2 "schedule 'cosinus'" train --schedule cosinus
+expect "epochs of a schedule" 2 'positive and rise' train --schedule step:9,3
+expect "gamma of a schedule" 2 'gamma' train --schedule step:9,gamma=nan
 expect "augmentation" 2 'augment|rotate' train --augment rotate
 expect "checkpoint rule" 2 'checkpoint-every' train --checkpoint-every often
 expect "device" 2 'device.*auto' train --device tpu
