@@ -62,9 +62,10 @@ bool is_text(std::string_view bytes) {
   });
 }
 
-// safetensors: a little-endian length of the JSON header, then the header.
+// safetensors: a little-endian length of the JSON header, then the header. Asked first, for a
+// length can look like a signature: 19778 is "BM".
 bool is_safetensors(std::string_view bytes) {
-  return bytes.size() > 9 && bytes[6] == 0 && bytes[7] == 0 && bytes[8] == '{';
+  return bytes.size() > 9 && bytes.substr(4).starts_with("\0\0\0\0{"sv);
 }
 
 }  // namespace
@@ -73,9 +74,9 @@ std::string_view looks_like(std::span<const uint8_t> span) {
   const std::string_view head(reinterpret_cast<const char*>(span.data()),
                               std::min<size_t>(span.size(), 512));
   if (head.empty()) return "empty";
+  if (is_safetensors(head)) return "a safetensors file";
   for (const Signature& s : kSignatures)
     if (head.size() >= s.offset && head.substr(s.offset).starts_with(s.bytes)) return s.name;
-  if (is_safetensors(head)) return "a safetensors file";
   if (head.find_first_not_of('\0') == head.npos) return "zero bytes only";
   const std::string text = lower_without_space(head);
   if (text.starts_with("<!doctype html") || text.starts_with("<html")) return "an HTML page";

@@ -163,15 +163,24 @@ std::string_view first_look(const InputFile& file) {
   return looks_like(head);  // names a literal
 }
 
+// A length that cannot be is most often the beginning of some other file.
+[[noreturn]] void refuse_length(const InputFile& file, uint64_t length) {
+  const std::string_view kind = first_look(file);
+  if (kind == "no known format" || kind == "a safetensors file")
+    refuse(file.path(),
+           fmt::format("the header would have {} bytes in a file of {}", length, file.size()));
+  const bool is_pickle = kind.find("pickle") != kind.npos || kind.find(".pth") != kind.npos;
+  fail(ExitCode::input, "{}: is {}, expected a safetensors file{}", file.path().string(), kind,
+       is_pickle ? "; pickle can run code and is never read: tools/torch_safetensors.py converts it"
+                 : "");
+}
+
 Header read_header(InputFile& file) {
   uint64_t length = 0;
   if (file.size() < sizeof length)
     refuse(file.path(), fmt::format("{} bytes are too few", file.size()));
   file.read(&length, sizeof length);
-  if (length > kMaxHeader || length > file.size() - sizeof length)
-    refuse(file.path(),
-           fmt::format("the header would have {} bytes in a file of {} (looks like: {})", length,
-                       file.size(), first_look(file)));
+  if (length > kMaxHeader || length > file.size() - sizeof length) refuse_length(file, length);
   std::string text(length, '\0');
   file.read(text.data(), text.size());
   Header header;
@@ -236,18 +245,18 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   SafeTensors result;
   for (Entry& e : header.entries) {
     const uint64_t bytes = e.offsets[1] - e.offsets[0];
+    std::vector<int64_t> shape(e.shape.begin(), e.shape.end());
     if (e.dtype != "F32") {
       std::string skipped(bytes, '\0');
       file.read(skipped.data(), skipped.size());
       digest.add_data(skipped.data(), skipped.size());
-      result.other_dtypes.push_back(std::move(e.name));
+      result.others.push_back({std::move(e.name), std::move(e.dtype), std::move(shape)});
       continue;
     }
     Tensor values({static_cast<int64_t>(bytes / sizeof(float))});
     file.read(values.bytes(), bytes);
     digest.add_data(values.bytes(), bytes);
-    result.tensors.push_back(
-        {std::move(e.name), {e.shape.begin(), e.shape.end()}, std::move(values)});
+    result.tensors.push_back({std::move(e.name), std::move(shape), std::move(values)});
   }
   result.metadata = std::move(header.metadata);
   if (const auto stored = result.metadata.extract(kDigest);

@@ -30,9 +30,15 @@ using Metadata = std::map<std::string, std::string>;
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const Metadata& metadata);
 
+// A tensor of another type than F32: what it is, without its values.
+struct OtherTensor {
+  std::string name, dtype;
+  std::vector<int64_t> shape;
+};
+
 struct SafeTensors {
-  std::vector<NamedTensor> tensors;       // F32, in the order of the file
-  std::vector<std::string> other_dtypes;  // names of tensors of other types, which are skipped
+  std::vector<NamedTensor> tensors;  // F32, in the order of the file
+  std::vector<OtherTensor> others;
   Metadata metadata;
   const NamedTensor* find(std::string_view name) const;
 };

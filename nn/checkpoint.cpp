@@ -9,78 +9,6 @@
 namespace expunge::nn {
 namespace {
 
-// A tensor in PyTorch's order: extents of its dimensions there, and for each the stride it has
-// here.
-struct Foreign {
-  std::vector<int64_t> shape;    // as PyTorch's state_dict has it
-  std::vector<int64_t> extents;  // dimensions walked in PyTorch's order, at most four
-  std::vector<int64_t> strides;  // of these dimensions in our memory
-};
-
-Foreign foreign(const Range& range) {
-  const Shape& s = range.shape;
-  if (range.layout == Layout::krsc)  // (K, R, S, C) here, (K, C, R, S) there
-    return {{s[0], s[3], s[1], s[2]},
-            {s[0], s[3], s[1], s[2]},
-            {s[1] * s[2] * s[3], 1, s[2] * s[3], s[3]}};
-  if (range.layout == Layout::after_map) {  // columns (h, w, c) here, (c, h, w) there
-    const Shape& m = range.map;
-    return {{s[0], s[1]}, {s[0], m[2], m[0], m[1]}, {s[1], 1, m[1] * m[2], m[2]}};
-  }
-  return {{s.begin(), s.end()}, {s.size()}, {1}};
-}
-
-// Calls visit(index there, index here) for every element.
-template <class Visit>
-void for_each_element(const Foreign& f, Visit visit) {
-  std::array<int64_t, 4> extent{1, 1, 1, 1}, stride{};
-  for (size_t d = 0; d < f.extents.size(); ++d) extent[d] = f.extents[d], stride[d] = f.strides[d];
-  int64_t there = 0;
-  for (int64_t a = 0; a < extent[0]; ++a)
-    for (int64_t b = 0; b < extent[1]; ++b)
-      for (int64_t c = 0; c < extent[2]; ++c)
-        for (int64_t d = 0; d < extent[3]; ++d)
-          visit(there++, a * stride[0] + b * stride[1] + c * stride[2] + d * stride[3]);
-}
-
-NamedTensor exported(const Range& range, const Tensor& values) {
-  const Foreign f = foreign(range);
-  Tensor out({range.size});
-  for_each_element(f,
-                   [&](int64_t there, int64_t here) { out.data()[there] = values.data()[here]; });
-  return {range.name, f.shape, out};
-}
-
-void import(const NamedTensor& from, const Range& range, const Tensor& values) {
-  for_each_element(foreign(range), [&](int64_t there, int64_t here) {
-    values.data()[here] = from.values.data()[there];
-  });
-}
-
-std::string text(const std::vector<int64_t>& shape) {
-  std::string out = "(";
-  for (int64_t extent : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(extent);
-  return out + ")";
-}
-
-// What keeps `file` from being this model, one item a difference.
-std::vector<std::string> differences(const SafeTensors& file, const ParamStore& params) {
-  std::vector<std::string> found;
-  for (const RangeTable* table : {&params.parameters(), &params.statistics()})
-    for (const Range& range : *table) {
-      const NamedTensor* t = file.find(range.name);
-      if (t == nullptr)
-        found.push_back(range.name + " is missing");
-      else if (t->shape != foreign(range).shape)
-        found.push_back(range.name + " is " + text(t->shape) + ", expected " +
-                        text(foreign(range).shape));
-    }
-  for (const NamedTensor& t : file.tensors)
-    if (params.parameters().find(t.name) < 0 && params.statistics().find(t.name) < 0)
-      found.push_back(t.name + " is not part of the model");
-  return found;
-}
-
 // A flat buffer as it lies in memory, padding included.
 NamedTensor raw(const std::string& name, const Tensor& buffer) {
   return {name, {buffer.size()}, buffer};
@@ -102,33 +30,6 @@ T number(const Metadata& metadata, const std::string& key, const std::filesystem
 constexpr const char* kNote = "note.";
 
 }  // namespace
-
-void save_model(const std::filesystem::path& path, const Model& model,
-                const std::map<std::string, std::string>& metadata) {
-  const ParamStore& params = model.params;
-  std::vector<NamedTensor> tensors;
-  for (int i = 0; i < params.parameters().count(); ++i)
-    tensors.push_back(exported(params.parameters()[i], params.value(i)));
-  for (int i = 0; i < params.statistics().count(); ++i)
-    tensors.push_back(exported(params.statistics()[i], params.statistic(i)));
-  write_safetensors(path, tensors, metadata);
-}
-
-void load_model(const std::filesystem::path& path, Model& model) {
-  const SafeTensors file = read_safetensors(path);
-  const ParamStore& params = model.params;
-  const std::vector<std::string> wrong = differences(file, params);
-  if (!wrong.empty()) {
-    std::string first;
-    for (size_t i = 0; i < wrong.size() && i < 3; ++i) first += (i > 0 ? "; " : "") + wrong[i];
-    fail(ExitCode::input, "{}: does not fit the model {} ({} differences: {}{})", path.string(),
-         model.name, wrong.size(), first, wrong.size() > 3 ? "; ..." : "");
-  }
-  for (int i = 0; i < params.parameters().count(); ++i)
-    import(*file.find(params.parameters()[i].name), params.parameters()[i], params.value(i));
-  for (int i = 0; i < params.statistics().count(); ++i)
-    import(*file.find(params.statistics()[i].name), params.statistics()[i], params.statistic(i));
-}
 
 void save_state(const std::filesystem::path& path, const Model& model, const Optimizer& optimizer,
                 const TrainState& state) {
@@ -159,7 +60,8 @@ TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer
     const NamedTensor* t = file.find(name);
     if (t == nullptr || t->values.size() != buffer.size())
       fail(ExitCode::input, "{}: '{}' is {}, expected ({}) for the model {} and its optimizer",
-           path.string(), name, t == nullptr ? "missing" : text(t->shape), buffer.size(),
+           path.string(), name, t == nullptr ? "missing" : fmt::format("({})", t->values.size()),
+           buffer.size(),
            model.name);
   }
   TrainState state;

@@ -17,7 +17,12 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"train", "train a network, or retrain it without a forget set", nullptr, nullptr},
     {"eval", "accuracy, loss and confusion of a run", "run", "run folder"},
-    {"data prepare", "images or CIFAR binaries to one packed file", "source", "folder"},
+    {"predict", "classes and probabilities of images", "model image...",
+     "run or model file, then JPEG or PNG files"},
+    {"convert", "weights to and from PyTorch's names, as safetensors", "from to",
+     "a run or a file, and the file (.safetensors) or run to write"},
+    {"inspect", "what is in a file", "file", "run, model file, packed data set or image"},
+    {"data prepare", "images, CIFAR or SVHN to one packed file", "source", "folder or .mat file"},
     {"data verify", "check every hash, label and id of a packed file", "file", "packed file"},
     {"data info", "sizes, digest and per-class counts", "file", "packed file, or builtin"},
     {"list", "what there is to choose from", "what",
@@ -42,10 +47,14 @@ class HelpFormatter final : public CLI::Formatter {
   std::string make_usage(const CLI::App* app, std::string name) const override {
     std::string text = "\nUsage: " + name + " [options]";
     for (const CLI::Option* o : app->get_options())
-      if (o->get_positional()) text += " " + o->get_name(true);
+      if (o->get_positional()) text += " " + o->get_option_text();
     return text + (app->get_subcommands({}).empty() ? "\n" : " verb\n");
   }
+  std::string make_option_opts(const CLI::Option* o) const override {
+    return o->get_positional() ? "" : Formatter::make_option_opts(o);
+  }
   std::string make_option_name(const CLI::Option* o, bool positional) const override {
+    if (positional) return o->get_option_text();
     const bool is_switch = !positional && o->get_lnames().size() == 2;
     return is_switch ? "--[no-]" + o->get_lnames().front()
                      : Formatter::make_option_name(o, positional);
@@ -88,7 +97,7 @@ void add_options(Subcommand& sub, const Verb& verb) {
     typed.option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
   if (verb.argument != nullptr)
-    sub.app->add_option(verb.argument, sub.arguments, verb.argument_help)->option_text(" ");
+    sub.app->add_option("arguments", sub.arguments, verb.argument_help)->option_text(verb.argument);
 }
 
 std::string usage_hint(const CLI::App& app, const CLI::ParseError& error, const Subcommand* sub) {

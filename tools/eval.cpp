@@ -3,8 +3,9 @@
 #include <filesystem>
 
 #include "eval/accuracy.h"
-#include "nn/checkpoint.h"
+#include "nn/model_file.h"
 #include "tools/experiment.h"
+#include "tools/model_card.h"
 #include "tools/run_folder.h"
 #include "tools/signals.h"
 #include "tools/verbs.h"
@@ -62,15 +63,6 @@ std::string json_part(const data::Dataset& set, const std::string& name, const e
       name, a.samples, a.correct, a.accuracy(), a.loss(), classes, confusion);
 }
 
-fs::path checkpoint_of(const fs::path& folder, const std::string& which) {
-  const fs::path file =
-      folder / "checkpoints" / ((which == "auto" ? "last" : which) + ".safetensors");
-  std::error_code error;
-  if (!fs::exists(file, error))
-    fail(ExitCode::input, "{}: the run has no such checkpoint", file.string());
-  return file;
-}
-
 }  // namespace
 
 ExitCode run_eval(Settings& settings) {
@@ -81,7 +73,7 @@ ExitCode run_eval(Settings& settings) {
   if (e.data.digest != status.data_digest)
     fail(ExitCode::input, "{}: is no longer the data set that {} was trained on", status.data,
          folder.string());
-  const fs::path file = checkpoint_of(folder, settings.text("checkpoint"));
+  const fs::path file = weights_of(folder, settings.text("checkpoint"));
   nn::load_model(file, e.model);
   std::string text, json;
   for (const Part& part : parts_of(e, settings.text("part"))) {

@@ -17,6 +17,9 @@ struct Verb {
 };
 constexpr Verb kVerbs[] = {{"train", run_train},
                            {"eval", run_eval},
+                           {"predict", run_predict},
+                           {"convert", run_convert},
+                           {"inspect", run_inspect},
                            {"data-prepare", run_data_prepare},
                            {"data-verify", run_data_verify},
                            {"data-info", run_data_info},

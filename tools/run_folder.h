@@ -55,14 +55,14 @@ class RunFolder {
 
 // What run.json says; times in seconds.
 struct RunStatus {
-  std::string status;  // running | finished | interrupted | failed
-  std::string model, data, data_digest;
+  std::string status{};  // running | finished | interrupted | failed | imported
+  std::string model{}, data{}, data_digest{};
   int64_t parameters = 0, train_samples = 0, forgotten = 0;
   int64_t steps = 0, epochs = 0;
   double seconds = 0;  // of training and evaluation, over all sessions of the run
   double test_accuracy = -1, test_loss = -1;  // < 0: not measured
   double best_accuracy = -1;
-  std::string message;  // of a failure
+  std::string message{};  // of a failure
 };
 void write_run_json(const std::filesystem::path& folder, const RunStatus& status);
 // status and a few facts of an existing run. No or broken run.json: ExitCode::input.

@@ -129,6 +129,9 @@ ExitCode resume(const Settings& typed) {
     fmt::print(stderr, "{}: already complete\n", folder.string());
     return ExitCode::done;
   }
+  if (before.status == "imported")
+    fail(ExitCode::usage, "{}: was made by expunge convert, there is no training to go on with",
+         folder.string());
   const Settings settings = resumed_settings(typed);
   apply_machine_options(settings);
   Experiment experiment = make_experiment(settings, folder);

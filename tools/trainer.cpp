@@ -63,6 +63,7 @@ Trainer::Trainer(const Settings& settings, Experiment& experiment, RunFolder& ru
       rule_(CheckpointRule::parse(settings.text("checkpoint-every"))),
       optimizer_(e_.model.params, e_.optim),
       step_(e_.model, optimizer_, e_.loss),
+      card_(card_of(e_.model, e_.data)),
       loader_(e_.data, e_.loader),
       held_out_(e_.data, evaluation(e_.split.val.empty() ? e_.split.test : e_.split.val)),
       test_(e_.data, evaluation(e_.split.test)) {
@@ -169,7 +170,7 @@ void Trainer::save(const nn::FitPosition& at, bool evaluated) {
                             {"best_accuracy", fmt::format("{}", status_.best_accuracy)},
                             {"lr", fmt::format("{}", lr_)},
                             {"instruction_set", kernels::isa_name()}}});
-  nn::save_model(run_.model("last"), e_.model, {{"model", e_.model.name}});
+  save_model_file(run_.model("last"), e_.model, card_);
   status_.seconds = seconds();
   write_run_json(run_.path(), status_);
   saved_ = Clock::now();
@@ -228,7 +229,7 @@ void Trainer::evaluate_epoch(const nn::FitPosition& at) {
   status_.epochs = epoch;
   if (!e_.split.val.empty() && held.accuracy() > status_.best_accuracy) {
     status_.best_accuracy = held.accuracy();
-    nn::save_model(run_.model("best"), e_.model, {{"model", e_.model.name}});
+    save_model_file(run_.model("best"), e_.model, card_);
   }
 }
 

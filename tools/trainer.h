@@ -6,6 +6,7 @@
 #include "eval/accuracy.h"
 #include "nn/checkpoint.h"
 #include "tools/experiment.h"
+#include "tools/model_card.h"
 #include "tools/progress.h"
 #include "tools/run_folder.h"
 
@@ -50,6 +51,7 @@ class Trainer final : public nn::EpochHook {
   CheckpointRule rule_;
   nn::Optimizer optimizer_;
   nn::SupervisedStep step_;
+  const ModelCard card_;
   data::Loader loader_, held_out_, test_;
   std::optional<Progress> progress_;
   std::optional<eval::Accuracy> held_;  // after the last epoch, on val or else on test

@@ -9,6 +9,9 @@ namespace expunge::tools {
 // stderr.
 ExitCode run_train(Settings& settings);
 ExitCode run_eval(Settings& settings);
+ExitCode run_predict(Settings& settings);
+ExitCode run_convert(Settings& settings);
+ExitCode run_inspect(Settings& settings);
 ExitCode run_data_prepare(Settings& settings);
 ExitCode run_data_verify(Settings& settings);
 ExitCode run_data_info(Settings& settings);

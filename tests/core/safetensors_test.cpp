@@ -71,7 +71,10 @@ TEST_CASE("safetensors: a file of another program, without digest, other types s
                                     R"("w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}   )",
                                     16));
   const SafeTensors file = read_safetensors(dir / "x");
-  CHECK(file.other_dtypes == std::vector<std::string>{"n"});
+  REQUIRE(file.others.size() == 1);
+  CHECK(file.others[0].name == "n");
+  CHECK(file.others[0].dtype == "I64");
+  CHECK(file.others[0].shape.empty());
   CHECK(file.tensors.size() == 1);
   CHECK(file.metadata.empty());
 }

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "nn/resnet.h"
+
+// Two networks small enough for golden files; tools/golden.py has the same in PyTorch.
+namespace expunge::test {
+
+class TinyResNet final : public nn::Network {
+ public:
+  TinyResNet(ParamStore& params, const nn::InputSpec& spec)
+      : conv1_(params, "conv1", 3, 6, {}),
+        bn1_(params, "bn1", 6),
+        block_(params, "block", 6, 8, 2),
+        fc_(params, "fc", 8, spec.classes) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    const Var h = block_(ctx, bn1_.relu(ctx, conv1_(ctx, x)));
+    return fc_(ctx, nn::global_average_pool2d(ctx, h));
+  }
+
+ private:
+  nn::Conv2dLayer conv1_;
+  nn::BatchNormLayer bn1_;
+  nn::BasicBlock block_;
+  nn::LinearLayer fc_;
+};
+
+class TinyVgg final : public nn::Network {
+ public:
+  TinyVgg(ParamStore& params, const nn::InputSpec& spec)
+      : conv_(params, "conv", 3, 6, {.bias = true}),
+        bn_(params, "bn", 6),
+        fc1_(params, "fc1", 2 * 2 * 6, 7, {2, 2, 6}),
+        fc2_(params, "fc2", 7, spec.classes) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    const Var h = nn::max_pool2d(ctx, bn_.relu(ctx, conv_(ctx, x)));
+    const Var flat = nn::flatten(ctx, nn::adaptive_average_pool2d(ctx, h, 2, 2));
+    return fc2_(ctx, nn::relu(ctx, fc1_(ctx, flat)));
+  }
+
+ private:
+  nn::Conv2dLayer conv_;
+  nn::BatchNormLayer bn_;
+  nn::LinearLayer fc1_, fc2_;
+};
+
+}  // namespace expunge::test

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+"""What PyTorch computes, for comparison with Expunge.
+
+  python3 tools/golden.py            writes tests/golden/*.safetensors, which the tests read: operations, a residual
+                                     block, a VGG head, ten SGD and ten Adam steps
+  python3 tools/golden.py --live     compares whole networks: logits, every gradient, ten steps (needs build/bin)
+
+PyTorch computes in double here, so that differences are ours. --live shows PyTorch's own float32 beside them.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from torch_models import MODELS, Block
+from torch_safetensors import load, save
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STEPS = 10
+SGD = {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
+ADAM = {"lr": 0.001, "weight_decay": 5e-4}
+
+
+def optimizer_of(name, model):
+    if name == "sgd":
+        return torch.optim.SGD(model.parameters(), **SGD)
+    return torch.optim.Adam(model.parameters(), **ADAM)
+
+
+# ---- operations: x, w, ... in, y and the gradients of sum(dy * y) out ----
+
+def operations():
+    """name -> (inputs, function); gradients are taken of every input but the integer ones"""
+    def normal(*shape):
+        return torch.randn(*shape, dtype=torch.float64)
+
+    x = normal(2, 3, 7, 6)
+    logits, labels = normal(5, 7), torch.tensor([0, 6, 3, 3, 1])
+    soft = torch.softmax(normal(5, 7), 1)
+    norm = {"x": normal(4, 3, 5, 4) + 1, "gamma": normal(3), "beta": normal(3)}
+    running = {"mean": normal(3), "var": normal(3).abs() + 0.5}
+    log = torch.log_softmax
+    return {
+        "conv2d": ({"x": x, "w": normal(4, 3, 3, 3)}, lambda x, w: F.conv2d(x, w, padding=1)),
+        "conv2d_stride2": ({"x": x, "w": normal(4, 3, 3, 3)}, lambda x, w: F.conv2d(x, w, stride=2, padding=1)),
+        "conv2d_1x1": ({"x": x, "w": normal(5, 3, 1, 1)}, lambda x, w: F.conv2d(x, w, stride=2)),
+        "conv2d_5x5_bias": ({"x": x, "w": normal(4, 3, 5, 5), "b": normal(4)},
+                            lambda x, w, b: F.conv2d(x, w, b, padding=2)),
+        "linear": ({"x": normal(4, 9), "w": normal(6, 9), "b": normal(6)}, F.linear),
+        "batch_norm_train": (norm, lambda x, gamma, beta: F.batch_norm(x, None, None, gamma, beta, training=True)),
+        "batch_norm_eval": ({**norm, **running}, lambda x, gamma, beta, mean, var:
+                            F.batch_norm(x, mean.detach(), var.detach(), gamma, beta)),
+        "batch_norm_add_relu": ({**norm, "r": normal(4, 3, 5, 4)}, lambda x, gamma, beta, r:
+                                F.relu(F.batch_norm(x, None, None, gamma, beta, training=True) + r)),
+        "relu": ({"x": normal(31)}, F.relu),
+        "gelu": ({"x": 2 * normal(31)}, F.gelu),
+        "sigmoid": ({"x": 2 * normal(31)}, torch.sigmoid),
+        "tanh": ({"x": normal(31)}, torch.tanh),
+        "max_pool2d": ({"x": x}, lambda x: F.max_pool2d(x, 2)),
+        "max_pool2d_3x3": ({"x": x}, lambda x: F.max_pool2d(x, 3, 2, 1)),
+        "average_pool2d": ({"x": x}, lambda x: F.avg_pool2d(x, 3, 2, 1)),
+        "adaptive_average_pool2d": ({"x": x}, lambda x: F.adaptive_avg_pool2d(x, (3, 2))),
+        "global_average_pool2d": ({"x": x}, lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1)),
+        "cross_entropy": ({"x": logits, "labels": labels}, F.cross_entropy),
+        "cross_entropy_smooth": ({"x": logits, "labels": labels},
+                                 lambda x, labels: F.cross_entropy(x, labels, label_smoothing=0.1)),
+        "soft_cross_entropy": ({"x": logits, "targets": soft}, lambda x, targets: F.cross_entropy(x, targets.detach())),
+        "kl_divergence": ({"x": logits, "teacher": normal(5, 7)}, lambda x, teacher: 4 * F.kl_div(
+            log(x / 2, 1), log(teacher.detach() / 2, 1), log_target=True, reduction="batchmean")),
+        "mse": ({"x": normal(5, 7), "targets": normal(5, 7)}, lambda x, targets: F.mse_loss(x, targets.detach())),
+    }
+
+
+def golden_operations():
+    torch.manual_seed(1)
+    out = {}
+    for name, (inputs, function) in operations().items():
+        leaves = {key: value.clone().requires_grad_(value.is_floating_point()) for key, value in inputs.items()}
+        y = function(*leaves.values())
+        dy = torch.randn(y.shape, dtype=torch.float64) if y.dim() else torch.ones((), dtype=torch.float64)
+        (dy * y).sum().backward()
+        for key, leaf in leaves.items():
+            out["%s/%s" % (name, key)] = leaf.double()
+            if leaf.grad is not None:
+                out["%s/d%s" % (name, key)] = leaf.grad
+        out[name + "/y"], out[name + "/dy"] = y, dy
+    return out
+
+
+# ---- networks: weights, batches, logits, gradients, ten steps ----
+
+class TinyResNet(nn.Module):
+    """tests/support/tiny_models.h has the same"""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 6, 3, 1, 1, bias=False), nn.BatchNorm2d(6)
+        self.block, self.fc = Block(6, 8, 2), nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.block(F.relu(self.bn1(self.conv1(x))))
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class TinyVgg(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 6, 3, 1, 1), nn.BatchNorm2d(6)
+        self.fc1, self.fc2 = nn.Linear(2 * 2 * 6, 7), nn.Linear(7, 5)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn(self.conv(x))), 2)
+        return self.fc2(F.relu(self.fc1(F.adaptive_avg_pool2d(x, 2).flatten(1))))
+
+
+def batches(samples, side, classes):
+    return torch.randn(STEPS, samples, 3, side, side), torch.randint(0, classes, (STEPS, samples))
+
+
+def warm(model, x):
+    """running statistics and weights as after some training, not as at the start"""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.05 * p.abs().mean() * torch.randn_like(p))
+        model.train()
+        for batch in x:
+            model(batch)
+
+
+def state(model):
+    return {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
+
+
+def computed(model, x, labels, optimizer):
+    """Logits in both modes, the first batch's gradients, ten steps' losses, what they lead to."""
+    out = {"logits.eval": model.eval()(x[0]).detach()}
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train().zero_grad()
+    logits = model(x[0])
+    out["logits.train"] = logits.detach()
+    F.cross_entropy(logits, labels[0]).backward()
+    out.update({"grad/" + name: p.grad.clone() for name, p in model.named_parameters()})
+    model.load_state_dict(start)
+    steps, losses = optimizer_of(optimizer, model), []
+    for batch, targets in zip(x, labels):
+        steps.zero_grad()
+        loss = F.cross_entropy(model(batch), targets)
+        loss.backward()
+        steps.step()
+        losses.append(loss.detach())
+    out["losses"] = torch.stack(losses)
+    out.update({"after/" + name: value.clone() for name, value in state(model).items()})
+    model.load_state_dict(start)
+    return out
+
+
+def golden_network(make, seed):
+    torch.manual_seed(seed)
+    x, labels = batches(4, 8, 5)
+    model = make()
+    warm(model, x)
+    out = {"x": x, "labels": labels.float(), **{"w/" + name: value for name, value in state(model).items()}}
+    model.double()
+    for optimizer in ("sgd", "adam"):
+        out.update({"%s/%s" % (optimizer, key): value for key, value in
+                    computed(model, x.double(), labels, optimizer).items()})
+    return out
+
+
+def write_golden(folder):
+    os.makedirs(folder, exist_ok=True)
+    for name, tensors in (("operations", golden_operations()), ("residual_block", golden_network(TinyResNet, 2)),
+                          ("vgg_head", golden_network(TinyVgg, 3))):
+        save(os.path.join(folder, name + ".safetensors"), tensors)
+        print("%s: %d tensors" % (name, len(tensors)))
+
+
+# ---- whole networks against build/bin/expunge_parity ----
+
+def norm(t):
+    return torch.linalg.norm(t.double().flatten()).item()
+
+
+def distance(a, b, least=0.0):
+    """||a - b|| / ||b||"""
+    return norm(a.double() - b.double()) / max(norm(b), least)
+
+
+def largest(ours, theirs, prefix):
+    """The tensor that differs most. ||b|| counts as at least 1e-4 of the norm of all of them together: the gradient
+    of a bias in front of a batch norm is 0 but for rounding."""
+    named = {key: value for key, value in theirs.items() if key.startswith(prefix)}
+    least = 1e-4 * sum(norm(value) ** 2 for value in named.values()) ** 0.5
+    return max((distance(ours[key], value, least), key) for key, value in named.items())
+
+
+def ours(parity, folder, name, model, x, labels, optimizer):
+    weights, batch, out = (os.path.join(folder, part + ".safetensors") for part in ("weights", "batch", "out"))
+    save(weights, model.state_dict())
+    save(batch, {"x": x, "labels": labels.float()})
+    subprocess.run([parity, name, weights, batch, out, optimizer], check=True)
+    return load(out)[0]
+
+
+def check_back(folder, name, make, expunge_out, x):
+    """Weights that Expunge wrote load in PyTorch, strictly, and give the logits that Expunge computed."""
+    model = make().double()
+    model.load_state_dict({key[6:]: value.double() for key, value in expunge_out.items() if key.startswith("after/")})
+    return distance(expunge_out["logits.after"], model.eval()(x[0].double()).detach())
+
+
+def live(names, samples, parity):
+    print("| network, optimizer | logits eval | logits train | worst gradient | losses | worst tensor after 10 steps |"
+          " ours read back |\n|---|---|---|---|---|---|---|")
+    failed = []
+    for name in names:
+        torch.manual_seed(4)
+        make, _ = MODELS[name]
+        x, labels = batches(samples, 32, 10)
+        single = make()
+        warm(single, x[:3])
+        double = make()
+        double.load_state_dict(single.state_dict())
+        double.double()
+        for optimizer in ("sgd", "adam"):
+            exact = computed(double, x.double(), labels, optimizer)
+            torchs = computed(single, x, labels, optimizer)
+            with tempfile.TemporaryDirectory() as folder:
+                got = ours(parity, folder, name, single, x, labels, optimizer)
+                back = check_back(folder, name, make, got, x)
+            for title, result in (("%s, %s" % (name, optimizer), got), ("PyTorch's float32", torchs)):
+                grad, after = largest(result, exact, "grad/"), largest(result, exact, "after/")
+                logits = [distance(result[key], exact[key]) for key in ("logits.eval", "logits.train")]
+                print("| %s | %.1e | %.1e | %.1e %s | %.1e | %.1e %s | %s |" % (
+                    title, *logits, grad[0], grad[1][5:], distance(result["losses"], exact["losses"]), after[0],
+                    after[1][6:], "%.1e" % back if result is got else ""))
+                if result is got and (max(*logits, back) > 1e-4 or grad[0] > 1e-3):
+                    failed.append(title)
+    if failed:
+        sys.exit("golden: outside 1e-4 (logits) or 1e-3 (gradients): " + "; ".join(failed))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--live", action="store_true", help="compare whole networks instead of writing files")
+    parser.add_argument("--model", choices=MODELS, action="append", help="with --live: only this one")
+    parser.add_argument("--samples", type=int, default=16, help="with --live: of a batch")
+    parser.add_argument("--parity", default=os.path.join(ROOT, "build/bin/expunge_parity"))
+    parser.add_argument("--out", default=os.path.join(ROOT, "tests/golden"))
+    args = parser.parse_args()
+    torch.use_deterministic_algorithms(True)
+    if args.live:
+        live(args.model or list(MODELS), args.samples, args.parity)
+    else:
+        write_golden(args.out)
+
+
+if __name__ == "__main__":
+    main()
