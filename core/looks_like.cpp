@@ -58,7 +58,8 @@ std::string lower_without_space(std::string_view text) {
 
 bool is_text(std::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](unsigned char c) {
-    return c >= 0x20 || c == '\n' || c == '\r' || c == '\t';
+    const bool in_utf8 = c >= 0x20 && c != 0x7F && c < 0xF5;
+    return in_utf8 || c == '\n' || c == '\r' || c == '\t';
   });
 }
 

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "data/image.h"
 #include "data/prepare_sources.h"
+#include "data/resize.h"
 
 namespace expunge::data {
 namespace fs = std::filesystem;
@@ -70,13 +71,13 @@ bool has_image_name(const std::string& name) {
 
 constexpr const char* kLeadsOut = "is a link that leads out of the data set, not followed";
 
-// Classes of train/ or test/: its folders. Anything else there is bad.
+// Classes of "train/", "test/" or "", the root: the folders there. Anything else there is bad.
 std::vector<std::string> find_classes(const Folder& folder, const std::string& part,
                                       std::vector<BadFile>& bad) {
   if (folder.leads_out(part)) fail(ExitCode::input, "{}: {}", folder.file(part), kLeadsOut);
   std::vector<std::string> names;
   for (const Entry& entry : folder.entries(part)) {
-    const std::string source = part + "/" + entry.name;
+    const std::string source = part + entry.name;
     if (entry.link && folder.leads_out(source))
       bad.push_back({folder.file(source), kLeadsOut});
     else if (entry.folder)
@@ -102,22 +103,10 @@ void find_images(const Folder& folder, const std::string& class_folder, uint16_t
   }
 }
 
-// All images of both parts, train first; sets classes.
-std::vector<Found> find_all(const Folder& folder, const fs::path& root, Dataset& set,
-                            std::vector<BadFile>& bad, size_t& train_files) {
-  if (!fs::is_directory(root / "test"))
-    fail(ExitCode::input, "{}: has train/ but no test/, expected test/<class>/ beside it",
-         root.string());
-  set.classes = find_classes(folder, "train", bad);
-  if (set.classes.empty() || set.classes.size() > 65536)
-    fail(ExitCode::input, "{}: {} class folders in train/, expected 1 to 65536", root.string(),
-         set.classes.size());
-  std::vector<Found> files;
-  for (size_t i = 0; i < set.classes.size(); ++i)
-    find_images(folder, "train/" + set.classes[i], static_cast<uint16_t>(i), files, bad);
-  train_files = files.size();
+void find_test_images(const Folder& folder, const Dataset& set, std::vector<Found>& files,
+                      std::vector<BadFile>& bad) {
   std::vector<std::string> unknown;
-  for (const std::string& name : find_classes(folder, "test", bad)) {
+  for (const std::string& name : find_classes(folder, "test/", bad)) {
     const auto known = std::lower_bound(set.classes.begin(), set.classes.end(), name);
     if (known == set.classes.end() || *known != name)
       unknown.push_back("test/" + name);
@@ -126,8 +115,23 @@ std::vector<Found> find_all(const Folder& folder, const fs::path& root, Dataset&
                   bad);
   }
   if (!unknown.empty())
-    fail(ExitCode::input, "{}: {} classes of test/ are not in train/:{}", root.string(),
+    fail(ExitCode::input, "{}: {} classes of test/ are not in train/:{}", folder.file(""),
          unknown.size(), listing(unknown));
+}
+
+// All images, training part first; sets classes.
+std::vector<Found> find_all(const Folder& folder, const fs::path& root, Dataset& set,
+                            std::vector<BadFile>& bad, size_t& train_files) {
+  const std::string part = fs::is_directory(root / "train") ? "train/" : "";
+  set.classes = find_classes(folder, part, bad);
+  if (set.classes.empty() || set.classes.size() > 65536)
+    fail(ExitCode::input, "{}: {} class folders, expected 1 to 65536", folder.file(part),
+         set.classes.size());
+  std::vector<Found> files;
+  for (size_t i = 0; i < set.classes.size(); ++i)
+    find_images(folder, part + set.classes[i], static_cast<uint16_t>(i), files, bad);
+  train_files = files.size();
+  if (!part.empty() && fs::is_directory(root / "test")) find_test_images(folder, set, files, bad);
   return files;
 }
 
@@ -165,8 +169,9 @@ SizeCounts look_at_sizes(const Folder& folder, const std::vector<Found>& files,
   return counts;
 }
 
-// Decodes every file, so that all bad ones are known; images of the set's size are kept.
-void decode_all(const Folder& folder, const std::vector<Found>& files,
+// Decodes every file, so that all bad ones are known; images of the set's size are kept, and others
+// too where they are to be resized.
+void decode_all(const Folder& folder, const std::vector<Found>& files, bool resize,
                 std::vector<Outcome>& outcomes, Dataset& set) {
   const ImageSize size{set.height, set.width};
   const auto bytes_each = static_cast<size_t>(set.image_bytes());
@@ -175,7 +180,8 @@ void decode_all(const Folder& folder, const std::vector<Found>& files,
     const auto i = static_cast<size_t>(n);
     guarded(folder.file(files[i].source), outcomes[i], [&](const std::string& bytes) {
       outcomes[i].id = id_of(bytes.data(), bytes.size());
-      const Image image = decode_image(bytes);
+      Image image = decode_image(bytes);
+      if (image.size != size && resize) image = resized(image, size);
       if (image.size == size)
         std::copy(image.pixels.begin(), image.pixels.end(), set.pixels.data() + i * bytes_each);
     });
@@ -190,8 +196,8 @@ void refuse_sizes(const fs::path& root, const std::vector<Found>& files,
       others.push_back(fmt::format("{}: {} x {}", files[i].source, outcomes[i].size.width,
                                    outcomes[i].size.height));
   fail(ExitCode::input,
-       "{}: {} of {} images are not {} x {} as the others are; --resize is not there yet, so make "
-       "all images one size first:{}",
+       "{}: {} of {} images are not {} x {} as the others are; --resize N makes all of them N x "
+       "N:{}",
        root.string(), others.size(), files.size(), most.width, most.height, listing(others));
 }
 
@@ -206,11 +212,12 @@ void check_classes_filled(const fs::path& root, const Dataset& set) {
   std::vector<std::string> empty;
   const std::vector<int64_t> counts = set.class_counts(0, set.train_count);
   for (size_t i = 0; i < counts.size(); ++i)
-    if (counts[i] == 0) empty.push_back("train/" + set.classes[i]);
+    if (counts[i] == 0) empty.push_back(set.classes[i]);
   if (!empty.empty())
     fail(ExitCode::input, "{}: {} classes have no readable training image:{}", root.string(),
          empty.size(), listing(empty));
-  if (set.test_count == 0) fail(ExitCode::input, "{}: test/ has no readable image", root.string());
+  if (set.test_count == 0 && fs::is_directory(root / "train") && fs::is_directory(root / "test"))
+    fail(ExitCode::input, "{}: test/ has no readable image", root.string());
 }
 
 // Moves good samples together and names them; pixels of bad ones are overwritten.
@@ -236,7 +243,16 @@ void keep_good(const std::vector<Found>& files, const std::vector<Outcome>& outc
 
 }  // namespace
 
-Prepared read_image_folder(const fs::path& root, bool skip_bad) {
+bool holds_classes(const fs::path& root) {
+  const Folder folder(root);
+  for (const Entry& entry : folder.entries(""))
+    if (entry.folder && !folder.leads_out(entry.name))
+      for (const Entry& file : folder.entries(entry.name))
+        if (has_image_name(file.name)) return true;
+  return false;
+}
+
+Prepared read_image_folder(const fs::path& root, const PrepareOptions& options) {
   Prepared prepared;
   Dataset& set = prepared.set;
   const Folder folder(root);
@@ -248,14 +264,15 @@ Prepared read_image_folder(const fs::path& root, bool skip_bad) {
     fail(ExitCode::input, "{}: its class folders hold no image", root.string());
   std::vector<Outcome> outcomes(files.size());
   const SizeCounts sizes = look_at_sizes(folder, files, outcomes);
-  const ImageSize size = most_common(sizes);
+  const bool resize = options.resize > 0;
+  const ImageSize size = resize ? ImageSize{options.resize, options.resize} : most_common(sizes);
   set.height = size.height, set.width = size.width;
-  decode_all(folder, files, outcomes, set);
+  decode_all(folder, files, resize, outcomes, set);
   keep_good(files, outcomes, train_files, folder, set, prepared.bad);
   std::sort(prepared.bad.begin(), prepared.bad.end(),
             [](const BadFile& a, const BadFile& b) { return a.path < b.path; });
-  if (!prepared.bad.empty() && !skip_bad) refuse_bad(root, prepared.bad);
-  if (sizes.size() > 1) refuse_sizes(root, files, outcomes, size);
+  if (!prepared.bad.empty() && !options.skip_bad) refuse_bad(root, prepared.bad);
+  if (sizes.size() > 1 && !resize) refuse_sizes(root, files, outcomes, size);
   check_classes_filled(root, set);
   return prepared;
 }

@@ -61,8 +61,7 @@ TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer
     if (t == nullptr || t->values.size() != buffer.size())
       fail(ExitCode::input, "{}: '{}' is {}, expected ({}) for the model {} and its optimizer",
            path.string(), name, t == nullptr ? "missing" : fmt::format("({})", t->values.size()),
-           buffer.size(),
-           model.name);
+           buffer.size(), model.name);
   }
   TrainState state;
   state.position = {

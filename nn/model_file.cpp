@@ -54,7 +54,6 @@ void import(const NamedTensor& from, const Range& range, const Tensor& values) {
   });
 }
 
-
 std::string text(const std::vector<int64_t>& shape) {
   std::string out = "(";
   for (int64_t extent : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(extent);
@@ -129,8 +128,7 @@ std::vector<NamedTensor> to_pytorch(const RangeTable& table, const Tensor& flat)
   return tensors;
 }
 
-void save_model(const std::filesystem::path& path, const Model& model,
-                const Metadata& metadata) {
+void save_model(const std::filesystem::path& path, const Model& model, const Metadata& metadata) {
   const ParamStore& params = model.params;
   std::vector<NamedTensor> tensors = to_pytorch(params.parameters(), params.values());
   for (NamedTensor& t : to_pytorch(params.statistics(), params.statistic_values()))

@@ -37,7 +37,8 @@ std::string network_of(const SafeTensors& file, const fs::path& path, const std:
   if (const auto card = read_card(file.metadata, path)) return card->model;
   if (const auto found = nn::identify(file)) return found->model;
   fail(ExitCode::input,
-       "{}: its names and shapes are those of no network of ours; --model NAME shows the differences",
+       "{}: its names and shapes are those of no network of ours; --model NAME shows the "
+       "differences",
        path.string());
 }
 
@@ -46,8 +47,7 @@ void import_weights(const fs::path& from, const fs::path& to, const Settings& ty
     fail(ExitCode::usage,
          "convert: --data FILE is missing, the packed data set that the run belongs to");
   const SafeTensors file = read_safetensors(from);
-  const Settings settings =
-      imported_settings(typed, network_of(file, from, typed.text("model")));
+  const Settings settings = imported_settings(typed, network_of(file, from, typed.text("model")));
   Experiment e = make_experiment(settings);
   nn::fill_model(file, from, e.model);
   const RunFolder run = RunFolder::create(to);

@@ -43,14 +43,17 @@ std::string describe_json(const data::Dataset& set, const std::string& more = ""
 }  // namespace
 
 ExitCode run_data_prepare(Settings& settings) {
-  const std::string& source = single_argument(settings, "the source folder");
+  const std::string& source = single_argument(settings, "the source folder or .mat file");
   const std::string& out = settings.text("out");
   if (out.empty())
     fail(ExitCode::usage, "data prepare: --out FILE is missing, the packed file to write");
   set_thread_count(static_cast<int>(settings.integer("threads")));
   const auto begin = std::chrono::steady_clock::now();
   const data::Prepared prepared =
-      data::prepare(source, {.name = settings.text("name"), .skip_bad = settings.flag("skip-bad")});
+      data::prepare(source, {.name = settings.text("name"),
+                             .skip_bad = settings.flag("skip-bad"),
+                             .resize = settings.integer("resize"),
+                             .test_fraction = settings.real("test-fraction")});
   data::write_packed(out, prepared.set);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

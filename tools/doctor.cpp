@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/parallel.h"
+#include "data/mat_file.h"
 #include "kernels/isa.h"
 #include "tools/verbs.h"
 #include "tools/version.h"
@@ -40,7 +41,8 @@ std::vector<Fact> facts() {
           {"instruction sets", instruction_sets()},
           {"in use", fmt::format("{} (EXPUNGE_ISA chooses)", kernels::isa_name())},
           {"cuda", "off: this version has no CUDA backend"},
-          {"SVHN .mat files", "off: not in this version"}};
+          {"SVHN .mat files",
+           data::mat_supported() ? "on (matio)" : "off: built without matio (libmatio-dev)"}};
 }
 
 }  // namespace

@@ -64,8 +64,8 @@ std::string tensors_text(const SafeTensors& file) {
                                  width, "type", "shape", "mean", "std", "min", "max");
   for (const NamedTensor& t : file.tensors) {
     const Statistics s = statistics_of(t.values);
-    text += fmt::format("  {:<{}}  {:<5} {:<18} {:>11.4g} {:>10.4g} {:>11.4g} {:>11.4g}{}\n", t.name,
-                        width, "F32", shape_text(t.shape), s.mean, s.std, s.min, s.max,
+    text += fmt::format("  {:<{}}  {:<5} {:<18} {:>11.4g} {:>10.4g} {:>11.4g} {:>11.4g}{}\n",
+                        t.name, width, "F32", shape_text(t.shape), s.mean, s.std, s.min, s.max,
                         s.not_finite > 0 ? fmt::format("  {} not finite", s.not_finite) : "");
   }
   for (const OtherTensor& t : file.others)
@@ -120,9 +120,9 @@ std::string safetensors_text(const fs::path& path, bool json) {
 std::string run_text(const fs::path& folder, bool json) {
   const RunStatus status = read_run_json(folder);
   if (json) return read_file(folder / "run.json", uint64_t{16} << 20);
-  std::string text = fmt::format("{}: run of {}, {}\ndata       {}\nsteps      {}\n",
-                                 folder.string(), status.model, status.status, status.data,
-                                 status.steps);
+  std::string text =
+      fmt::format("{}: run of {}, {}\ndata       {}\nsteps      {}\n", folder.string(),
+                  status.model, status.status, status.data, status.steps);
   return text + safetensors_text(weights_of(folder, "last"), false);
 }
 
@@ -136,7 +136,8 @@ std::string first_bytes(const fs::path& path) {
 }  // namespace
 
 ExitCode run_inspect(Settings& settings) {
-  const fs::path path = single_argument(settings, "a run, a model file, a packed data set or an image");
+  const fs::path path =
+      single_argument(settings, "a run, a model file, a packed data set or an image");
   const bool json = settings.flag("json");
   std::error_code error;
   if (fs::is_directory(path, error)) return print_out(run_text(path, json)), ExitCode::done;
@@ -144,10 +145,11 @@ ExitCode run_inspect(Settings& settings) {
   if (kind == "a packed data set of expunge") return run_data_info(settings);
   if (kind == "a JPEG image" || kind == "a PNG image") {
     const data::ImageSize size = data::read_image(path).size;
-    print_out(json ? fmt::format("{{\"schema\":\"expunge.inspect/1\",\"file\":{},\"kind\":\"image\","
-                                 "\"width\":{},\"height\":{}}}\n",
-                                 json_string(path.string()), size.width, size.height)
-                   : fmt::format("{}: {}, {} x {}\n", path.string(), kind, size.width, size.height));
+    print_out(json
+                  ? fmt::format("{{\"schema\":\"expunge.inspect/1\",\"file\":{},\"kind\":\"image\","
+                                "\"width\":{},\"height\":{}}}\n",
+                                json_string(path.string()), size.width, size.height)
+                  : fmt::format("{}: {}, {} x {}\n", path.string(), kind, size.width, size.height));
     return ExitCode::done;
   }
   return print_out(safetensors_text(path, json)), ExitCode::done;

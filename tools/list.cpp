@@ -24,7 +24,7 @@ std::vector<List> simple_lists() {
        {{"builtin",
          "procedural, ten classes, 4,000 + 1,000 images of 32x32x3; nothing to download"},
         {"FILE",
-         "packed by expunge data prepare: folders of JPEG/PNG, CIFAR-10, CIFAR-100 binaries"}}},
+         "packed by expunge data prepare: folders of JPEG/PNG, CIFAR-10, CIFAR-100, SVHN"}}},
       {"optimizers",
        {{"sgd", "momentum, --nesterov, L2 --weight-decay"},
         {"adam", "Kingma & Ba 2015, L2 decay"},

@@ -76,14 +76,15 @@ ModelCard card_of(const nn::Model& model, const data::Dataset& set) {
 
 void save_model_file(const fs::path& path, const nn::Model& model, const ModelCard& card) {
   const int64_t channels = card.spec.channels;
-  nn::save_model(path, model,
-                 {{"model", card.model},
-                  {"height", std::to_string(card.spec.height)},
-                  {"width", std::to_string(card.spec.width)},
-                  {"channels", std::to_string(channels)},
-                  {"classes", Json(card.classes).dump(-1, ' ', false, Json::error_handler_t::replace)},
-                  {"mean", numbers(card.mean, channels).dump()},
-                  {"std", numbers(card.std, channels).dump()}});
+  nn::save_model(
+      path, model,
+      {{"model", card.model},
+       {"height", std::to_string(card.spec.height)},
+       {"width", std::to_string(card.spec.width)},
+       {"channels", std::to_string(channels)},
+       {"classes", Json(card.classes).dump(-1, ' ', false, Json::error_handler_t::replace)},
+       {"mean", numbers(card.mean, channels).dump()},
+       {"std", numbers(card.std, channels).dump()}});
 }
 
 std::optional<ModelCard> read_card(const Metadata& metadata, const fs::path& path) {
@@ -107,10 +108,11 @@ ModelFile load_model_file(const fs::path& path) {
   const SafeTensors file = read_safetensors(path);
   std::optional<ModelCard> card = read_card(file.metadata, path);
   if (!card)
-    fail(ExitCode::input,
-         "{}: does not say what its classes are and how its images were normalised; expunge convert "
-         "{} RUN --data FILE makes a run of it",
-         path.string(), path.string());
+    fail(
+        ExitCode::input,
+        "{}: does not say what its classes are and how its images were normalised; expunge convert "
+        "{} RUN --data FILE makes a run of it",
+        path.string(), path.string());
   nn::Model model = nn::make_model({card->model, card->spec}, file, path);
   return {.card = std::move(*card), .model = std::move(model)};
 }

@@ -17,8 +17,8 @@ namespace expunge::tools {
 struct ModelCard {
   std::string model;
   nn::InputSpec spec;
-  std::vector<std::string> classes;                        // names, spec.classes of them
-  std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};        // of pixels / 255, per channel
+  std::vector<std::string> classes;                  // names, spec.classes of them
+  std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};  // of pixels / 255, per channel
 };
 ModelCard card_of(const nn::Model& model, const data::Dataset& set);
 

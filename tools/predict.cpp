@@ -83,9 +83,10 @@ std::string json_entry(const std::string& file, bool resized, const std::vector<
   for (const Guess& guess : guesses) probabilities[guess.label] = guess.probability;
   std::string list;
   for (double p : probabilities) list += fmt::format("{}{:.8g}", list.empty() ? "" : ",", p);
-  return fmt::format("{{\"file\":{},\"class\":{},\"name\":{},\"resized\":{},\"probabilities\":[{}]}}",
-                     json_string(file), guesses.front().label,
-                     json_string(classes[guesses.front().label]), resized, list);
+  return fmt::format(
+      "{{\"file\":{},\"class\":{},\"name\":{},\"resized\":{},\"probabilities\":[{}]}}",
+      json_string(file), guesses.front().label, json_string(classes[guesses.front().label]),
+      resized, list);
 }
 
 std::string json_names(const std::vector<std::string>& names) {
@@ -108,8 +109,7 @@ ExitCode run_predict(Settings& settings) {
   if (card.spec.channels != 3)
     fail(ExitCode::input, "{}: reads images of {} channels, image files have 3", weights.string(),
          card.spec.channels);
-  const Images images =
-      read_images(std::span(settings.arguments).subspan(1), card);
+  const Images images = read_images(std::span(settings.arguments).subspan(1), card);
 
   std::vector<int32_t> positions(images.set.sources.size());
   std::iota(positions.begin(), positions.end(), 0);
@@ -123,9 +123,10 @@ ExitCode run_predict(Settings& settings) {
       const std::vector<Guess> guesses =
           ranked(p.logits.data() + i * card.spec.classes, card.spec.classes);
       const std::string& name = images.set.sources[at];
-      text += json ? (text.empty() ? "" : ",") +
-                         json_entry(name, images.resized[at], guesses, card.classes)
-                   : line(name, guesses, static_cast<size_t>(settings.integer("top")), card.classes);
+      text += json
+                  ? (text.empty() ? "" : ",") +
+                        json_entry(name, images.resized[at], guesses, card.classes)
+                  : line(name, guesses, static_cast<size_t>(settings.integer("top")), card.classes);
     }
     return !stop_requested();
   });

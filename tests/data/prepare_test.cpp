@@ -3,10 +3,13 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "core/parallel.h"
 #include "core/sha256.h"
 #include "data/image.h"
 #include "data/prepare_sources.h"
+#include "data/resize.h"
 #include "support/error.h"
 #include "support/temp_dir.h"
 #include "tests/data/image_files.h"
@@ -126,14 +129,56 @@ TEST_CASE("prepare: images of several sizes are counted and refused, also with s
 TEST_CASE("prepare: missing test folder, unknown test class, empty class are refused") {
   TempDir dir;
   make_tree(dir.path(), 1, 0);
-  CHECK(contains(refusal(dir), "no test/"));
+  CHECK(contains(refusal(dir), "--test-fraction"));
   put_file(dir / "test/bird/1.png", png_bytes(8, 6, 1));
   CHECK(contains(refusal(dir), "test/bird"));
   std::filesystem::remove_all(dir / "test");
   put_file(dir / "test/cat/1.png", png_bytes(8, 6, 1));
   CHECK(refusal(dir) == "no error");
   std::filesystem::create_directory(dir / "train/empty");
-  CHECK(contains(refusal(dir), "train/empty"));
+  CHECK(contains(refusal(dir), "empty"));
+}
+
+TEST_CASE("prepare: with resize all images have one size; ids stay those of the files") {
+  TempDir dir;
+  make_tree(dir.path(), 3, 1);
+  const Dataset plain = prepare(dir.path(), {}).set;
+  put_file(dir / "test/dog/big.png", png_bytes(19, 40, 5));
+  const Dataset set = prepare(dir.path(), {.resize = 7}).set;
+  CHECK(set.height == 7);
+  CHECK(set.width == 7);
+  CHECK(set.test_count == 3);
+  CHECK(std::equal(plain.ids.begin(), plain.ids.begin() + 6, set.ids.begin()));
+  const Image big = resized(read_image(dir / "test/dog/big.png"), {7, 7});
+  CHECK(std::equal(big.pixels.begin(), big.pixels.end(), set.image(8)));
+}
+
+TEST_CASE("prepare: a source without a test part gets one of the smallest ids of each class") {
+  TempDir dir, tree;
+  make_tree(dir.path(), 10, 0);
+  std::filesystem::remove_all(dir / "test");
+  for (const char* name : {"cat", "dog"}) std::filesystem::copy(dir / "train" / name, tree / name);
+  put_file(tree / "cat/copy.png", get_file(tree / "cat/0.png"));
+  for (const TempDir* source : {&dir, &tree}) {
+    const Dataset set = prepare(source->path(), {.test_fraction = 0.3}).set;
+    CHECK(set.class_counts(set.train_count, set.count())[1] == 3);
+    SampleId largest_test{};
+    for (int64_t i = set.train_count; i < set.count(); ++i)
+      if (set.labels[static_cast<size_t>(i)] == 1)
+        largest_test = std::max(largest_test, set.ids[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < set.train_count; ++i) {
+      if (set.labels[static_cast<size_t>(i)] == 1)
+        CHECK(set.ids[static_cast<size_t>(i)] > largest_test);
+      for (int64_t k = set.train_count; k < set.count(); ++k)  // copies are on one side
+        CHECK(set.ids[static_cast<size_t>(i)] != set.ids[static_cast<size_t>(k)]);
+    }
+    const Image image =
+        read_image(source->path() / set.sources[static_cast<size_t>(set.train_count)]);
+    CHECK(std::equal(image.pixels.begin(), image.pixels.end(), set.image(set.train_count)));
+  }
+  CHECK(error_code([&] { prepare(dir.path(), {.test_fraction = 0.001}); }) == ExitCode::input);
+  make_tree(dir.path(), 10, 1);
+  CHECK(error_code([&] { prepare(dir.path(), {.test_fraction = 0.3}); }) == ExitCode::usage);
 }
 
 TEST_CASE("prepare: what is no data set is named") {

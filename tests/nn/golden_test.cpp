@@ -151,7 +151,8 @@ int compare(const std::vector<NamedTensor>& ours, const SafeTensors& file,
   int compared = 0;
   double gradient = 0;
   for (const NamedTensor& t : file.tensors)
-    if (t.name.starts_with(prefix + "grad/")) gradient = std::hypot(gradient, norm(t.values.span()));
+    if (t.name.starts_with(prefix + "grad/"))
+      gradient = std::hypot(gradient, norm(t.values.span()));
   for (const NamedTensor& t : ours) {
     const NamedTensor* theirs = file.find(prefix + t.name);
     if (theirs == nullptr) continue;
@@ -170,7 +171,8 @@ template <class Net>
 void check_network(const char* name) {
   const SafeTensors file = golden(name);
   for (const std::string optimizer : {"sgd", "adam"}) {
-    nn::Model model = nn::build<Net>("tiny", {.height = 8, .width = 8, .channels = 3, .classes = 5});
+    nn::Model model =
+        nn::build<Net>("tiny", {.height = 8, .width = 8, .channels = 3, .classes = 5});
     SafeTensors weights;
     int expected = 0;
     for (const NamedTensor& t : file.tensors) {

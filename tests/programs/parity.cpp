@@ -1,9 +1,10 @@
 // Runs a network on weights and batches that tools/golden.py wrote:
 //   expunge_parity MODEL WEIGHTS BATCHES OUT sgd|adam
+#include "support/parity.h"
+
 #include <fmt/core.h>
 
 #include "nn/model_file.h"
-#include "support/parity.h"
 
 int main(int argc, char** argv) {
   using namespace expunge;
