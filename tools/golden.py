@@ -22,14 +22,13 @@ from torch_safetensors import load, save
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STEPS = 10
-SGD = {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
-ADAM = {"lr": 0.001, "weight_decay": 5e-4}
+RATES = {"sgd": 0.05, "adam": 0.001}
 
 
-def optimizer_of(name, model):
+def optimizer_of(name, model, lr):
     if name == "sgd":
-        return torch.optim.SGD(model.parameters(), **SGD)
-    return torch.optim.Adam(model.parameters(), **ADAM)
+        return torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    return torch.optim.Adam(model.parameters(), lr, weight_decay=5e-4)
 
 
 # ---- operations: x, w, ... in, y and the gradients of sum(dy * y) out ----
@@ -136,7 +135,7 @@ def state(model):
     return {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
 
 
-def computed(model, x, labels, optimizer):
+def computed(model, x, labels, optimizer, lr):
     """Logits in both modes, the first batch's gradients, ten steps' losses, what they lead to."""
     out = {"logits.eval": model.eval()(x[0]).detach()}
     start = {key: value.clone() for key, value in model.state_dict().items()}
@@ -146,7 +145,7 @@ def computed(model, x, labels, optimizer):
     F.cross_entropy(logits, labels[0]).backward()
     out.update({"grad/" + name: p.grad.clone() for name, p in model.named_parameters()})
     model.load_state_dict(start)
-    steps, losses = optimizer_of(optimizer, model), []
+    steps, losses = optimizer_of(optimizer, model, lr), []
     for batch, targets in zip(x, labels):
         steps.zero_grad()
         loss = F.cross_entropy(model(batch), targets)
@@ -166,9 +165,9 @@ def golden_network(make, seed):
     warm(model, x)
     out = {"x": x, "labels": labels.float(), **{"w/" + name: value for name, value in state(model).items()}}
     model.double()
-    for optimizer in ("sgd", "adam"):
+    for optimizer, lr in RATES.items():
         out.update({"%s/%s" % (optimizer, key): value for key, value in
-                    computed(model, x.double(), labels, optimizer).items()})
+                    computed(model, x.double(), labels, optimizer, lr).items()})
     return out
 
 
@@ -181,6 +180,10 @@ def write_golden(folder):
 
 
 # ---- whole networks against build/bin/expunge_parity ----
+
+KINK = 3e-6  # rounding moves a pre-activation of size 1 by up to about this much
+LIVE_RATES = {"sgd": 0.002, "adam": 1e-5}  # small steps: large ones magnify any rounding without bound
+
 
 def norm(t):
     return torch.linalg.norm(t.double().flatten()).item()
@@ -199,48 +202,82 @@ def largest(ours, theirs, prefix):
     return max((distance(ours[key], value, least), key) for key, value in named.items())
 
 
+def near_kinks(model, x):
+    """How many inputs of a ReLU lie so near 0 that rounding decides which side they are on. One of them changes a
+    gradient of n values by about 1/sqrt(n), whoever computes it: nothing can be compared there."""
+    relu, near = F.relu, 0
+
+    def counting(x, inplace=False):
+        nonlocal near
+        near += (x.detach().abs() < KINK).sum().item()
+        return relu(x)
+
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+    F.relu = counting
+    try:
+        model.train()(x)
+    finally:
+        F.relu = relu
+        model.load_state_dict(start)
+    return near
+
+
+def away_from_kinks(make, samples):
+    """Weights (single and double) and batches of the first seed whose first batch is clear of kinks. PyTorch's double
+    network decides; what Expunge computes has no part in it."""
+    for seed in range(1000):
+        torch.manual_seed(seed)
+        x, labels = batches(samples, 32, 10)
+        single, double = make(), make()
+        warm(single, x[:3])
+        double.load_state_dict(single.state_dict())
+        double.double()
+        if near_kinks(double, x[0].double()) == 0:
+            return seed, single, double, x, labels
+    sys.exit("golden: no seed below 1000 is clear of kinks; --samples %d is too many" % samples)
+
+
 def ours(parity, folder, name, model, x, labels, optimizer):
     weights, batch, out = (os.path.join(folder, part + ".safetensors") for part in ("weights", "batch", "out"))
     save(weights, model.state_dict())
     save(batch, {"x": x, "labels": labels.float()})
-    subprocess.run([parity, name, weights, batch, out, optimizer], check=True)
+    subprocess.run([parity, name, weights, batch, out, optimizer, str(LIVE_RATES[optimizer])], check=True)
     return load(out)[0]
 
 
-def check_back(folder, name, make, expunge_out, x):
+def read_back(make, written, x):
     """Weights that Expunge wrote load in PyTorch, strictly, and give the logits that Expunge computed."""
     model = make().double()
-    model.load_state_dict({key[6:]: value.double() for key, value in expunge_out.items() if key.startswith("after/")})
-    return distance(expunge_out["logits.after"], model.eval()(x[0].double()).detach())
+    model.load_state_dict({key[6:]: value.double() for key, value in written.items() if key.startswith("after/")})
+    return distance(written["logits.after"], model.eval()(x[0].double()).detach())
+
+
+def row(title, result, exact, last):
+    gradient, after = largest(result, exact, "grad/"), largest(result, exact, "after/")
+    logits = [distance(result[key], exact[key]) for key in ("logits.eval", "logits.train")]
+    print("| %s | %.1e | %.1e | %.1e %s | %.1e | %.1e %s | %s |" % (
+        title, *logits, gradient[0], gradient[1][5:], distance(result["losses"], exact["losses"]), after[0],
+        after[1][6:], last), flush=True)
+    return max(logits), gradient[0]
 
 
 def live(names, samples, parity):
-    print("| network, optimizer | logits eval | logits train | worst gradient | losses | worst tensor after 10 steps |"
-          " ours read back |\n|---|---|---|---|---|---|---|")
+    print("| network, optimizer, seed | logits eval | logits train | worst gradient | ten losses |"
+          " worst tensor after ten steps | read back |\n|---|---|---|---|---|---|---|")
     failed = []
     for name in names:
-        torch.manual_seed(4)
         make, _ = MODELS[name]
-        x, labels = batches(samples, 32, 10)
-        single = make()
-        warm(single, x[:3])
-        double = make()
-        double.load_state_dict(single.state_dict())
-        double.double()
-        for optimizer in ("sgd", "adam"):
-            exact = computed(double, x.double(), labels, optimizer)
-            torchs = computed(single, x, labels, optimizer)
+        seed, single, double, x, labels = away_from_kinks(make, samples)
+        for optimizer, lr in LIVE_RATES.items():
+            exact = computed(double, x.double(), labels, optimizer, lr)
             with tempfile.TemporaryDirectory() as folder:
                 got = ours(parity, folder, name, single, x, labels, optimizer)
-                back = check_back(folder, name, make, got, x)
-            for title, result in (("%s, %s" % (name, optimizer), got), ("PyTorch's float32", torchs)):
-                grad, after = largest(result, exact, "grad/"), largest(result, exact, "after/")
-                logits = [distance(result[key], exact[key]) for key in ("logits.eval", "logits.train")]
-                print("| %s | %.1e | %.1e | %.1e %s | %.1e | %.1e %s | %s |" % (
-                    title, *logits, grad[0], grad[1][5:], distance(result["losses"], exact["losses"]), after[0],
-                    after[1][6:], "%.1e" % back if result is got else ""))
-                if result is got and (max(*logits, back) > 1e-4 or grad[0] > 1e-3):
-                    failed.append(title)
+            back = read_back(make, got, x)
+            title = "%s, %s, %d" % (name, optimizer, seed)
+            logits, gradient = row(title, got, exact, "%.1e" % back)
+            row("PyTorch's float32", computed(single, x, labels, optimizer, lr), exact, "")
+            if max(logits, back) > 1e-4 or gradient > 1e-3:
+                failed.append(title)
     if failed:
         sys.exit("golden: outside 1e-4 (logits) or 1e-3 (gradients): " + "; ".join(failed))
 
@@ -249,7 +286,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--live", action="store_true", help="compare whole networks instead of writing files")
     parser.add_argument("--model", choices=MODELS, action="append", help="with --live: only this one")
-    parser.add_argument("--samples", type=int, default=16, help="with --live: of a batch")
+    parser.add_argument("--samples", type=int, default=2, help="with --live: of a batch")
     parser.add_argument("--parity", default=os.path.join(ROOT, "build/bin/expunge_parity"))
     parser.add_argument("--out", default=os.path.join(ROOT, "tests/golden"))
     args = parser.parse_args()

@@ -103,13 +103,13 @@ double distance(std::span<const float> a, std::span<const float> b) {
 }
 
 std::vector<NamedTensor> parity(nn::Model& model, const NamedTensor& x, const NamedTensor& labels,
-                                const std::string& optimizer) {
+                                const std::string& optimizer, double lr) {
   Batches batches(x, labels);
   const Batch first = batches.at(0);
   std::vector<NamedTensor> out = {logits_of("logits.eval", model, first)};
   add_gradients(model, first, out);
 
-  // SGD and ADAM of tools/golden.py
+  // optimizer_of() of tools/golden.py
   const bool sgd = optimizer == "sgd";
   nn::Optimizer steps(model.params, {.kind = sgd ? nn::OptimKind::sgd : nn::OptimKind::adam,
                                      .momentum = 0.9f,
@@ -117,8 +117,7 @@ std::vector<NamedTensor> parity(nn::Model& model, const NamedTensor& x, const Na
                                      .weight_decay = 5e-4f});
   nn::SupervisedStep step(model, steps);
   Losses losses;
-  nn::fit({.lr = sgd ? 0.05 : 0.001, .schedule = nn::Schedule::parse("constant")}, batches, step,
-          losses);
+  nn::fit({.lr = lr, .schedule = nn::Schedule::parse("constant")}, batches, step, losses);
   Tensor values({std::ssize(losses.values)});
   std::ranges::copy(losses.values, values.data());
   out.push_back({"losses", {values.size()}, values});

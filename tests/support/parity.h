@@ -21,6 +21,6 @@ double distance(std::span<const float> a, std::span<const float> b);
 // of the first batch, "losses" of one step a batch with "sgd" or "adam", "after/<name>" and
 // "logits.after" (evaluation mode, first batch) once they are done. `model` is left in that state.
 std::vector<NamedTensor> parity(nn::Model& model, const NamedTensor& x, const NamedTensor& labels,
-                                const std::string& optimizer);
+                                const std::string& optimizer, double lr);
 
 }  // namespace expunge::test
