@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the files beside it: inputs that must be refused with exit code 3 and one sentence, in under a second.
+"""Writes the files beside it, which must be refused with exit code 3 and one sentence in under a second (TOML: 2),
+and valid ones to ../fuzz/corpus, from which the fuzz targets start.
 
   python3 tests/hostile/make.py
 """
@@ -12,9 +13,12 @@ import zlib
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def put(kind, name, data):
-    os.makedirs(os.path.join(HERE, kind), exist_ok=True)
-    with open(os.path.join(HERE, kind, name), "wb") as file:
+CORPUS = os.path.join(os.path.dirname(HERE), "fuzz", "corpus")
+
+
+def put(kind, name, data, folder=HERE):
+    os.makedirs(os.path.join(folder, kind), exist_ok=True)
+    with open(os.path.join(folder, kind, name), "wb") as file:
         file.write(data)
 
 
@@ -113,7 +117,7 @@ def images():
         "webp.jpg": b"RIFF\x10\x00\x00\x00WEBPVP8 " + bytes(16), "bmp.png": b"BM" + bytes(60),
     }
     for name, data in rows.items():
-        put("images", name, data)
+        put("image", name, data)
 
 
 # ---- packed data sets (docs/packed-format.md) ----
@@ -170,7 +174,47 @@ def toml():
         put("toml", name + ".toml", data)
 
 
+# ---- valid inputs ----
+
+def mlp():
+    """The network of safetensors_fuzz.cpp."""
+    header, offset = {"__metadata__": {"model": "mlp", "classes": '["a","b"]', "height": "2", "width": "2", "channels": "3",
+                                       "mean": "[0,0,0]", "std": "[1,1,1]"}}, 0
+    for name, shape in (("fc1", (256, 12)), ("fc2", (128, 256)), ("fc3", (2, 128))):
+        for part, extents in (("weight", shape), ("bias", shape[:1])):
+            size = 4 * extents[0] * (extents[1] if len(extents) > 1 else 1)
+            header["%s.%s" % (name, part)] = {"dtype": "F32", "shape": extents, "data_offsets": [offset, offset + size]}
+            offset += size
+    return header
+
+
+def seeds():
+    types = {name: {"dtype": name, "shape": [1], "data_offsets": [8 * i, 8 * i + 8]} for i, name in enumerate(("F64", "I64", "U64"))}
+    empty = {"e": {"dtype": "F32", "shape": [0, 3], "data_offsets": [0, 0]}}
+    for name, data in {"two_floats": tensors(one()), "card": tensors(mlp(), 0), "types": tensors(types, 24), "empty": tensors(empty, 0),
+                       "metadata": tensors({"__metadata__": {"a": "b"}, **one()}), "nothing": tensors({}, 0)}.items():
+        put("safetensors", name, data, CORPUS)
+    put("packed", "two_samples", packed(), CORPUS)
+    put("packed", "file_ids", packed({"id_source": "file"}), CORPUS)
+    noise = hashlib.sha512(b"x").digest()
+    for name, data in {"rgb": png(4, 4), "noise": png(4, 4, data=b"".join(b"%c" % f + noise[:12] for f in (1, 2, 3, 4))),
+                       "grey": png(4, 4, colour=0, data=bytes(20)), "grey16": png(2, 2, 16, 0, bytes(10)),
+                       "rgba": png(2, 2, colour=6, data=bytes(18)), "interlaced": png(4, 4, data=bytes(60), interlace=1),
+                       "bits": png(9, 2, 1, 0, bytes(6))}.items():
+        put("image", name + ".png", data, CORPUS)
+    put("toml", "values.toml", b"""# a comment
+lr = 0.05
+epochs = 3
+nesterov = true
+model = "ml\\u0070"
+schedule = '''step:1'''
+limit = 0x10
+weight-decay = 5e-4
+""", CORPUS)
+
+
 if __name__ == "__main__":
+    seeds()
     safetensors()
     images()
     data_sets()
