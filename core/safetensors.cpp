@@ -163,12 +163,10 @@ std::string_view first_look(const InputFile& file) {
   return looks_like(head);  // names a literal
 }
 
-// A length that cannot be is most often the beginning of some other file.
-[[noreturn]] void refuse_length(const InputFile& file, uint64_t length) {
+// A beginning that cannot be is most often that of some other file.
+[[noreturn]] void refuse_beginning(const InputFile& file, const std::string& fault) {
   const std::string_view kind = first_look(file);
-  if (kind == "no known format" || kind == "a safetensors file")
-    refuse(file.path(),
-           fmt::format("the header would have {} bytes in a file of {}", length, file.size()));
+  if (kind == "no known format" || kind == "a safetensors file") refuse(file.path(), fault);
   const bool is_pickle = kind.find("pickle") != kind.npos || kind.find(".pth") != kind.npos;
   fail(ExitCode::input, "{}: is {}, expected a safetensors file{}", file.path().string(), kind,
        is_pickle ? "; pickle can run code and is never read: tools/torch_safetensors.py converts it"
@@ -178,9 +176,11 @@ std::string_view first_look(const InputFile& file) {
 Header read_header(InputFile& file) {
   uint64_t length = 0;
   if (file.size() < sizeof length)
-    refuse(file.path(), fmt::format("{} bytes are too few", file.size()));
+    refuse_beginning(file, fmt::format("{} bytes are too few", file.size()));
   file.read(&length, sizeof length);
-  if (length > kMaxHeader || length > file.size() - sizeof length) refuse_length(file, length);
+  if (length > kMaxHeader || length > file.size() - sizeof length)
+    refuse_beginning(
+        file, fmt::format("the header would have {} bytes in a file of {}", length, file.size()));
   std::string text(length, '\0');
   file.read(text.data(), text.size());
   Header header;

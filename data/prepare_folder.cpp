@@ -188,13 +188,14 @@ void decode_all(const Folder& folder, const std::vector<Found>& files, bool resi
   });
 }
 
-void refuse_sizes(const fs::path& root, const std::vector<Found>& files,
-                  const std::vector<Outcome>& outcomes, ImageSize most) {
+void check_sizes(const fs::path& root, const std::vector<Found>& files,
+                 const std::vector<Outcome>& outcomes, ImageSize most) {
   std::vector<std::string> others;
   for (size_t i = 0; i < files.size(); ++i)
     if (outcomes[i].reason.empty() && outcomes[i].size != most)
       others.push_back(fmt::format("{}: {} x {}", files[i].source, outcomes[i].size.width,
                                    outcomes[i].size.height));
+  if (others.empty()) return;
   fail(ExitCode::input,
        "{}: {} of {} images are not {} x {} as the others are; --resize N makes all of them N x "
        "N:{}",
@@ -272,7 +273,7 @@ Prepared read_image_folder(const fs::path& root, const PrepareOptions& options) 
   std::sort(prepared.bad.begin(), prepared.bad.end(),
             [](const BadFile& a, const BadFile& b) { return a.path < b.path; });
   if (!prepared.bad.empty() && !options.skip_bad) refuse_bad(root, prepared.bad);
-  if (sizes.size() > 1 && !resize) refuse_sizes(root, files, outcomes, size);
+  if (!resize) check_sizes(root, files, outcomes, size);
   check_classes_filled(root, set);
   return prepared;
 }

@@ -41,7 +41,7 @@ void split_off_test(Dataset& set, double fraction) {
 
   std::vector<size_t> order(set.labels.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_partition(order, [&](size_t i) { return !goes[i]; });
+  std::stable_partition(order.begin(), order.end(), [&](size_t i) { return !goes[i]; });
   reorder(set.pixels, order, static_cast<size_t>(set.image_bytes()));
   reorder(set.labels, order);
   reorder(set.ids, order);

@@ -1,4 +1,3 @@
-#include <fmt/core.h>
 
 #include "core/check.h"
 #include "core/file.h"
@@ -7,6 +6,7 @@
 #include "tools/experiment.h"
 #include "tools/model_card.h"
 #include "tools/run_folder.h"
+#include "tools/say.h"
 #include "tools/verbs.h"
 
 namespace expunge::tools {
@@ -17,8 +17,8 @@ namespace {
 void export_weights(const fs::path& from, const fs::path& to) {
   const ModelFile file = load_model_file(from);
   save_model_file(to, file.model, file.card);
-  fmt::print(stderr, "{}: {} with {} parameters, in PyTorch's names and order\n", to.string(),
-             file.card.model, file.model.parameter_count());
+  say("{}: {} with {} parameters, in PyTorch's names and order\n", to.string(), file.card.model,
+      file.model.parameter_count());
 }
 
 // The training settings of a run that was not trained here: data and split as given, the rest by
@@ -59,8 +59,8 @@ void import_weights(const fs::path& from, const fs::path& to, const Settings& ty
                               .data_digest = e.data.digest,
                               .parameters = e.model.parameter_count(),
                               .train_samples = std::ssize(e.train)});
-  fmt::print(stderr, "{}: a run of {} with {} parameters; expunge eval {} measures it\n",
-             to.string(), e.model.name, e.model.parameter_count(), to.string());
+  say("{}: a run of {} with {} parameters; expunge eval {} measures it\n", to.string(),
+      e.model.name, e.model.parameter_count(), to.string());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "data/dataset.h"
 #include "data/prepare.h"
+#include "tools/say.h"
 #include "tools/verbs.h"
 
 namespace expunge::tools {
@@ -57,8 +58,7 @@ ExitCode run_data_prepare(Settings& settings) {
   data::write_packed(out, prepared.set);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  for (const data::BadFile& bad : prepared.bad)
-    fmt::print(stderr, "left out {}: {}\n", bad.path, bad.reason);
+  for (const data::BadFile& bad : prepared.bad) say("left out {}: {}\n", bad.path, bad.reason);
   if (settings.flag("json"))
     print_out(
         describe_json(prepared.set, fmt::format(",\"file\":{},\"left_out\":{},\"seconds\":{:.3f}",

@@ -1,10 +1,9 @@
-#include <fmt/core.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <new>
 
 #include "tools/command_line.h"
+#include "tools/say.h"
 #include "tools/signals.h"
 #include "tools/verbs.h"
 
@@ -43,6 +42,7 @@ ExitCode run(int argc, char** argv) {
 // (docs/exit-codes.md).
 int main(int argc, char** argv) {
   using expunge::ExitCode;
+  using expunge::tools::say;
   ExitCode code = ExitCode::internal;
   try {
     expunge::tools::install_signal_handlers();
@@ -50,14 +50,13 @@ int main(int argc, char** argv) {
   } catch (const expunge::Error& error) {
     code = error.code();
     // a reader that went away (| head) is no failure worth a word
-    if (errno != EPIPE || code != ExitCode::io) fmt::print(stderr, "expunge: {}\n", error.what());
-    if (code == ExitCode::internal)
-      fmt::print(stderr, "expunge: this is a bug of ours; please report it\n");
+    if (errno != EPIPE || code != ExitCode::io) say("expunge: {}\n", error.what());
+    if (code == ExitCode::internal) say("expunge: this is a bug of ours; please report it\n");
   } catch (const std::bad_alloc&) {
     code = ExitCode::memory;
-    fmt::print(stderr, "expunge: out of memory\n");
+    say("expunge: out of memory\n");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "expunge: {}; this is a bug of ours, please report it\n", error.what());
+    say("expunge: {}; this is a bug of ours, please report it\n", error.what());
   }
   return static_cast<int>(code);
 }

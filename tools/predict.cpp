@@ -11,6 +11,7 @@
 #include "data/resize.h"
 #include "tools/experiment.h"
 #include "tools/model_card.h"
+#include "tools/say.h"
 #include "tools/signals.h"
 #include "tools/verbs.h"
 
@@ -132,8 +133,8 @@ ExitCode run_predict(Settings& settings) {
   });
   if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
   if (const auto count = std::ranges::count(images.resized, true); count > 0)
-    fmt::print(stderr, "expunge: {} of {} images were resized to {} x {}\n", count,
-               images.resized.size(), card.spec.width, card.spec.height);
+    say("expunge: {} of {} images were resized to {} x {}\n", count, images.resized.size(),
+        card.spec.width, card.spec.height);
   print_out(json ? fmt::format("{{\"schema\":\"expunge.predict/1\",\"model\":{},\"classes\":[{}],"
                                "\"images\":[{}]}}\n",
                                json_string(weights.string()), json_names(card.classes), text)

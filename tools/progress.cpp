@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "tools/say.h"
+
 namespace expunge::tools {
 namespace {
 
@@ -40,7 +42,7 @@ Progress::Progress(const std::string& mode, int64_t total_steps, int64_t done_st
 }
 
 Progress::~Progress() {
-  if (width_ > 0) fmt::print(stderr, "\n");
+  if (width_ > 0) say("\n");
 }
 
 void Progress::update(const State& state) {
@@ -58,18 +60,17 @@ void Progress::show(const State& s) {
                left = static_cast<double>(total_ - s.step);
   const double eta = done > 0 ? seconds / done * left : 0;
   if (mode_ == Mode::json) {
-    fmt::print(stderr,
-               "{{\"type\":\"progress\",\"epoch\":{},\"step\":{},\"steps\":{},\"loss\":{:.6g},"
-               "\"accuracy\":{:.6g},"
-               "\"images_per_s\":{:.1f},\"eta_s\":{:.1f}}}\n",
-               s.epoch, s.step, total_, s.loss, s.accuracy, rate, eta);
+    say("{{\"type\":\"progress\",\"epoch\":{},\"step\":{},\"steps\":{},\"loss\":{:.6g},"
+        "\"accuracy\":{:.6g},"
+        "\"images_per_s\":{:.1f},\"eta_s\":{:.1f}}}\n",
+        s.epoch, s.step, total_, s.loss, s.accuracy, rate, eta);
     return;
   }
   std::string text = fmt::format(
       "epoch {}/{}  step {}/{}  loss {:.4f}  acc {:.1f}%  {:.0f} img/s  ETA {}", s.epoch, s.epochs,
       s.step, total_, s.loss, 100 * s.accuracy, rate, duration_text(eta));
   if (mode_ == Mode::lines) {
-    fmt::print(stderr, "{}\n", text);
+    say("{}\n", text);
     return;
   }
   const auto filled = static_cast<size_t>(20 * s.step / std::max<int64_t>(1, total_));
@@ -77,15 +78,14 @@ void Progress::show(const State& s) {
   const size_t width = text.size();
   if (width < width_) text.append(width_ - width, ' ');
   width_ = width;
-  fmt::print(stderr, "\r{}", text);
-  std::fflush(stderr);
+  say("\r{}", text);
 }
 
 void Progress::message(const std::string& text) {
   if (mode_ == Mode::none || mode_ == Mode::json) return;
-  if (width_ > 0) fmt::print(stderr, "\r{}\r", std::string(width_, ' '));
+  if (width_ > 0) say("\r{}\r", std::string(width_, ' '));
   width_ = 0;
-  fmt::print(stderr, "{}\n", text);
+  say("{}\n", text);
 }
 
 }  // namespace expunge::tools

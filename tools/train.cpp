@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "nn/ops.h"
 #include "tools/config_file.h"
+#include "tools/say.h"
 #include "tools/signals.h"
 #include "tools/trainer.h"
 #include "tools/verbs.h"
@@ -114,9 +115,8 @@ ExitCode report(const RunStatus& status, const fs::path& folder, bool json) {
     print_out(fmt::format("{}: {} steps in {}, test accuracy {:.2f}%\n", folder.string(),
                           status.steps, duration_text(status.seconds), 100 * status.test_accuracy));
   } else {
-    fmt::print(stderr,
-               "{}: interrupted after step {} and saved; go on with: expunge train --resume {}\n",
-               folder.string(), status.steps, folder.string());
+    say("{}: interrupted after step {} and saved; go on with: expunge train --resume {}\n",
+        folder.string(), status.steps, folder.string());
   }
   return status.status == "finished" ? ExitCode::done : static_cast<ExitCode>(128 + stop_signal());
 }
@@ -126,7 +126,7 @@ ExitCode resume(const Settings& typed) {
   RunFolder run = RunFolder::open(folder);
   const RunStatus before = read_run_json(folder);
   if (before.status == "finished") {
-    fmt::print(stderr, "{}: already complete\n", folder.string());
+    say("{}: already complete\n", folder.string());
     return ExitCode::done;
   }
   if (before.status == "imported")

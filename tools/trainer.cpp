@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "kernels/isa.h"
 #include "kernels/reduce.h"
+#include "tools/say.h"
 #include "tools/signals.h"
 
 namespace expunge::tools {
@@ -91,7 +92,7 @@ nn::TrainState Trainer::load_last() {
     return nn::load_state(run_.state(), e_.model, optimizer_);
   } catch (const Error& error) {
     if (error.code() != ExitCode::input || !std::filesystem::exists(run_.previous_state())) throw;
-    fmt::print(stderr, "expunge: warning: {}; the checkpoint before it is taken\n", error.what());
+    say("expunge: warning: {}; the checkpoint before it is taken\n", error.what());
   }
   nn::TrainState state = nn::load_state(run_.previous_state(), e_.model, optimizer_);
   run_.take_back_state();
@@ -102,15 +103,13 @@ RunStatus Trainer::resume() {
   nn::TrainState state = load_last();
   const std::string& isa = state.notes["instruction_set"];
   if (isa != kernels::isa_name())
-    fmt::print(
-        stderr,
-        "expunge: warning: this run was computed with {}, it goes on with {}: other last digits\n",
+    say("expunge: warning: this run was computed with {}, it goes on with {}: other last digits\n",
         isa, kernels::isa_name());
   status_.best_accuracy = note_number(state, "best_accuracy", -1);
   lr_ = static_cast<float>(note_number(state, "lr", 0));
   run_.cut_metrics(state.position.step);
-  fmt::print(stderr, "{}: going on after step {} of {}\n", run_.path().string(),
-             state.position.step, total_steps_);
+  say("{}: going on after step {} of {}\n", run_.path().string(), state.position.step,
+      total_steps_);
   const bool epoch_over =
       state.position.batch == loader_.batches() || state.position.step == total_steps_;
   if (epoch_over && state.notes["evaluated"] == "no") {

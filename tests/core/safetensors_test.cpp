@@ -137,8 +137,9 @@ TEST_CASE("safetensors: a header that claims more than there is") {
     std::memcpy(bytes.data(), &claim, 8);
     CHECK(contains(refusal(dir, bytes), "header"));
   }
-  CHECK(contains(refusal(dir, ""), "too few"));
-  CHECK(contains(refusal(dir, "1234567"), "too few"));
+  CHECK(contains(refusal(dir, ""), "is empty"));
+  CHECK(contains(refusal(dir, "1234567"), "a text file"));
+  CHECK(contains(refusal(dir, "\xFF\xFF\xFF"), "3 bytes are too few"));
   CHECK(contains(refusal(dir, "PK\x03\x04 and so on, a .pth file"), "zip"));
   CHECK(contains(refusal(dir, "<!DOCTYPE html><html>"), "HTML"));
 }

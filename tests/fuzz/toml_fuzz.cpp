@@ -3,7 +3,8 @@
 
 using namespace expunge;
 
-// A configuration file: what is wrong with it is exit code 2. What was read can be written and read.
+// A configuration file: what is wrong with it is exit code 2. What was read can be written and
+// read.
 int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   return fuzz::with_file(
       bytes, size,

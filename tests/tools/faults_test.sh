@@ -21,7 +21,7 @@ both='last.state.safetensors previous.state.safetensors'
 damage "flipped bytes in both states" 'SHA-256' "for f in $both; do flip \$f 20000; done"
 damage "states cut short" 'safetensors' "for f in $both; do truncate -s 1000 \$f; done"
 damage "states extended" 'follow' "for f in $both; do echo x >> \$f; done"
-damage "empty states" 'too few' "for f in $both; do : > \$f; done"
+damage "empty states" 'is empty' "for f in $both; do : > \$f; done"
 damage "no states" 'state' "rm $both"
 damage "a web page instead" 'HTML' "for f in $both; do echo '<!DOCTYPE html><html>' > \$f; done"
 damage "the state of another model" 'expected' \
