@@ -9,6 +9,9 @@
 namespace expunge::nn {
 
 enum class OptimKind : unsigned char { sgd, adam, adamw };
+constexpr int state_buffers(OptimKind kind) {
+  return kind == OptimKind::sgd ? 1 : 2;
+}
 
 struct OptimConfig {
   OptimKind kind = OptimKind::sgd;

@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
+#include "tools/toml_scan.h"
 
 namespace expunge::tools {
 namespace {
@@ -29,6 +30,9 @@ bool scalar_text(const toml::node& node, std::string& text) {
 void read_config(const std::filesystem::path& path, Source source, Settings& settings,
                  std::span<const std::string> left_out) {
   const std::string text = read_file(path, kMaxBytes);
+  if (const auto fault = scan_toml(text))
+    fail(ExitCode::usage, "{}: line {}, column {}: {}", path.string(), fault->line, fault->column,
+         fault->what);
   toml::table table;
   try {
     table = toml::parse(text);

@@ -1,6 +1,7 @@
 
 #include <cerrno>
 #include <new>
+#include <system_error>
 
 #include "tools/command_line.h"
 #include "tools/say.h"
@@ -55,6 +56,11 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     code = ExitCode::memory;
     say("expunge: out of memory\n");
+  } catch (const std::system_error& error) {
+    const bool no_thread = error.code() == std::errc::resource_unavailable_try_again;
+    if (no_thread) code = ExitCode::memory;
+    say("expunge: {}{}\n", error.what(),
+        no_thread ? ": no memory for a thread" : "; this is a bug of ours, please report it");
   } catch (const std::exception& error) {
     say("expunge: {}; this is a bug of ours, please report it\n", error.what());
   }

@@ -62,6 +62,20 @@ void RunFolder::lock() {
   if (lock_ < 0) io_failure(file, "open");
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
     fail(ExitCode::io, "{}: another process is working on this run", path_.string());
+  remove_litter();
+}
+
+// Temporary files of a process that was killed while it wrote; nobody else writes here now.
+void RunFolder::remove_litter() const {
+  std::error_code ignored;
+  for (const fs::path& folder : {path_, path_ / "checkpoints"}) {
+    std::vector<fs::path> litter;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with('.') && name.ends_with(".tmp")) litter.push_back(entry.path());
+    }
+    for (const fs::path& file : litter) fs::remove(file, ignored);
+  }
 }
 
 RunFolder RunFolder::create(const fs::path& path) {
@@ -144,6 +158,17 @@ void RunFolder::write_metrics_csv() const {
   std::string head;
   for (const std::string& column : columns) head += (head.empty() ? "" : ",") + column;
   write_atomic(path_ / "metrics.csv", head + "\n" + rows);
+}
+
+void require_space(const fs::path& path, uint64_t needed) {
+  std::error_code error;
+  fs::path existing = fs::absolute(path, error);
+  while (!fs::exists(existing, error) && existing.has_relative_path())
+    existing = existing.parent_path();
+  const fs::space_info space = fs::space(existing, error);
+  if (!error && space.available < needed)
+    fail(ExitCode::io, "{}: the disk has {:.1f} MB left, this run needs {:.1f} MB", path.string(),
+         static_cast<double>(space.available) / 1e6, static_cast<double>(needed) / 1e6);
 }
 
 std::string run_json_text(const RunStatus& s) {

@@ -48,10 +48,15 @@ class RunFolder {
  private:
   explicit RunFolder(std::filesystem::path path);
   void lock();
+  void remove_litter() const;
   std::filesystem::path path_;
   int lock_ = -1;
   int metrics_ = -1;
 };
+
+// Where the disk of `path`, which need not exist yet, has fewer bytes left than `needed`:
+// ExitCode::io says both.
+void require_space(const std::filesystem::path& path, uint64_t needed);
 
 // What run.json says; times in seconds.
 struct RunStatus {

@@ -74,14 +74,22 @@ double step_seconds(Experiment& e, int64_t batch_size) {
   return seconds;
 }
 
+// What a run's folder comes to: of the model last, best and one being written; of the state last,
+// previous and one being written; and a little for the rest.
+uint64_t disk_bytes(const Experiment& e) {
+  const auto values = static_cast<uint64_t>(e.model.params.values().size() +
+                                            e.model.params.statistic_values().size());
+  const auto state = values * static_cast<uint64_t>(1 + nn::state_buffers(e.optim.kind));
+  return (3 * values + 3 * state) * sizeof(float) + (uint64_t{1} << 16);
+}
+
 void dry_run(const Settings& settings, Experiment& e) {
   const int64_t batch =
       std::min<int64_t>(settings.integer("batch-size"), static_cast<int64_t>(e.train.size()));
   const int64_t per_epoch = (static_cast<int64_t>(e.train.size()) + batch - 1) / batch;
   int64_t steps = per_epoch * e.fit.epochs;
   if (e.fit.max_steps > 0) steps = std::min(steps, e.fit.max_steps);
-  const int64_t buffers =
-      2 + (e.optim.kind == nn::OptimKind::sgd ? 1 : 2);  // values, gradients, state
+  const int64_t buffers = 2 + nn::state_buffers(e.optim.kind);  // values, gradients, state
   const double memory = static_cast<double>(e.model.params.values().size() * 4 * buffers +
                                             static_cast<int64_t>(e.data.pixels.size()) +
                                             activation_bytes(e.model) * batch);
@@ -95,10 +103,12 @@ void dry_run(const Settings& settings, Experiment& e) {
       "model               {}: {} parameters, {:.1f} M multiply-adds a sample\n"
       "steps               {} ({} an epoch)\n"
       "memory              {:.0f} MiB (data, {} parameter buffers, measured activations)\n"
+      "disk                {:.0f} MiB\n"
       "time                {} (a step measured on {} zero images)\n",
       e.train.size(), e.split.val.size(), e.split.test.size(), e.forgotten.size(), e.model.name,
       e.model.parameter_count(), static_cast<double>(e.model.macs()) / 1e6, steps, per_epoch,
-      memory / (1 << 20), buffers, duration_text(seconds * static_cast<double>(steps)), probe));
+      memory / (1 << 20), buffers, static_cast<double>(disk_bytes(e)) / (1 << 20),
+      duration_text(seconds * static_cast<double>(steps)), probe));
 }
 
 fs::path default_folder(const Settings& s) {
@@ -155,6 +165,7 @@ ExitCode run_train(Settings& settings) {
   if (settings.flag("dry-run")) return dry_run(settings, experiment), ExitCode::done;
   const fs::path folder =
       settings.text("out").empty() ? default_folder(settings) : fs::path(settings.text("out"));
+  require_space(folder, disk_bytes(experiment));
   RunFolder run = RunFolder::create(folder);
   write_config(run.config(), settings);
   if (!experiment.forgotten.empty())

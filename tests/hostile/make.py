@@ -168,7 +168,8 @@ def toml():
         "beyond_64_bits": b"epochs = 99999999999999999999\n", "nan": b"lr = nan\n", "infinite": b"lr = inf\n", "twice": b"lr = 1.0\nlr = 2.0\n",
         "no_value": b"lr =\n", "no_key": b"= 3\n", "open_string": b'model = "mlp\n', "open_list": b"lr = [[[\n", "not_utf8": b'model = "\xff\xfe"\n',
         "zero_byte": b"lr = 0.1\0\n", "escape_bad": b'model = "\\q"\n', "deep_lists": b"lr = " + b"[" * 20_000, "deep_keys": b"a." * 20_000 + b"b = 1\n",
-        "deep_tables": b"lr = " + b"{a=" * 20_000, "binary": bytes(range(256)), "html": b"<!DOCTYPE html>\n", "json": b'{"lr": 1}\n',
+        "deep_tables": b"lr = " + b"{a=" * 20_000, "binary": bytes(range(256)), "html": b"<!DOCTYPE html>\n", "letter_beyond_ascii": "lr = \u01bf9\n".encode(), "key_beyond_ascii": "l\u00fcr = 9\n".encode(),
+        "escape_beyond_ascii": 'model = "\\\u00fc"\n'.encode(), "several_lines": b'model = """m\n\nlp"""\n', "json": b'{"lr": 1}\n',
     }
     for name, data in rows.items():
         put("toml", name + ".toml", data)
@@ -207,7 +208,8 @@ lr = 0.05
 epochs = 3
 nesterov = true
 model = "ml\\u0070"
-schedule = '''step:1'''
+schedule = 'step:1' # \xe2\x80\x94
+out = "\xc3\xbc"
 limit = 0x10
 weight-decay = 5e-4
 """, CORPUS)

@@ -35,9 +35,13 @@ expect "eval of another model's weights" 3 'does not fit.*missing' eval copy
 sed -i 's/^model = .*/modell = "mlp"/' copy/config.toml
 expect "a broken config.toml in a run" '[23]' 'config.toml.*line' eval copy
 
-expect "the loss explodes" 6 'loss|finite' train "${tiny[@]}" --lr 1e20 --clip-norm 0 --out nan
-check "run.json says failed" grep -q '"status": "failed"' nan/run.json
-expect "the last good weights are there" 0 'test' eval nan
+expect "R15: the loss explodes" 6 'loss|finite' \
+  train "${tiny[@]}" --lr 1e20 --clip-norm 0 --checkpoint-every 1 --log-every 1 --out nan
+check "R15: within two steps" test "$(grep -c '"type":"step"' nan/metrics.jsonl)" -le 2
+check "R15: run.json says failed" grep -q '"status": "failed"' nan/run.json
+expect "R15: the last good weights are there" 0 'test' eval nan
+expect "R15: and finite" 0 'tensor' inspect nan
+check_not "R15: every one" grep -q 'not finite' out
 
 # ulimit -f counts blocks of 1024 bytes; the last checkpoint is larger.
 status=0
@@ -67,10 +71,37 @@ elif unshare -m true 2> /dev/null; then
     > out 2> err || status=$?
   check "a read-only disk: exit code 4, got $status" test $status = 4
   status=0
-  unshare -m bash -c "mkdir -p tmp && mount -t tmpfs -o size=600k none tmp && exec '$bin' train ${tiny[*]} --out tmp/run" \
-    > out 2> err || status=$?
-  check "a small disk: exit code 4, got $status" test $status = 4
+  unshare -m bash -c "mkdir -p tmp && mount -t tmpfs -o size=600k none tmp &&
+    '$bin' train ${tiny[*]} --out tmp/run; status=\$?; ls -A tmp > left; exit \$status" > out 2> err || status=$?
+  check "R5: a disk that is too small: exit code 4, got $status" test $status = 4
+  check "R5: it says what is left and what is needed" grep -q 'has 0.6 MB left, this run needs' err
+  check "R5: nothing is begun" test ! -s left
+  # R6: the disk fills while the run is on; later there is room again
+  status=0
+  unshare -m bash -c "mkdir -p tmp && mount -t tmpfs -o size=16m none tmp && cd tmp
+    EXPUNGE_TEST_STOP_AFTER=14 '$bin' train ${tiny[*]} --out run > /dev/null 2>&1
+    cp -r run ../before; dd if=/dev/zero of=filler bs=1k status=none 2> /dev/null
+    '$bin' train --resume run; echo \$? > ../code; cp -r run ../filled
+    rm filler; '$bin' train --resume run; status=\$?; cp -r run ../after; exit \$status" > out 2> err || status=$?
+  check "R6: a disk that fills: exit code 4, got $(cat code)" test "$(cat code)" = 4
+  same "R6: the state is the last good one" before/checkpoints/last.state.safetensors \
+    filled/checkpoints/last.state.safetensors
+  same "R6: the weights too" "$(weights before)" "$(weights filled)"
+  check "R6: no temporary file is left" test -z "$(find filled -name '*.tmp')"
+  check "R6: with room again it goes on, got $status" test $status = 0
+  same "R6: and the bits are the same" "$(weights whole)" "$(weights after)"
 fi
-LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 expect "numbers have a point whatever the locale" 0 \
-  'accuracy +[0-9]+\.[0-9]+%' eval whole
+odd="run of Zoë's, 100% — ñ 東京"
+for locale in C de_DE.UTF-8 tr_TR.UTF-8 fa_IR.UTF-8; do
+  rm -rf "$odd"
+  printf '#!/bin/sh\nLC_ALL=%s exec "%s" "$@"\n' $locale "$bin" > here
+  chmod +x here
+  bin=./here expect "R32: a folder with blanks and UTF-8, locale $locale" 0 'accuracy [0-9]+\.[0-9]+%' \
+    train "${quick[@]}" --out "$odd"
+  bin=./here expunge eval "$odd" --json
+  check "R32: JSON in locale $locale" is_json out
+  cp out "eval-$locale"
+  same "R32: the same numbers in locale $locale" eval-C "eval-$locale"
+done
+expect "R32: such a run converted" 0 '' convert "$odd" "$odd.safetensors"
 finish

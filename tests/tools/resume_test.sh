@@ -85,19 +85,36 @@ touch begun/lock begun/config.toml
 expect "a run that ended before its first checkpoint is begun again" 0 '' train "${args[@]}" --out begun
 same "and has the bits of any other" "$(weights whole)" "$(weights begun)"
 
-# Killed at any moment, from making the folder to the last step.
-for delay in 0.02 0.05 0.1 0.15 0.2 0.3 0.4 0.5 0.6 0.8; do
-  "$bin" train "${args[@]}" --checkpoint-every 1 --out "k-$delay" > out 2> err &
+# R3: killed at any moment, from making the folder to the last step.
+for k in {1..20}; do
+  "$bin" train "${args[@]}" --checkpoint-every 1 --out "k-$k" > out 2> err &
   pid=$!
-  sleep $delay
+  sleep "$(printf '0.%03d' $((k * 45)))"
   kill -9 $pid 2> /dev/null || true
   wait $pid 2> /dev/null || true
-  if [[ -e k-$delay/run.json ]]; then
-    expunge train --resume "k-$delay"
+  if [[ -e k-$k/run.json ]]; then
+    expunge train --resume "k-$k"
   else
-    expunge train "${args[@]}" --checkpoint-every 1 --out "k-$delay"
+    expunge train "${args[@]}" --checkpoint-every 1 --out "k-$k"
   fi
-  [[ $status == 0 ]] || not_ok "killed after $delay s: exit code $status"
-  same "killed after $delay s and resumed" "$(weights whole)" "$(weights "k-$delay")"
+  [[ $status == 0 ]] || not_ok "R3: killed after $((k * 45)) ms: exit code $status"
+  same "R3: killed after $((k * 45)) ms and resumed" "$(weights whole)" "$(weights "k-$k")"
 done
+check "R3: no temporary file is left" test -z "$(find k-* -name '*.tmp')"
+
+# R18: the second signal does not wait for the step.
+"$bin" train --data builtin --model resnet18 --batch-size 256 --epochs 1 --log-every 1 --out slow > out 2> err &
+pid=$!
+wait_for slow/run.json running
+cp -r slow slow-before
+begin=$(date +%s%N)
+kill -s TERM $pid
+sleep 0.05
+kill -s TERM $pid
+status=0
+wait $pid || status=$?
+check "R18: a second signal: exit code 143, got $status" test $status = 143
+check "R18: at once" test $((($(date +%s%N) - begin) / 1000000)) -lt 1000
+same "R18: the checkpoint is intact" slow/checkpoints/last.state.safetensors \
+  slow-before/checkpoints/last.state.safetensors
 finish
