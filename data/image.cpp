@@ -1,5 +1,7 @@
 #include "data/image.h"
 
+#include <iterator>
+
 #include "core/check.h"
 #include "core/file.h"
 #include "data/image_budget.h"
@@ -58,6 +60,12 @@ ImageSize image_size(std::string_view bytes) {
       int64_t{width} * height > kMaxImagePixels)
     fail(ExitCode::input, "has {} x {} pixels, at most {} per side and {} in all are accepted",
          width, height, kMaxImageSide, kMaxImagePixels);
+  // A block of 64 pixels takes at least a bit of a JPEG; deflate shrinks a PNG, whose pixels have
+  // at least a bit each, to 1/1032 at most.
+  const int64_t most = looks_like(bytes) == "a JPEG image" ? 512 : 8 * 1032;
+  if (int64_t{width} * height > most * std::ssize(bytes))
+    fail(ExitCode::input, "states {} x {} pixels, more than {} bytes can hold", width, height,
+         bytes.size());
   return {height, width};
 }
 

@@ -38,7 +38,7 @@ void save_state(const std::filesystem::path& path, const Model& model, const Opt
   for (const Optimizer::State& s : optimizer.state())
     tensors.push_back(raw("optimizer." + s.name, s.buffer));
   const FitPosition& at = state.position;
-  Metadata metadata = {{"format", "expunge.state/1"},
+  Metadata metadata = {{"format", kStateFormat},
                        {"model", model.name},
                        {"epoch", std::to_string(at.epoch)},
                        {"batch", std::to_string(at.batch)},

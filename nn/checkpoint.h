@@ -11,6 +11,7 @@ namespace expunge::nn {
 // Everything a run needs to go on bit for bit, in one file, so that there is no moment at which
 // parts of two steps could be joined: values, running statistics, the optimizer's buffers and the
 // position.
+inline constexpr const char* kStateFormat = "expunge.state/1";  // metadata "format"
 struct TrainState {
   FitPosition position;
   std::map<std::string, std::string> notes;  // the caller's own, kept as they are

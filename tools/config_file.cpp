@@ -9,7 +9,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
-#include "tools/toml_scan.h"
+#include "tools/toml_ascii.h"
 
 namespace expunge::tools {
 namespace {
@@ -29,16 +29,16 @@ bool scalar_text(const toml::node& node, std::string& text) {
 
 void read_config(const std::filesystem::path& path, Source source, Settings& settings,
                  std::span<const std::string> left_out) {
-  const std::string text = read_file(path, kMaxBytes);
-  if (const auto fault = scan_toml(text))
-    fail(ExitCode::usage, "{}: line {}, column {}: {}", path.string(), fault->line, fault->column,
-         fault->what);
+  const AsciiToml ascii = ascii_toml(read_file(path, kMaxBytes));
+  const auto refuse = [&](size_t line, size_t column, std::string_view what) {
+    fail(ExitCode::usage, "{}: line {}, column {}: {}", path.string(), line, column, what);
+  };
+  if (ascii.fault) refuse(ascii.fault->line, ascii.fault->column, ascii.fault->what);
   toml::table table;
   try {
-    table = toml::parse(text);
+    table = toml::parse(ascii.text);
   } catch (const toml::parse_error& error) {
-    fail(ExitCode::usage, "{}: line {}, column {}: {}", path.string(), error.source().begin.line,
-         error.source().begin.column, error.description());
+    refuse(error.source().begin.line, error.source().begin.column, error.description());
   }
   for (const auto& [key, node] : table) {
     const std::string name(key.str());

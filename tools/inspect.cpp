@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "data/image.h"
+#include "nn/checkpoint.h"
 #include "nn/model_file.h"
 #include "tools/model_card.h"
 #include "tools/run_folder.h"
@@ -47,7 +48,8 @@ Statistics statistics_of(const Tensor& values) {
 
 // "resnet18 for 10 classes", or which of our networks the names and shapes are.
 std::string network_of(const SafeTensors& file, const fs::path& path) {
-  if (file.metadata.contains("format")) return "";  // a training state
+  const auto format = file.metadata.find("format");
+  if (format != file.metadata.end() && format->second == nn::kStateFormat) return "";
   if (const auto card = read_card(file.metadata, path))
     return fmt::format("{}, {} classes, images {} x {} x {}", card->model, card->spec.classes,
                        card->spec.height, card->spec.width, card->spec.channels);

@@ -7,6 +7,7 @@ set -euo pipefail
 
 cxx=${CXX:-g++}
 missing=()
+as_root=()
 
 need_command() {  # command, package
   command -v "$1" > /dev/null || missing+=("$2")
@@ -43,8 +44,11 @@ need_header fmt/core.h libfmt-dev
 need_header libsvm/svm.h libsvm-dev
 need_header zlib.h zlib1g-dev
 
+# Not needed: reads MATLAB files (SVHN). Installed where that works, left out where it does not.
+optional=()
+has_header matio.h || optional=(libmatio-dev)
+
 if ((${#missing[@]} > 0)); then
-  as_root=()
   if ! command -v apt-get > /dev/null; then
     echo "setup: missing, and this system has no apt-get to install them: ${missing[*]}" >&2
     echo "setup: the names are Debian's; tools/collect_deps.sh copies the header-only ones" \
@@ -67,6 +71,12 @@ if ((${#missing[@]} > 0)); then
     "${as_root[@]}" apt-get update
     "${install[@]}"
   fi
+fi
+
+if ((${#optional[@]} > 0)) && command -v apt-get > /dev/null && ((EUID == 0 || ${#missing[@]} > 0)); then
+  echo "setup: installing ${optional[*]} (optional)" >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${optional[@]}" ||
+    echo "setup: not installed: ${optional[*]}; SVHN's .mat files are off" >&2
 fi
 
 version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9.]*\).*/\1/p')

@@ -111,6 +111,7 @@ def images():
         "jpeg_fill_bytes.jpg": b"\xff\xd8" + b"\xff" * 4000,
         "jpeg_segment_past_end.jpg": b"\xff\xd8\xff\xe0\xff\xff" + bytes(10),
         "jpeg_65535.jpg": b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00\xff\xd9",
+        "jpeg_no_scan.jpg": b"\xff\xd8\xff\xc0\x00\x11\x08\x30\x01\x0d\x00\x03\x2d\x13\x00\x02\x11\x00\x03\x13\x00\xff\xd9",
         "jpeg_huffman_4080_codes.jpg": b"\xff\xd8\xff\xc4\x01\x13\x00" + b"\xff" * 16 + bytes(256) + b"\xff\xd9",
         "gif.jpg": b"GIF89a\x01\x00\x01\x00\x80\x00\x00" + bytes(20), "hdr.png": b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 9 +X 9\n",
         "html.jpg": b"<html><head><title>503</title></head></html>", "svg.png": b"<svg xmlns='x'/>", "text.jpg": b"hello\n",
@@ -150,7 +151,7 @@ def data_sets():
         "classes_twice": packed({"classes": ["a", "a"]}), "classes_number": packed({"classes": [1, 2]}),
         "classes_nested": packed({"classes": [["a"]]}), "mean_text": packed({"mean": "0"}), "mean_short": packed({"mean": [0]}),
         "std_zero": packed({"std": [0, 0, 0]}), "id_source_other": packed({"id_source": "names"}), "digest_short": packed({"digest": "00"}),
-        "source_bytes_huge": packed({"source_bytes": 2**63}), 
+        "source_bytes_huge": packed({"source_bytes": 2**63}),
         "label_out_of_range": packed(arrays=bytes(6) + struct.pack("<HH", 0, 7) + bytes(32) + b"x\0y\0"),
         "sources_not_ended": packed(arrays=bytes(6) + struct.pack("<HH", 0, 1) + bytes(32) + b"x\0yz"),
         "like_zip": b"PK\x03\x04" + bytes(60), "like_html": b"<!DOCTYPE html><html></html>",
@@ -168,7 +169,7 @@ def toml():
         "beyond_64_bits": b"epochs = 99999999999999999999\n", "nan": b"lr = nan\n", "infinite": b"lr = inf\n", "twice": b"lr = 1.0\nlr = 2.0\n",
         "no_value": b"lr =\n", "no_key": b"= 3\n", "open_string": b'model = "mlp\n', "open_list": b"lr = [[[\n", "not_utf8": b'model = "\xff\xfe"\n',
         "zero_byte": b"lr = 0.1\0\n", "escape_bad": b'model = "\\q"\n', "deep_lists": b"lr = " + b"[" * 20_000, "deep_keys": b"a." * 20_000 + b"b = 1\n",
-        "deep_tables": b"lr = " + b"{a=" * 20_000, "binary": bytes(range(256)), "html": b"<!DOCTYPE html>\n", "letter_beyond_ascii": "lr = \u01bf9\n".encode(), "key_beyond_ascii": "l\u00fcr = 9\n".encode(),
+        "deep_tables": b"lr = " + b"{a=" * 20_000, "binary": bytes(range(256)), "html": b"<!DOCTYPE html>\n", "sign_before_text": 'model = +"\u00fc"\n'.encode(), "letter_beyond_ascii": "lr = \u01bf9\n".encode(), "key_beyond_ascii": "l\u00fcr = 9\n".encode(),
         "escape_beyond_ascii": 'model = "\\\u00fc"\n'.encode(), "several_lines": b'model = """m\n\nlp"""\n', "json": b'{"lr": 1}\n',
     }
     for name, data in rows.items():

@@ -36,7 +36,7 @@ expect() {  # name, exit code, extended regular expression over stdout and stder
   expunge "${@:4}"
   if [[ ! $status =~ ^$2$ ]]; then
     not_ok "$1 (exit code $status, expected $2)"
-  elif ! cat out err | grep -qE -- "$3"; then
+  elif ! grep -qE -- "$3" out err; then
     not_ok "$1 (expected the words: $3)"
   else
     ok "$1"
