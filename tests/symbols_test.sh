@@ -2,7 +2,7 @@
 # Objects compiled for different instruction sets must not share a symbol: the linker keeps one copy
 # of a weak symbol for the whole program, and a copy made of AVX-512 instructions crashes elsewhere.
 #   tests/symbols_test.sh BUILD_DIR
-# 1. kernels/conv_tile_<isa>.cpp has no weak or unique symbol;
+# 1. kernels/conv_tile_<isa>.cpp and grad_alignment_<isa>.cpp have no weak or unique symbol;
 # 2. EXPUNGE_HD functions stand in namespaces expunge::math and expunge::rng and leave no symbol in
 #    any object of kernels/: they are inlined everywhere;
 # 3. both checks refuse an object that breaks them.
@@ -21,7 +21,7 @@ mapfile -t objects < <(find "$build" -path '*expunge_kernels.dir*' -name '*.o' |
 tiles=0
 for object in "${objects[@]}"; do
   name=$(basename "$object")
-  if [[ $name =~ ^conv_tile_(baseline|avx|sse|neon) ]]; then
+  if [[ $name =~ ^(conv_tile|grad_alignment)_(baseline|avx|sse|neon) ]]; then
     tiles=$((tiles + 1))
     verdict "$name has no weak symbol" "$(weak_symbols "$object")"
   fi

@@ -43,7 +43,7 @@ build release
 run_tests --preset release
 
 if [[ $sanitizers == yes ]]; then
-  build asan --target expunge_tests
+  build asan --target expunge_tests fuzz_image fuzz_packed fuzz_safetensors fuzz_toml
   run_tests --preset asan -L unit -LE slow
 fi
 

@@ -56,6 +56,8 @@ class Translator {
     if (!out_.fault) out_.fault = {line_, at_ - begin_ + 1, what};
   }
   void copy() {
+    // toml++ calls itself for every part of a.b.c
+    if (text_[at_] == '.' && ++dots_ > kMaxDots) return refuse("too many dots for a configuration");
     out_.text.push_back(text_[at_]);
     if (text_[at_] == '\n') ++line_, begin_ = at_ + 1;
     ++at_;
@@ -93,8 +95,10 @@ class Translator {
     copy();
   }
 
+  static constexpr int kMaxDots = 1000;
   std::string_view text_;
   size_t at_ = 0, line_ = 1, begin_ = 0;  // begin_: of the line
+  int dots_ = 0;
   AsciiToml out_;
 };
 

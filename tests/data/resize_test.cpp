@@ -12,11 +12,12 @@ using namespace expunge::data;
 
 namespace {
 
-// Weights of the source pixels in pixel `i` of `to` over the window [begin, begin + length): a
-// triangle as wide as a pixel of the result, or of the source where that is larger.
-std::vector<double> weights(double begin, double length, int64_t from, int64_t to, int64_t i) {
-  const double scale = length / static_cast<double>(to), reach = std::max(1.0, scale);
-  const double centre = begin + (static_cast<double>(i) + 0.5) * scale;
+// Weights of the window's pixels in pixel `i` of `to`: a triangle as wide as a pixel of the result,
+// or of the window where that is larger.
+std::vector<double> weights(int64_t from, int64_t to, int64_t i) {
+  const double scale = static_cast<double>(from) / static_cast<double>(to),
+               reach = std::max(1.0, scale);
+  const double centre = (static_cast<double>(i) + 0.5) * scale;
   std::vector<double> w(static_cast<size_t>(from));
   double sum = 0;
   // pixels beyond the edge repeat the one on it
@@ -33,14 +34,15 @@ std::vector<double> weights(double begin, double length, int64_t from, int64_t t
 double expected(const Image& x, ImageSize to, int64_t h, int64_t w, int64_t c) {
   const double H = static_cast<double>(x.size.height), W = static_cast<double>(x.size.width);
   const double aspect = static_cast<double>(to.width) / static_cast<double>(to.height);
-  const double width = std::min(W, H * aspect), height = std::min(H, W / aspect);
-  const auto rows = weights((H - height) / 2, height, x.size.height, to.height, h),
-             columns = weights((W - width) / 2, width, x.size.width, to.width, w);
+  const auto width = std::max<int64_t>(1, std::llround(std::min(W, H * aspect))),
+             height = std::max<int64_t>(1, std::llround(std::min(H, W / aspect)));
+  const int64_t top = (x.size.height - height) / 2, left = (x.size.width - width) / 2;
+  const auto rows = weights(height, to.height, h), columns = weights(width, to.width, w);
   double sum = 0;
-  for (int64_t i = 0; i < x.size.height; ++i)
-    for (int64_t k = 0; k < x.size.width; ++k)
+  for (int64_t i = 0; i < height; ++i)
+    for (int64_t k = 0; k < width; ++k)
       sum += rows[static_cast<size_t>(i)] * columns[static_cast<size_t>(k)] *
-             x.pixels[static_cast<size_t>((i * x.size.width + k) * 3 + c)];
+             x.pixels[static_cast<size_t>(((top + i) * x.size.width + left + k) * 3 + c)];
   return sum;
 }
 

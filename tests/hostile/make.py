@@ -168,7 +168,7 @@ def toml():
         "type_date": b"epochs = 2026-01-01\n", "range_below": b"epochs = 0\n", "range_above": b"epochs = 9223372036854775807\n",
         "beyond_64_bits": b"epochs = 99999999999999999999\n", "nan": b"lr = nan\n", "infinite": b"lr = inf\n", "twice": b"lr = 1.0\nlr = 2.0\n",
         "no_value": b"lr =\n", "no_key": b"= 3\n", "open_string": b'model = "mlp\n', "open_list": b"lr = [[[\n", "not_utf8": b'model = "\xff\xfe"\n',
-        "zero_byte": b"lr = 0.1\0\n", "escape_bad": b'model = "\\q"\n', "deep_lists": b"lr = " + b"[" * 20_000, "deep_keys": b"a." * 20_000 + b"b = 1\n",
+        "zero_byte": b"lr = 0.1\0\n", "escape_bad": b'model = "\\q"\n', "deep_lists": b"lr = " + b"[" * 20_000, "deep_keys": b"a." * 20_000 + b"b = 1\n", "deep_header": b"[" + b"a." * 20_000 + b"b]\n",
         "deep_tables": b"lr = " + b"{a=" * 20_000, "binary": bytes(range(256)), "html": b"<!DOCTYPE html>\n", "sign_before_text": 'model = +"\u00fc"\n'.encode(), "letter_beyond_ascii": "lr = \u01bf9\n".encode(), "key_beyond_ascii": "l\u00fcr = 9\n".encode(),
         "escape_beyond_ascii": 'model = "\\\u00fc"\n'.encode(), "several_lines": b'model = """m\n\nlp"""\n', "json": b'{"lr": 1}\n',
     }

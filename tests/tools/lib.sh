@@ -4,6 +4,7 @@
 set -euo pipefail
 : "${1:?usage: $0 PATH_OF_EXPUNGE}"
 bin=$(realpath "$1")
+images=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../fuzz/corpus/image")
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 cd "$dir"
@@ -15,6 +16,21 @@ status=0
 tiny=(--data builtin --limit 200 --model smallcnn --batch-size 16 --epochs 2 --max-steps 20)
 # Where the arithmetic does not matter.
 quick=("${tiny[@]/smallcnn/mlp}")
+
+# small.epk: 24 training and 4 test images of 16x16 in two classes, for tests that run often.
+make_small_set() {
+  mkdir -p small/train/{a,b} small/test/{a,b}
+  for i in {1..12}; do
+    # a byte behind the image makes it another file, with an id of its own
+    cat "$images/noise.png" <(printf '%d' $i) > small/train/a/$i.png
+    cat "$images/odd.jpg" <(printf '%d' $i) > small/train/b/$i.jpg
+  done
+  cp "$images/rgba.png" small/test/a/1.png
+  cp "$images/small.jpg" small/test/b/1.jpg
+  "$bin" data prepare small --resize 16 --out small.epk > /dev/null 2>&1
+}
+# 20 steps on it, six an epoch, in a fraction of a second.
+small=(--data small.epk --model smallcnn --batch-size 4 --epochs 4 --max-steps 20 --val-fraction 0.1)
 
 ok() { echo "ok - $1"; }
 not_ok() {

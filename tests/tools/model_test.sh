@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
 # predict, convert, inspect.
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/lib.sh"
-images=$(dirname "$here")/fuzz/corpus/image
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 "$bin" train "${tiny[@]}" --out run > /dev/null 2>&1
 cp "$images/rgb.png" small.png

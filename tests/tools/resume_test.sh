@@ -3,7 +3,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 metrics() { sed -E 's/,"(seconds|images_per_s)":[^,}]*//g' "$1/metrics.jsonl"; }
-args=("${tiny[@]}" --log-every 1)
+make_small_set
+args=("${small[@]}" --log-every 1)
 "$bin" train "${args[@]}" --out whole > /dev/null 2>&1
 metrics whole > whole.metrics
 
@@ -44,7 +45,7 @@ printf '{"type":"step","st' >> r/metrics.jsonl
 expect "resumed a second time, behind a line cut off" 0 '' train --resume r
 compare "stopped twice" r
 
-EXPUNGE_TEST_STOP_AFTER=13 expunge train "${args[@]}" --forget class:3:5 --out f
+EXPUNGE_TEST_STOP_AFTER=13 expunge train "${args[@]}" --forget class:a:5 --out f
 cp f/forget.ids ids
 "$bin" train "${args[@]}" --forget file:ids --out f-whole > /dev/null 2>&1
 rm ids
@@ -89,7 +90,7 @@ same "and has the bits of any other" "$(weights whole)" "$(weights begun)"
 for k in {1..20}; do
   "$bin" train "${args[@]}" --checkpoint-every 1 --out "k-$k" > out 2> err &
   pid=$!
-  sleep "$(printf '0.%03d' $((k * 45)))"
+  sleep "$(printf '0.%03d' $((k * 8)))"
   kill -9 $pid 2> /dev/null || true
   wait $pid 2> /dev/null || true
   if [[ -e k-$k/run.json ]]; then
@@ -97,8 +98,8 @@ for k in {1..20}; do
   else
     expunge train "${args[@]}" --checkpoint-every 1 --out "k-$k"
   fi
-  [[ $status == 0 ]] || not_ok "R3: killed after $((k * 45)) ms: exit code $status"
-  same "R3: killed after $((k * 45)) ms and resumed" "$(weights whole)" "$(weights "k-$k")"
+  [[ $status == 0 ]] || not_ok "R3: killed after $((k * 8)) ms: exit code $status"
+  same "R3: killed after $((k * 8)) ms and resumed" "$(weights whole)" "$(weights "k-$k")"
 done
 check "R3: no temporary file is left" test -z "$(find k-* -name '*.tmp')"
 

@@ -26,6 +26,9 @@ TEST_CASE("TOML: what has no place is refused with line and column") {
   CHECK(fault("a = \"\\ü\"") == "1:7 an unknown escape");
   CHECK(fault("a = \"\"\"x\"\"\"").starts_with("1:5 a text over several lines"));
   CHECK(fault("a = '''x'''").starts_with("1:5 a text over several lines"));
+  std::string deep = "a";
+  for (int i = 0; i < 2000; ++i) deep += ".a";
+  CHECK(fault(deep + " = 1").starts_with("1:2002 too many dots"));
   // overlong, a surrogate, beyond the last, cut short, a byte that begins nothing
   for (const char* bytes : {"\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80"})
     CHECK(fault(std::string("a = \"") + bytes + "\"") == "1:6 is not UTF-8");

@@ -1,0 +1,2 @@
+#define TABLE kAlignLoopsAvx2
+#include "kernels/grad_alignment_isa.inc"

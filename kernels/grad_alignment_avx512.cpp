@@ -1,0 +1,2 @@
+#define TABLE kAlignLoopsAvx512
+#include "kernels/grad_alignment_isa.inc"

@@ -1,0 +1,2 @@
+#define TABLE kAlignLoopsBaseline
+#include "kernels/grad_alignment_isa.inc"
