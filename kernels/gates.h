@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+// Gates that look at a whole tensor, or at the whole model: each sets w (n) from what it is given.
+// Elements are passed without padding; ties are broken by index; sums are in double and in the
+// order of the index, so the same input gives the same bits for any number of threads.
+namespace expunge::kernels {
+
+// w = [|s| >= the q-quantile of |s|]. Where the quantile falls between two values: linear takes the
+// point between them, midpoint their mean (numpy's names).
+enum class Quantile : unsigned char { linear, midpoint };
+void gate_saliency(std::span<const float> s, double q, Quantile quantile, std::span<float> w);
+
+// The `keep` largest values of `score` get w = 1.
+void gate_top(std::span<const float> score, int64_t keep, std::span<float> w);
+
+// The largest set, from the highest phi down, in which the mean of 1 - phi is at most alpha: it
+// bounds the expected share of parameters whose gradients disagree (in the manner of Benjamini and
+// Hochberg 1995), if phi is calibrated. Returns its size.
+int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w);
+
+// OPT of arXiv 2511.02435. With u = phi g_f, c = phi g_r (phi = 1 where it is empty), a = 1 - beta
+// and b = beta the step is feasible where
+//   min(a |u|^2 + b <u, c>, b |c|^2 + a <u, c>) >= 0.
+// Elements are ordered by u_i c_i, smallest first, and the first prefix whose removal makes the
+// rest feasible is dropped (w = 0); all of them where none does. The others get w = phi.
+// Feasibility is not monotone in the prefix, so every length is tried. Returns how many were
+// dropped.
+int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::span<const float> phi,
+                 double beta, std::span<float> w);
+
+}  // namespace expunge::kernels

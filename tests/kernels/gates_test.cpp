@@ -1,0 +1,149 @@
+#include "kernels/gates.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "support/op_harness.h"
+
+namespace expunge::kernels {
+namespace {
+
+using Floats = std::vector<float>;
+
+Floats normal(int64_t n, uint64_t key) {
+  const auto values = test::normal_values(n, key);
+  return {values.begin(), values.end()};
+}
+
+Floats uniform(int64_t n, uint64_t key) {
+  Floats values;
+  for (double v : test::normal_values(n, key))
+    values.push_back(static_cast<float>(0.5 * std::erfc(-v / std::sqrt(2.0))));
+  return values;
+}
+
+int64_t count(const Floats& w) {
+  return std::ranges::count_if(w, [](float v) { return v != 0; });
+}
+
+// OPT by its definition: every prefix tried anew.
+Floats brute_force_opt(const Floats& gf, const Floats& gr, const Floats& phi, double beta) {
+  const auto n = gf.size();
+  std::vector<double> u(n), c(n);
+  std::vector<size_t> order(n);
+  for (size_t i = 0; i < n; ++i) {
+    const double p = phi.empty() ? 1 : double{phi[i]};
+    u[i] = p * double{gf[i]}, c[i] = p * double{gr[i]}, order[i] = i;
+  }
+  std::ranges::stable_sort(order, {}, [&](size_t i) { return u[i] * c[i]; });
+  for (size_t dropped = 0;; ++dropped) {
+    double uu = 0, cc = 0, uc = 0;
+    for (size_t k = dropped; k < n; ++k) {
+      const size_t i = order[k];
+      uu += u[i] * u[i], cc += c[i] * c[i], uc += u[i] * c[i];
+    }
+    if (std::min((1 - beta) * uu + beta * uc, beta * cc + (1 - beta) * uc) < 0) continue;
+    Floats w(n);
+    for (size_t k = dropped; k < n; ++k) w[order[k]] = phi.empty() ? 1.0f : phi[order[k]];
+    return w;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("saliency: as many as the quantile says, ties and both kinds of quantile") {
+  const Floats s = {-4, 1, 3, -2};
+  Floats w(4);
+  gate_saliency(s, 0.5, Quantile::linear, w);  // |s| sorted 1 2 3 4: threshold 2.5
+  CHECK(w == Floats{1, 0, 1, 0});
+  gate_saliency(s, 0.25, Quantile::linear, w);  // 1.75
+  CHECK(w == Floats{1, 0, 1, 1});
+  gate_saliency(s, 0.4, Quantile::linear, w);  // 2.2
+  CHECK(w == Floats{1, 0, 1, 0});
+  Floats same(5, 2.0f), all(5);
+  gate_saliency(same, 0.5, Quantile::linear, all);
+  CHECK(count(all) == 5);
+  for (int64_t n : {1, 2, 31, 4097})
+    for (double q : {0.0, 0.3, 0.5, 1.0})
+      for (Quantile kind : {Quantile::linear, Quantile::midpoint}) {
+        const Floats x = normal(n, 3);
+        Floats kept(x.size()), size(x.size());
+        gate_saliency(x, q, kind, kept);
+        std::ranges::transform(x, size.begin(), [](float v) { return std::abs(v); });
+        std::ranges::sort(size);
+        const double place = q * static_cast<double>(n - 1);
+        const auto low = static_cast<size_t>(std::floor(place)),
+                   high = static_cast<size_t>(std::ceil(place));
+        const double threshold =
+            kind == Quantile::midpoint && low != high
+                ? (double{size[low]} + double{size[high]}) / 2
+                : double{size[low]} +
+                      (place - static_cast<double>(low)) * (double{size[high]} - double{size[low]});
+        CHECK(count(kept) ==
+              std::ranges::count_if(size, [&](float v) { return double{v} >= threshold; }));
+      }
+}
+
+TEST_CASE("top: exactly as many as asked for, ties by index") {
+  Floats w(5);
+  gate_top(Floats{1, 3, 3, 2, 3}, 2, w);
+  CHECK(w == Floats{0, 1, 1, 0, 0});
+  for (int64_t n : {0, 1, 31, 4097})
+    for (int64_t keep : {int64_t{0}, n / 3, n}) {
+      const Floats x = uniform(n, 4);
+      Floats kept(x.size());
+      gate_top(x, keep, kept);
+      CHECK(count(kept) == keep);
+    }
+}
+
+TEST_CASE("fdr: the mean of 1 - phi over the kept is at most alpha, and one more would exceed it") {
+  for (int64_t n : {1, 31, 4097})
+    for (double alpha : {0.0, 0.05, 0.2, 0.5, 1.0}) {
+      const Floats phi = uniform(n, 5);
+      Floats w(phi.size());
+      const int64_t keep = gate_fdr(phi, alpha, w);
+      CHECK(count(w) == keep);
+      std::vector<double> sorted(phi.begin(), phi.end());
+      std::ranges::sort(sorted, std::greater<>());
+      double risk = 0;
+      for (int64_t i = 0; i < keep; ++i) risk += 1 - sorted[static_cast<size_t>(i)];
+      CHECK(risk <= alpha * static_cast<double>(keep) + 1e-9);
+      if (keep < n)
+        CHECK(risk + 1 - sorted[static_cast<size_t>(keep)] > alpha * static_cast<double>(keep + 1));
+      for (size_t i = 0; i < phi.size(); ++i)  // the kept are the ones with the highest phi
+        if (keep > 0 && double{phi[i]} > sorted[static_cast<size_t>(keep - 1)]) CHECK(w[i] == 1.0f);
+    }
+}
+
+TEST_CASE("opt: the first feasible prefix, against trying every one") {
+  for (int64_t n : {1, 2, 3, 7, 31, 200})
+    for (double beta : {0.0, 0.5, 0.95, 1.0})
+      for (uint64_t key = 10; key < 30; ++key) {
+        const Floats gf = normal(n, key);
+        Floats gr = normal(n, key + 100);
+        // mostly against each other, so that there is something to drop
+        for (size_t i = 0; i < gr.size(); ++i) gr[i] = 0.3f * gr[i] - gf[i];
+        for (const Floats& phi : {Floats{}, uniform(n, key + 200)}) {
+          Floats w(gf.size());
+          const int64_t dropped = gate_opt(gf, gr, phi, beta, w);
+          CHECK(w == brute_force_opt(gf, gr, phi, beta));
+          CHECK(dropped == std::ranges::count(w, 0.0f));
+        }
+      }
+}
+
+TEST_CASE("opt: nothing is dropped where the gradients agree, and zeros are harmless") {
+  const Floats g = normal(100, 6), zero(100);
+  Floats w(100);
+  CHECK(gate_opt(g, g, {}, 0.95, w) == 0);
+  CHECK(count(w) == 100);
+  CHECK(gate_opt(zero, g, {}, 0.95, w) == 0);
+  CHECK(gate_opt(zero, zero, {}, 0.5, w) == 0);
+  CHECK(gate_opt({}, {}, {}, 0.5, {}) == 0);
+}
+
+}  // namespace expunge::kernels
