@@ -4,7 +4,7 @@
 
 #include "core/device.h"
 #include "kernels/grad_alignment_math.h"
-#include "kernels/optim_step_math.h"
+#include "kernels/optim_step.h"
 
 // The fused step of unlearning over a run of n parameters: gradient statistics, focus vector, gate
 // and optimizer in one pass (formulas: grad_alignment_math.h). Nothing but the flat buffers named
@@ -45,11 +45,8 @@ enum class GateOn : unsigned char {
   update,    // it sees d, and its step is multiplied by w
 };
 
-// value, and the optimizer's state: sgd has first only.
 struct UpdateRule {
-  bool adam = true;
-  math::AdamRule adam_rule{};
-  math::SgdRule sgd_rule{};
+  OptimRule optim;
   GateOn gate_on = GateOn::gradient;
 };
 
@@ -61,7 +58,7 @@ struct GradAlignment {
   ElementGateRule gate;
   const float* weight = nullptr;  // (n) w of ElementGate::given
   UpdateRule update;
-  float *value, *first, *second;  // (n)
+  float *value, *first, *second;  // (n) parameters and the optimizer's state; sgd has first only
 };
 
 // Statistics, phi, gate, update. A gate that does not need phi leaves the statistics alone.

@@ -64,6 +64,22 @@ void softmax_kl(Stream, int64_t N, int64_t C, const float* student, const float*
   });
 }
 
+void softmax_scrub(Stream, int64_t N, int64_t C, const float* student, const float* teacher,
+                   float* losses, float* gradient) {
+  for_rows(N, [&](int64_t i) {
+    const float *s = student + i * C, *t = teacher + i * C;
+    const double log_sum_s = log_sum_exp(s, C, 1.0), log_sum_t = log_sum_exp(t, C, 1.0);
+    const auto log_s = [&](int64_t c) { return double{s[c]} - log_sum_s; };
+    const auto f = [&](int64_t c) { return log_s(c) - std::exp(double{t[c]} - log_sum_t); };
+    double loss = 0;
+    for (int64_t c = 0; c < C; ++c) loss += std::exp(log_s(c)) * f(c);
+    losses[i] = static_cast<float>(loss);
+    if (gradient == nullptr) return;
+    for (int64_t c = 0; c < C; ++c)
+      gradient[i * C + c] = static_cast<float>(std::exp(log_s(c)) * (f(c) - loss));
+  });
+}
+
 void squared_error(Stream, int64_t N, int64_t C, const float* x, const float* targets,
                    float* losses, float* gradient) {
   for_rows(N, [&](int64_t i) {

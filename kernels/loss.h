@@ -27,6 +27,12 @@ void softmax_xent(Stream stream, const SoftmaxXent& a, float* losses, float* gra
 void softmax_kl(Stream stream, int64_t N, int64_t C, const float* student, const float* teacher,
                 float temperature, float* losses, float* gradient);
 
+// The SCRUB term of arXiv 2511.02435's code, T = 1: sum_c p_s (log p_s - p_t). The log on the teacher's
+// probability is missing there, so it is not a divergence and may be negative. The teacher is constant;
+// with f_c = log p_s - p_t the gradient is by the student's logits: p_s (f - loss).
+void softmax_scrub(Stream stream, int64_t N, int64_t C, const float* student, const float* teacher,
+                   float* losses, float* gradient);
+
 // loss = mean_c (x_c - target_c)^2
 void squared_error(Stream stream, int64_t N, int64_t C, const float* x, const float* targets,
                    float* losses, float* gradient);

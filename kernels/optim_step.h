@@ -9,6 +9,13 @@
 // changed), state.
 namespace expunge::kernels {
 
+// What an optimizer does to a run of parameters in this step.
+struct OptimRule {
+  bool is_adam = false;
+  math::SgdRule sgd{};
+  math::AdamRule adam{};
+};
+
 void sgd_step(Stream stream, int64_t n, const math::SgdRule& rule, float grad_scale,
               const float* grad, float* value, float* momentum);
 void adam_step(Stream stream, int64_t n, const math::AdamRule& rule, float grad_scale,

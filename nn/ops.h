@@ -61,6 +61,8 @@ Var soft_cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& targets,
                        Tensor* losses = nullptr);
 Var kl_divergence(const Ctx& ctx, const Var& student, const Tensor& teacher, float temperature = 1,
                   Tensor* losses = nullptr);
+Var scrub(const Ctx& ctx, const Var& student, const Tensor& teacher,
+          Tensor* losses = nullptr);  // kernels/loss.h
 Var mse(const Ctx& ctx, const Var& x, const Tensor& targets, Tensor* losses = nullptr);
 
 // Penalties: sum |x| and sum x^2 / 2, scalars.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/optim_step.h"
 #include "kernels/reduce.h"
 
 namespace expunge::nn {
@@ -42,6 +41,21 @@ Optimizer::Optimizer(const ParamStore& params, OptimConfig config)
     state_ = {{"exp_avg", params.make_buffer()}, {"exp_avg_sq", params.make_buffer()}};
 }
 
+kernels::OptimRule Optimizer::rule(const ParamGroup& group, const StepScalars& scalars) const {
+  const double t = static_cast<double>(scalars.step + 1);
+  const float lr = scalars.lr * group.lr_scale;
+  return {.is_adam = config_.kind != OptimKind::sgd,
+          .sgd = {lr, config_.momentum, group.weight_decay, config_.nesterov},
+          .adam = {.lr = lr,
+                   .beta1 = config_.beta1,
+                   .beta2 = config_.beta2,
+                   .eps = config_.eps,
+                   .weight_decay = group.weight_decay,
+                   .bias1 = static_cast<float>(1.0 - std::pow(double{config_.beta1}, t)),
+                   .bias2 = static_cast<float>(1.0 - std::pow(double{config_.beta2}, t)),
+                   .decoupled = config_.kind == OptimKind::adamw}};
+}
+
 double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalars& scalars) {
   const Tensor values = params.values();
   EXPUNGE_CHECK(grads.size() == values.size(), "optimizer: {} gradients for {} parameters",
@@ -52,27 +66,17 @@ double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalar
     norm = gradient_norm(params.parameters(), grads) * double{grad_scale};
     grad_scale *= static_cast<float>(std::min(1.0, double{config_.clip_norm} / (norm + 1e-6)));
   }
-  const double t = static_cast<double>(scalars.step + 1);
   for (const ParamGroup& group : groups_) {
     const int64_t n = group.end - group.begin;
+    const kernels::OptimRule r = rule(group, scalars);
     const float* g = grads.data() + group.begin;
     float* w = values.data() + group.begin;
     float* first = state_[0].buffer.data() + group.begin;
-    const float lr = scalars.lr * group.lr_scale;
-    if (config_.kind == OptimKind::sgd) {
-      kernels::sgd_step({}, n, {lr, config_.momentum, group.weight_decay, config_.nesterov},
-                        grad_scale, g, w, first);
-      continue;
-    }
-    const math::AdamRule rule{.lr = lr,
-                              .beta1 = config_.beta1,
-                              .beta2 = config_.beta2,
-                              .eps = config_.eps,
-                              .weight_decay = group.weight_decay,
-                              .bias1 = static_cast<float>(1.0 - std::pow(double{config_.beta1}, t)),
-                              .bias2 = static_cast<float>(1.0 - std::pow(double{config_.beta2}, t)),
-                              .decoupled = config_.kind == OptimKind::adamw};
-    kernels::adam_step({}, n, rule, grad_scale, g, w, first, state_[1].buffer.data() + group.begin);
+    if (r.is_adam)
+      kernels::adam_step({}, n, r.adam, grad_scale, g, w, first,
+                         state_[1].buffer.data() + group.begin);
+    else
+      kernels::sgd_step({}, n, r.sgd, grad_scale, g, w, first);
   }
   return norm;
 }

@@ -5,6 +5,7 @@
 
 #include "core/param_store.h"
 #include "core/step_scalars.h"
+#include "kernels/optim_step.h"
 
 namespace expunge::nn {
 
@@ -39,6 +40,11 @@ class Optimizer {
   // Values of `params` move along -grads. Reads scalars.lr and step; `grads` is not changed.
   // Returns the gradient's L2 norm before clipping where clip_norm is set, otherwise 0.
   double step(ParamStore& params, const Tensor& grads, const StepScalars& scalars);
+
+  // What step() does to the parameters of `group` with the gradient as it is (not clipped): for
+  // steps that do more to a parameter than an optimizer does.
+  kernels::OptimRule rule(const ParamGroup& group, const StepScalars& scalars) const;
+  const std::vector<ParamGroup>& groups() const { return groups_; }
 
   const OptimConfig& config() const { return config_; }
   // Names and buffers to save and restore: "momentum", or "exp_avg" and "exp_avg_sq".

@@ -224,6 +224,16 @@ TEST_CASE("cross entropy: labels, label smoothing, soft targets") {
            .reference = [=](Inputs in) { return Values{reference::kl(N, C, in[0], teacher, T)}; },
            .tolerance = kElement});
     }
+    const Values teacher = normal_values(N * C, 9);
+    check_op(
+        {.name = "scrub",
+         .inputs = {{N, C}},
+         .op =
+             [=](const Ctx& ctx, Vars in) {
+               return nn::scrub(ctx, in[0], to_tensor(teacher, {N, C}));
+             },
+         .reference = [=](Inputs in) { return Values{reference::scrub(N, C, in[0], teacher)}; },
+         .tolerance = kElement});
   }
 }
 

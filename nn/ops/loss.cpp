@@ -82,6 +82,14 @@ Var kl_divergence(const Ctx& ctx, const Var& student, const Tensor& teacher, flo
   });
 }
 
+Var scrub(const Ctx& ctx, const Var& student, const Tensor& teacher, Tensor* losses) {
+  check_rows("scrub", student, teacher);
+  return batch_mean(ctx, student, losses, [&](float* out, float* gradient) {
+    kernels::softmax_scrub(ctx.stream, student.value.dim(0), student.value.dim(1),
+                           student.value.data(), teacher.data(), out, gradient);
+  });
+}
+
 Var mse(const Ctx& ctx, const Var& x, const Tensor& targets, Tensor* losses) {
   check_rows("mse", x, targets);
   return batch_mean(ctx, x, losses, [&](float* out, float* gradient) {

@@ -157,10 +157,7 @@ Result run(const Case& c, const std::vector<int64_t>& cuts = {kN}) {
           .state_f = {out.states[0].data() + i, out.states[1].data() + i, out.states[2].data() + i},
           .state_r = {out.states[3].data() + i, out.states[4].data() + i, out.states[5].data() + i},
           .gate = {.gate = c.gate, .q = 0.3f, .seed = 5, .step = t, .element = i},
-          .update = {.adam = c.adam,
-                     .adam_rule = adam_at(t),
-                     .sgd_rule = kSgd,
-                     .gate_on = c.gate_on},
+          .update = {{.is_adam = c.adam, .sgd = kSgd, .adam = adam_at(t)}, c.gate_on},
           .value = out.value.data() + i,
           .first = out.first.data() + i,
           .second = out.second.data() + i};

@@ -128,4 +128,11 @@ double kl(int64_t N, int64_t C, const Values& student, const Values& teacher, do
   return temperature * temperature * loss / static_cast<double>(N);
 }
 
+double scrub(int64_t N, int64_t C, const Values& student, const Values& teacher) {
+  const Values s = softmax(N, C, student), t = softmax(N, C, teacher);
+  double loss = 0;
+  for (size_t i = 0; i < s.size(); ++i) loss += s[i] * (std::log(s[i]) - t[i]);
+  return loss / static_cast<double>(N);
+}
+
 }  // namespace expunge::reference

@@ -37,5 +37,6 @@ Values softmax(int64_t N, int64_t C, const Values& x, double temperature = 1);
 double cross_entropy(int64_t N, int64_t C, const Values& logits,
                      const Values& targets);  // mean over N
 double kl(int64_t N, int64_t C, const Values& student, const Values& teacher, double temperature);
+double scrub(int64_t N, int64_t C, const Values& student, const Values& teacher);
 
 }  // namespace expunge::reference
