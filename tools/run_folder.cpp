@@ -87,10 +87,13 @@ RunFolder RunFolder::create(const fs::path& path) {
     fail(ExitCode::io,
          "{}: exists already; --resume {} goes on with a run, --out names another folder",
          path.string(), path.string());
-  fs::create_directories(path / "checkpoints", error);
+  // The lock comes before anything else in the folder: by it a run that ended early is known.
+  fs::create_directories(path, error);
   if (error) fail(ExitCode::io, "{}: cannot make the folder: {}", path.string(), error.message());
   RunFolder run(path);
   run.lock();
+  fs::create_directory(path / "checkpoints", error);
+  if (error) fail(ExitCode::io, "{}: cannot make the folder: {}", path.string(), error.message());
   return run;
 }
 

@@ -11,10 +11,11 @@ namespace {
 using kernels::Estimator;
 
 [[noreturn]] void refuse(const std::string& text) {
-  fail(ExitCode::usage,
-       "estimator '{}': expected paper, welford:K (K from 2 to 1000) or ema:RHO (0.8 to 0.999), and "
-       "for these ,cdf=student or ,cdf=normal",
-       text);
+  fail(
+      ExitCode::usage,
+      "estimator '{}': expected paper, welford:K (K from 2 to 1000) or ema:RHO (0.8 to 0.999), and "
+      "for these ,cdf=student or ,cdf=normal",
+      text);
 }
 
 // The weights of ema after step `step`: W = sum rho^k, Q = sum rho^2k, C = sum rho^3k.
@@ -96,9 +97,9 @@ kernels::StatisticsRule GradientStatistics::rule(int64_t step) const {
     }
     case Estimator::welford: {
       const int64_t K = spec_.block, place = step % K + 1;
-      r.welford = {.inverse = static_cast<float>(1.0 / static_cast<double>(place)),
-                   .scale = place == K ? static_cast<float>(1.0 / static_cast<double>(K * (K - 1)))
-                                       : 0.0f};
+      r.welford = {
+          .inverse = static_cast<float>(1.0 / static_cast<double>(place)),
+          .scale = place == K ? static_cast<float>(1.0 / static_cast<double>(K * (K - 1))) : 0.0f};
       if (spec_.student) r.degrees = static_cast<float>(K - 1);
       break;
     }

@@ -16,8 +16,8 @@ struct ObjectiveInput {
   const Tensor& teacher;  // (N, classes) logits of the original network, where it is wanted
 };
 
-// A loss whose gradient is a side of the step: the forget side is walked down to unlearn, the retain
-// side to keep. To add one: a function, and a row (docs/unlearning.md).
+// A loss whose gradient is a side of the step: the forget side is walked down to unlearn, the
+// retain side to keep. To add one: a function, and a row (docs/unlearning.md).
 struct Objective {
   const char* name;
   const char* formula;

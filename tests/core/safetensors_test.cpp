@@ -79,7 +79,7 @@ TEST_CASE("safetensors: a file of another program, without digest, other types s
   CHECK(file.metadata.empty());
 }
 
-TEST_CASE("safetensors: hostile headers are refused and the fault is named") {
+TEST_CASE("safetensors: R9: hostile headers are refused and the fault is named") {
   const auto tensor = [](const std::string& fields) { return "{\"w\":{" + fields + "}}"; };
   const std::vector<std::pair<std::string, std::string>> rows = {
       {"", "not JSON"},
@@ -130,7 +130,7 @@ TEST_CASE("safetensors: hostile headers are refused and the fault is named") {
   }
 }
 
-TEST_CASE("safetensors: a header that claims more than there is") {
+TEST_CASE("safetensors: R9: a header that claims more than there is") {
   const TempDir dir;
   for (uint64_t claim : {uint64_t{57}, uint64_t{1} << 24, uint64_t{1} << 40, ~uint64_t{0}}) {
     std::string bytes = file_of(kGood, 0);
@@ -144,7 +144,7 @@ TEST_CASE("safetensors: a header that claims more than there is") {
   CHECK(contains(refusal(dir, "<!DOCTYPE html><html>"), "HTML"));
 }
 
-TEST_CASE("safetensors: any prefix and any flipped bit of a file is refused") {
+TEST_CASE("safetensors: R8: any prefix and any flipped bit of a file is refused") {
   const TempDir dir;
   write_safetensors(dir / "x", std::vector{named("w", {3}, {1, 2, 3}), named("v", {1}, {4})},
                     {{"step", "7"}});

@@ -71,7 +71,8 @@ TEST_CASE("cifar: class names come from the file beside the records, or the stan
   CHECK(contains(error_text([&] { read_records(dir.path(), layout); }), "2 class names"));
 }
 
-TEST_CASE("cifar: wrong sizes, labels out of range and missing files are refused with the place") {
+TEST_CASE(
+    "cifar: R12: wrong sizes, labels out of range and missing files are refused with the place") {
   const RecordLayout layout = small(cifar10_layout());
   TempDir dir;
   make_folder(dir, layout);

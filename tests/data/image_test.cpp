@@ -24,13 +24,13 @@ TEST_CASE("image: a PNG gives its exact pixels, a JPEG nearly") {
   CHECK(image_size(smooth) == ImageSize{16, 24});
 }
 
-TEST_CASE("image: cut short at any length is refused") {
+TEST_CASE("image: R13: cut short at any length is refused") {
   for (const std::string& whole : {png_bytes(8, 6, 1), jpeg_bytes(8, 6, 1)})
     for (size_t n = 0; n < whole.size(); ++n)
       REQUIRE(error_code([&] { decode_image(whole.substr(0, n)); }) == ExitCode::input);
 }
 
-TEST_CASE("image: any damaged byte gives pixels or a refusal, never a crash") {
+TEST_CASE("image: R13: any damaged byte gives pixels or a refusal, never a crash") {
   for (const std::string& whole : {png_bytes(8, 6, 1), jpeg_bytes(8, 6, 1)}) {
     for (size_t i = 0; i < whole.size(); ++i) {
       for (const int flip : {0x01, 0x80, 0xFF}) {
@@ -56,7 +56,7 @@ TEST_CASE("image: random bytes behind a valid signature are refused or decoded")
   }
 }
 
-TEST_CASE("image: a header that claims a huge picture is refused before memory is taken") {
+TEST_CASE("image: R13: a header that claims a huge picture is refused before memory is taken") {
   CHECK(contains(error_text([&] { decode_image(png_header(60000, 60000)); }),
                  "more than 16384 pixels per side"));
   CHECK(contains(error_text([&] { decode_image(png_header(16384, 16384)); }), "16384 x 16384"));

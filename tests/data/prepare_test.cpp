@@ -61,7 +61,8 @@ TEST_CASE("prepare: the result does not depend on the number of threads") {
   CHECK(one.set.mean == three.set.mean);
 }
 
-TEST_CASE("prepare: all bad files are listed at once; skip_bad keeps the others and their ids") {
+TEST_CASE(
+    "prepare: R13: all bad files are listed at once; skip_bad keeps the others and their ids") {
   TempDir dir, outside;
   make_tree(dir.path(), 4, 2);
   const Prepared clean = prepare(dir.path(), {});

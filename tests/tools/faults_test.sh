@@ -8,13 +8,13 @@ damage() {  # name, expected words, command over the copy's state and model
   rm -rf copy
   cp -r run copy
   (cd copy/checkpoints && eval "$3")
-  expect "resume: $1" 3 "$2" train --resume copy
+  expect "R8: resume: $1" 3 "$2" train --resume copy
 }
 flip() { printf '\377' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 rm -rf copy && cp -r run copy
 flip copy/checkpoints/last.state.safetensors 20000
-expect "resume: a flipped byte in the last state, the one before is taken" 0 \
+expect "R8: resume: a flipped byte in the last state, the one before is taken" 0 \
   'last.state.safetensors.*SHA-256' train --resume copy
 same "and the bits are the same" "$(weights whole)" "$(weights copy)"
 both='last.state.safetensors previous.state.safetensors'
@@ -64,12 +64,12 @@ check "stdout closed: exit code 4, got $status" test $status = 4
 
 if [[ $(id -u) != 0 ]]; then
   mkdir locked && chmod a-w locked
-  expect "a folder that cannot be written" 4 'locked' train "${tiny[@]}" --out locked/run
+  expect "R7: a folder that cannot be written" 4 'locked' train "${tiny[@]}" --out locked/run
 elif unshare -m true 2> /dev/null; then
   status=0
   unshare -m bash -c "mkdir -p ro && mount -t tmpfs -o ro none ro && exec '$bin' train ${tiny[*]} --out ro/run" \
     > out 2> err || status=$?
-  check "a read-only disk: exit code 4, got $status" test $status = 4
+  check "R7: a read-only disk: exit code 4, got $status" test $status = 4
   status=0
   unshare -m bash -c "mkdir -p tmp && mount -t tmpfs -o size=600k none tmp &&
     '$bin' train ${tiny[*]} --out tmp/run; status=\$?; ls -A tmp > left; exit \$status" > out 2> err || status=$?
