@@ -9,7 +9,7 @@
 
 namespace expunge {
 
-// How a range's elements are ordered here, and hence how they leave for PyTorch (nn/checkpoint).
+// How a range's elements are ordered here, and hence how they leave for PyTorch (nn/model_file).
 enum class Layout : unsigned char {
   plain,      // same order on both sides
   krsc,       // convolution weight (out, height, width, in) here, (out, in, height, width) there
