@@ -30,6 +30,12 @@ struct Range {
   Shape map{};  // layout after_map: (height, width, channels) of the map that was flattened
 };
 
+// A flat buffer to save and restore with a run: an optimizer's, a statistic's.
+struct NamedBuffer {
+  std::string name;
+  Tensor buffer;
+};
+
 // Names and sizes of a set of ranges laid out in one flat buffer. Every range starts on a 256-byte
 // boundary; padding between ranges is zero in every buffer and never counted, ranked or drawn.
 class RangeTable {

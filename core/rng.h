@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <numbers>
 
 #include "core/hd.h"
 
@@ -12,16 +14,17 @@ namespace expunge::rng {
 // What a draw is for; part of the key, so that no two uses share numbers. Never renumber: runs
 // depend on it.
 enum class Purpose : uint32_t {
-  init = 1,     // counter: parameter, element
-  shuffle = 2,  // epoch, position
-  augment = 3,  // epoch, sample id (64 bits), which draw
-  dropout = 4,  // step, pass, layer, element
-  split = 5,    // class, position
-  forget = 6,   // position
-  builtin = 7,  // sample, which draw
-  label = 8,    // step, sample
-  mask = 9,     // step, element
-  test = 100,   // tests and benchmarks
+  init = 1,      // counter: parameter, element
+  shuffle = 2,   // epoch, position
+  augment = 3,   // epoch, sample id (64 bits), which draw
+  dropout = 4,   // step, pass, layer, element
+  split = 5,     // class, position
+  forget = 6,    // position
+  builtin = 7,   // sample, which draw
+  label = 8,     // step, sample
+  mask = 9,      // step, element
+  perturb = 10,  // element
+  test = 100,    // tests and benchmarks
 };
 
 struct Draw {
@@ -60,6 +63,17 @@ EXPUNGE_HD float uniform(uint32_t word) {
 // An integer in [0, n); its bias is below n / 2^32.
 EXPUNGE_HD uint32_t below(uint32_t word, uint32_t n) {
   return static_cast<uint32_t>((static_cast<uint64_t>(word) * n) >> 32);
+}
+
+// Two independent normal numbers from two words, by cosine and sine of one angle (Box & Muller
+// 1958).
+struct NormalPair {
+  double value[2];
+};
+inline NormalPair normal_pair(uint32_t a, uint32_t b) {
+  const double radius = std::sqrt(-2.0 * std::log(double{uniform(a)} + 0x1p-25));
+  const double angle = 2.0 * std::numbers::pi * double{uniform(b)};
+  return {{radius * std::cos(angle), radius * std::sin(angle)}};
 }
 
 }  // namespace expunge::rng

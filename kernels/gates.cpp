@@ -29,22 +29,25 @@ auto at(std::span<T> values) {
 
 }  // namespace
 
-void gate_saliency(std::span<const float> s, double q, Quantile quantile, std::span<float> w) {
-  EXPUNGE_CHECK(q >= 0 && q <= 1, "saliency: quantile {}, expected 0 to 1", q);
+double quantile(std::span<const float> values, double q, Quantile how) {
+  EXPUNGE_CHECK(q >= 0 && q <= 1 && !values.empty(), "quantile {} of {} values", q, values.size());
+  std::vector<float> v(values.begin(), values.end());
+  const double place = q * static_cast<double>(v.size() - 1);
+  const auto low = static_cast<size_t>(place);
+  const auto at_low = v.begin() + static_cast<std::ptrdiff_t>(low);
+  std::nth_element(v.begin(), at_low, v.end());
+  const double below = double{*at_low};
+  const double above = low + 1 < v.size() ? double{*std::min_element(at_low + 1, v.end())} : below;
+  const double part = place - static_cast<double>(low);
+  const double share = part == 0 ? 0 : how == Quantile::midpoint ? 0.5 : part;
+  return below + share * (above - below);
+}
+
+void gate_saliency(std::span<const float> s, double q, Quantile how, std::span<float> w) {
   if (s.empty()) return;
   std::vector<float> size(s.size());
   for (size_t i = 0; i < s.size(); ++i) size[i] = std::abs(s[i]);
-  const double place = q * static_cast<double>(s.size() - 1);
-  const auto low = static_cast<size_t>(place);
-  std::nth_element(size.begin(), size.begin() + static_cast<std::ptrdiff_t>(low), size.end());
-  const double below = double{size[low]};
-  double above = below;
-  if (low + 1 < size.size())
-    above =
-        double{*std::min_element(size.begin() + static_cast<std::ptrdiff_t>(low) + 1, size.end())};
-  const double part = place - static_cast<double>(low);
-  const double share = part == 0 ? 0 : quantile == Quantile::midpoint ? 0.5 : part;
-  const double threshold = below + share * (above - below);
+  const double threshold = quantile(size, q, how);
   for (size_t i = 0; i < s.size(); ++i) w[i] = double{std::abs(s[i])} >= threshold ? 1.0f : 0.0f;
 }
 

@@ -11,7 +11,8 @@ namespace expunge::kernels {
 // w = [|s| >= the q-quantile of |s|]. Where the quantile falls between two values: linear takes the
 // point between them, midpoint their mean (numpy's names).
 enum class Quantile : unsigned char { linear, midpoint };
-void gate_saliency(std::span<const float> s, double q, Quantile quantile, std::span<float> w);
+double quantile(std::span<const float> values, double q, Quantile how);  // of at least one
+void gate_saliency(std::span<const float> s, double q, Quantile how, std::span<float> w);
 
 // The `keep` largest values of `score` get w = 1.
 void gate_top(std::span<const float> score, int64_t keep, std::span<float> w);

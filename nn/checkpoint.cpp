@@ -32,11 +32,12 @@ constexpr const char* kNote = "note.";
 }  // namespace
 
 void save_state(const std::filesystem::path& path, const Model& model, const Optimizer& optimizer,
-                const TrainState& state) {
+                const TrainState& state, std::span<const NamedBuffer> extra) {
   std::vector<NamedTensor> tensors = {raw("values", model.params.values()),
                                       raw("statistics", model.params.statistic_values())};
-  for (const Optimizer::State& s : optimizer.state())
+  for (const NamedBuffer& s : optimizer.state())
     tensors.push_back(raw("optimizer." + s.name, s.buffer));
+  for (const NamedBuffer& s : extra) tensors.push_back(raw("extra." + s.name, s.buffer));
   const FitPosition& at = state.position;
   Metadata metadata = {{"format", kStateFormat},
                        {"model", model.name},
@@ -50,12 +51,14 @@ void save_state(const std::filesystem::path& path, const Model& model, const Opt
   write_safetensors(path, tensors, metadata);
 }
 
-TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer& optimizer) {
+TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer& optimizer,
+                      std::span<const NamedBuffer> extra) {
   const SafeTensors file = read_safetensors(path);
   std::vector<std::pair<std::string, Tensor>> wanted = {
       {"values", model.params.values()}, {"statistics", model.params.statistic_values()}};
-  for (const Optimizer::State& s : optimizer.state())
+  for (const NamedBuffer& s : optimizer.state())
     wanted.emplace_back("optimizer." + s.name, s.buffer);
+  for (const NamedBuffer& s : extra) wanted.emplace_back("extra." + s.name, s.buffer);
   for (const auto& [name, buffer] : wanted) {
     const NamedTensor* t = file.find(name);
     if (t == nullptr || t->values.size() != buffer.size())

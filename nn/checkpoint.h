@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 
 #include "nn/fit.h"
@@ -16,9 +17,12 @@ struct TrainState {
   FitPosition position;
   std::map<std::string, std::string> notes;  // the caller's own, kept as they are
 };
+// `extra`: what else a step remembers (unlearn/step.h), by names of its own.
 void save_state(const std::filesystem::path& path, const Model& model, const Optimizer& optimizer,
-                const TrainState& state);
-// Fills model and optimizer. Another model or optimizer: ExitCode::input, and nothing is changed.
-TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer& optimizer);
+                const TrainState& state, std::span<const NamedBuffer> extra = {});
+// Fills model, optimizer and `extra`. Those of another run: ExitCode::input, and nothing is
+// changed.
+TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer& optimizer,
+                      std::span<const NamedBuffer> extra = {});
 
 }  // namespace expunge::nn

@@ -38,14 +38,10 @@ void draw_uniform(const Tensor& values, int parameter, uint64_t seed, double bou
   });
 }
 
-// Box & Muller 1958: two words give two independent normal numbers, by cosine and sine of one
-// angle.
 void draw_normal(const Tensor& values, int parameter, uint64_t seed, double std) {
   draw(values, parameter, seed, [=](const rng::Draw& draw, int64_t k) {
     const uint32_t* pair = draw.word + (k & ~int64_t{1});
-    const double radius = std::sqrt(-2.0 * std::log(double{rng::uniform(pair[0])} + 0x1p-25));
-    const double angle = 2.0 * std::numbers::pi * double{rng::uniform(pair[1])};
-    return static_cast<float>(std * radius * (k % 2 == 0 ? std::cos(angle) : std::sin(angle)));
+    return static_cast<float>(std * rng::normal_pair(pair[0], pair[1]).value[k % 2]);
   });
 }
 

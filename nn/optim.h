@@ -48,16 +48,12 @@ class Optimizer {
 
   const OptimConfig& config() const { return config_; }
   // Names and buffers to save and restore: "momentum", or "exp_avg" and "exp_avg_sq".
-  struct State {
-    std::string name;
-    Tensor buffer;
-  };
-  const std::vector<State>& state() const { return state_; }
+  const std::vector<NamedBuffer>& state() const { return state_; }
 
  private:
   OptimConfig config_;
   std::vector<ParamGroup> groups_;
-  std::vector<State> state_;
+  std::vector<NamedBuffer> state_;
 };
 
 }  // namespace expunge::nn

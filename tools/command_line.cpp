@@ -16,6 +16,7 @@ struct Verb {
 };
 constexpr Verb kVerbs[] = {
     {"train", "train a network, or retrain it without a forget set", nullptr, nullptr},
+    {"unlearn", "take the influence of chosen samples out of a run's network", nullptr, nullptr},
     {"eval", "accuracy, loss and confusion of a run", "run", "run folder"},
     {"predict", "classes and probabilities of images", "model image...",
      "run or model file, then JPEG or PNG files"},
@@ -26,7 +27,8 @@ constexpr Verb kVerbs[] = {
     {"data verify", "check every hash, label and id of a packed file", "file", "packed file"},
     {"data info", "sizes, digest and per-class counts", "file", "packed file, or builtin"},
     {"list", "what there is to choose from", "what",
-     "models | datasets | optimizers | schedules | inits"},
+     "models | methods | presets | gates | estimators | objectives | datasets | optimizers | "
+     "schedules | inits"},
     {"bench train", "time training steps on synthetic images", nullptr, nullptr},
     {"doctor", "the machine, and what is on or off and why", nullptr, nullptr},
     {"version", "version and build", nullptr, nullptr},
@@ -94,7 +96,10 @@ void add_options(Subcommand& sub, const Verb& verb) {
               ->option_text(" ");
     else
       typed.option = sub.app->add_option(flag, typed.value, help)->type_name(placeholder(o));
-    typed.option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    if (o.kind == Kind::list)
+      typed.option->multi_option_policy(CLI::MultiOptionPolicy::Join)->delimiter(',');
+    else
+      typed.option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
   if (verb.argument != nullptr)
     sub.app->add_option("arguments", sub.arguments, verb.argument_help)->option_text(verb.argument);

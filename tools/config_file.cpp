@@ -56,6 +56,10 @@ void write_config(const std::filesystem::path& path, const Settings& settings) {
   const std::string& data = settings.text("data");
   if (data != "builtin")
     absolute.set("data", std::filesystem::absolute(data).string(), Source::flag, "--data");
+  for (const Option& o : settings.options())
+    if (std::string_view(o.name) == "from")
+      absolute.set("from", std::filesystem::absolute(settings.text("from")).string(), Source::flag,
+                   "--from");
   write_atomic(path, absolute.to_toml());
 }
 

@@ -3,10 +3,7 @@
 #include <filesystem>
 
 #include "eval/accuracy.h"
-#include "nn/model_file.h"
 #include "tools/experiment.h"
-#include "tools/model_card.h"
-#include "tools/run_folder.h"
 #include "tools/signals.h"
 #include "tools/verbs.h"
 
@@ -67,14 +64,10 @@ std::string json_part(const data::Dataset& set, const std::string& name, const e
 
 ExitCode run_eval(Settings& settings) {
   const fs::path folder = single_argument(settings, "a run folder");
-  const RunStatus status = read_run_json(folder);
   apply_machine_options(settings);
-  Experiment e = make_experiment(run_settings(folder), folder);
-  if (e.data.digest != status.data_digest)
-    fail(ExitCode::input, "{}: is no longer the data set that {} was trained on", status.data,
-         folder.string());
-  const fs::path file = weights_of(folder, settings.text("checkpoint"));
-  nn::load_model(file, e.model);
+  const LoadedRun run = load_run(folder, settings.text("checkpoint"));
+  const Experiment& e = run.experiment;
+  const fs::path& file = run.weights;
   std::string text, json;
   for (const Part& part : parts_of(e, settings.text("part"))) {
     data::Loader loader(

@@ -1,28 +1,17 @@
 #include "tools/experiment.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/file.h"
 #include "core/parallel.h"
+#include "nn/model_file.h"
 #include "tools/config_file.h"
+#include "tools/model_card.h"
 
 namespace expunge::tools {
 namespace fs = std::filesystem;
 namespace {
-
-nn::OptimConfig optimizer_config(const Settings& s) {
-  nn::OptimConfig config;
-  const std::string& name = s.text("optimizer");
-  config.kind = name == "sgd"    ? nn::OptimKind::sgd
-                : name == "adam" ? nn::OptimKind::adam
-                                 : nn::OptimKind::adamw;
-  config.momentum = static_cast<float>(s.real("momentum"));
-  config.nesterov = s.flag("nesterov");
-  config.weight_decay = static_cast<float>(s.real("weight-decay"));
-  config.decay_norm_bias = s.flag("decay-norm-bias");
-  config.clip_norm = static_cast<float>(s.real("clip-norm"));
-  return config;
-}
 
 nn::FitConfig fit_config(const Settings& s) {
   nn::FitConfig config;
@@ -42,58 +31,106 @@ data::LoaderConfig loader_config(const Settings& s) {
   return config;
 }
 
-// --smoke: so few samples that every stage has this many batches, once.
-void shorten(Experiment& e, int64_t batches) {
-  const auto samples = static_cast<size_t>(batches * e.loader.batch_size);
-  for (std::vector<int32_t>* part : {&e.train, &e.split.val, &e.split.test, &e.forgotten})
-    part->resize(std::min(part->size(), samples));
-  e.fit.epochs = 1;
+std::vector<int32_t> positions_of(const std::vector<std::string>& ids, const Experiment& e) {
+  const std::set<std::string> wanted(ids.begin(), ids.end());
+  std::vector<int32_t> positions;
+  if (!wanted.empty())
+    for (int32_t p : e.all_train)
+      if (wanted.contains(e.data.ids[static_cast<size_t>(p)].hex())) positions.push_back(p);
+  return positions;
 }
 
 }  // namespace
 
-Experiment make_experiment(const Settings& s, const fs::path& run) {
+nn::OptimConfig optimizer_config(const Settings& s) {
+  nn::OptimConfig config;
+  const std::string& name = s.text("optimizer");
+  config.kind = name == "sgd"    ? nn::OptimKind::sgd
+                : name == "adam" ? nn::OptimKind::adam
+                                 : nn::OptimKind::adamw;
+  config.momentum = static_cast<float>(s.real("momentum"));
+  config.weight_decay = static_cast<float>(s.real("weight-decay"));
+  return config;
+}
+
+void shorten(Experiment& e, int64_t batches, int64_t batch_size) {
+  const auto samples = static_cast<size_t>(batches * batch_size);
+  for (std::vector<int32_t>* part : {&e.train, &e.split.val, &e.split.test, &e.forgotten})
+    part->resize(std::min(part->size(), samples));
+}
+
+Experiment make_experiment(const Settings& s, const fs::path& run,
+                           const std::vector<std::string>& earlier) {
   if (s.text("model") == "linear")
     fail(ExitCode::usage,
          "model linear is a regression and needs targets; data sets of images have classes only");
   Experiment e;
-  e.optim = optimizer_config(s);
-  e.fit = fit_config(s);
-  e.loss.label_smoothing = static_cast<float>(s.real("label-smoothing"));
-  e.loader = loader_config(s);
   e.data = data::open_dataset(s.text("data"));
   e.split = data::make_split(e.data, {.val_fraction = s.real("val-fraction"),
                                       .split_seed = static_cast<uint64_t>(s.integer("split-seed")),
                                       .limit = s.integer("limit")});
-  if (!s.text("forget").empty()) {
-    const fs::path kept = run / "forget.ids";
-    const std::string spec =
-        !run.empty() && fs::exists(kept) ? "file:" + kept.string() : s.text("forget");
-    e.forgotten =
-        data::resolve_forget(spec, e.data, e.split, static_cast<uint64_t>(s.integer("forget-seed")))
-            .positions;
-  }
+  e.all_train = e.split.train;
+  const auto gone = positions_of(run.empty() ? earlier : read_ids(run / kEarlierIds), e);
+  e.split.train = data::without(e.split.train, gone);
+  if (!run.empty()) e.forgotten = positions_of(read_ids(run / kForgetIds), e);
+  if (e.forgotten.empty() && !s.text("forget").empty())
+    e.forgotten = data::resolve_forget(s.text("forget"), e.data, e.split,
+                                       static_cast<uint64_t>(s.integer("forget-seed")))
+                      .positions;
   e.train = data::without(e.split.train, e.forgotten);
   if (e.train.empty()) fail(ExitCode::input, "{}: no training samples are left", s.text("data"));
-  if (s.integer("smoke") > 0) shorten(e, s.integer("smoke"));
-  e.loader.positions = e.train;
   e.model =
       nn::make_model(s.text("model"), {.height = e.data.height,
                                        .width = e.data.width,
                                        .channels = e.data.channels,
                                        .classes = static_cast<int64_t>(e.data.classes.size())});
-  nn::initialise(e.model.params,
-                 s.text("init") == "pytorch" ? nn::Init::pytorch : nn::Init::kaiming, e.fit.seed);
   return e;
 }
 
-Settings run_settings(const fs::path& run) {
-  Settings settings("train");
+Recipe make_recipe(const Settings& s, Experiment& e) {
+  Recipe recipe{
+      .optim = optimizer_config(s), .fit = fit_config(s), .loss = {}, .loader = loader_config(s)};
+  recipe.optim.nesterov = s.flag("nesterov");
+  recipe.optim.decay_norm_bias = s.flag("decay-norm-bias");
+  recipe.optim.clip_norm = static_cast<float>(s.real("clip-norm"));
+  recipe.loss.label_smoothing = static_cast<float>(s.real("label-smoothing"));
+  if (s.integer("smoke") > 0) {
+    shorten(e, s.integer("smoke"), recipe.loader.batch_size);
+    recipe.fit.epochs = 1;
+  }
+  recipe.loader.positions = e.train;
+  nn::initialise(e.model.params,
+                 s.text("init") == "pytorch" ? nn::Init::pytorch : nn::Init::kaiming,
+                 recipe.fit.seed);
+  return recipe;
+}
+
+Settings run_settings(const fs::path& run, const std::string& verb) {
+  Settings settings(verb);
   std::error_code error;
   if (!fs::is_regular_file(run / "config.toml", error))
     fail(ExitCode::input, "{}: holds no config.toml, so it is not a run", run.string());
   read_config(run / "config.toml", Source::inherited, settings);
   return settings;
+}
+
+LoadedRun load_run(const fs::path& folder, const std::string& which) {
+  const RunStatus status = read_run_json(folder);
+  if (status.verb != "train" && status.verb != "unlearn")
+    fail(ExitCode::input, "{}: run.json names the verb '{}', expected train or unlearn",
+         folder.string(), status.verb);
+  const Settings settings = run_settings(folder, status.verb);
+  LoadedRun run{.folder = folder,
+                .weights = {},
+                .status = status,
+                .settings = settings,
+                .experiment = make_experiment(settings, folder)};
+  if (run.experiment.data.digest != status.data_digest)
+    fail(ExitCode::input, "{}: is no longer the data set that {} was trained on", status.data,
+         folder.string());
+  run.weights = weights_of(folder, which);
+  nn::load_model(run.weights, run.experiment.model);
+  return run;
 }
 
 void apply_machine_options(const Settings& s) {
@@ -105,6 +142,19 @@ void apply_machine_options(const Settings& s) {
   if (s.text("precision") != "fp32")
     fail(ExitCode::device, "--precision {}: the CPU backend computes in fp32", s.text("precision"));
   set_thread_count(static_cast<int>(s.integer("threads")));
+}
+
+std::vector<std::string> read_ids(const fs::path& path) {
+  std::vector<std::string> ids;
+  std::error_code error;
+  if (!fs::exists(path, error)) return ids;
+  const std::string text = read_file(path, uint64_t{1} << 32);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (end > begin) ids.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return ids;
 }
 
 void write_ids(const fs::path& path, const data::Dataset& set,

@@ -8,35 +8,63 @@
 #include "data/split.h"
 #include "nn/fit.h"
 #include "tools/options.h"
+#include "tools/run_folder.h"
 
 namespace expunge::tools {
 
-// What a run's settings mean: data, split, forget set, network, optimizer, schedule.
+// What the settings of any run mean: data, split, forget set, network.
 struct Experiment {
   data::Dataset data;
-  data::Split split;  // before anything is forgotten
-  std::vector<int32_t> forgotten;
-  std::vector<int32_t> train;  // split.train without the forgotten
-  nn::Model model;
+  std::vector<int32_t> all_train;  // the training part, whatever was forgotten
+  data::Split split;               // without what earlier runs forgot
+  std::vector<int32_t> forgotten;  // F
+  std::vector<int32_t> train;      // R: split.train without F
+  nn::Model model;                 // zeroed
+};
+
+// Reads the data and builds the network. `run` is a run's folder, or empty: what the run forgot,
+// and what had been forgotten before it, is read from there, so that it stays what it was whatever
+// became of the file it came from. `earlier`: ids forgotten before, of a run that begins.
+Experiment make_experiment(const Settings& settings, const std::filesystem::path& run = {},
+                           const std::vector<std::string>& earlier = {});
+
+// Files of a run's folder: one 32-digit id a line.
+inline constexpr const char* kForgetIds = "forget.ids";    // what this run forgot
+inline constexpr const char* kEarlierIds = "earlier.ids";  // what runs that it came from forgot
+
+// How the settings of a training run say to train.
+struct Recipe {
   nn::OptimConfig optim;
   nn::FitConfig fit;
   nn::SupervisedConfig loss;
-  data::LoaderConfig loader;  // of `train`
+  data::LoaderConfig loader;  // of experiment.train
 };
+// Gives the network its initial values. --smoke cuts the experiment's parts short.
+Recipe make_recipe(const Settings& settings, Experiment& experiment);
 
-// Reads the data and builds the network with fresh initial values. `run` is a run's folder, or
-// empty: a run's forget set is read from it, so that it stays what it was whatever became of the
-// file it came from.
-Experiment make_experiment(const Settings& settings, const std::filesystem::path& run = {});
+nn::OptimConfig optimizer_config(const Settings& settings);  // options that all runs have
+// So few samples that every part has this many batches at most.
+void shorten(Experiment& experiment, int64_t batches, int64_t batch_size);
 
-// Settings of an existing run, from its config.toml.
-Settings run_settings(const std::filesystem::path& run);
+// Settings of an existing run, from its config.toml; `verb` is the one that made it.
+Settings run_settings(const std::filesystem::path& run, const std::string& verb);
+
+// A run that is there to be looked at: its settings' experiment, and its weights in the model.
+struct LoadedRun {
+  std::filesystem::path folder, weights;
+  RunStatus status;
+  Settings settings;
+  Experiment experiment;
+};
+// `which` of its checkpoints. Data that has changed since: ExitCode::input.
+LoadedRun load_run(const std::filesystem::path& folder, const std::string& which);
 
 // --device, --threads, --precision: takes them into force. A device or precision this build lacks:
 // ExitCode::device.
 void apply_machine_options(const Settings& settings);
 
-// forget.ids: one 32-digit id a line.
+// One 32-digit id a line; reading a file that is not there gives none.
+std::vector<std::string> read_ids(const std::filesystem::path& path);
 void write_ids(const std::filesystem::path& path, const data::Dataset& set,
                const std::vector<int32_t>& positions);
 

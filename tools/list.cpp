@@ -1,10 +1,13 @@
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "core/nearest.h"
 #include "nn/network.h"
 #include "tools/verbs.h"
+#include "unlearn/methods.h"
 
 namespace expunge::tools {
 namespace {
@@ -17,6 +20,27 @@ struct List {
   const char* name;
   std::vector<Row> rows;
 };
+
+template <class Table>
+std::vector<Row> rows_of(const Table& table) {
+  std::vector<Row> rows;
+  for (const auto& entry : table) rows.push_back({entry.name, entry.summary});
+  return rows;
+}
+
+std::vector<List> unlearning_lists() {
+  std::vector<Row> presets, objectives;
+  for (const unlearn::Preset& p : unlearn::presets())
+    presets.push_back({p.name, fmt::format("lr {}, batch {}, {} epochs, gate {}; {}", p.lr,
+                                           p.batch_size, p.epochs, p.gate, p.source)});
+  for (const unlearn::Objective& o : unlearn::objectives())
+    objectives.push_back({o.name, o.formula});
+  return {{"methods", rows_of(unlearn::methods())},
+          {"presets", presets},
+          {"gates", rows_of(unlearn::gates())},
+          {"estimators", rows_of(unlearn::estimators())},
+          {"objectives", objectives}};
+}
 
 std::vector<List> simple_lists() {
   return {
@@ -71,7 +95,9 @@ ExitCode run_list(Settings& settings) {
   const std::string& what = single_argument(settings, "what to list");
   std::vector<std::string> known = {"models"};
   if (what == "models") return print_out(list_models(settings.flag("json"))), ExitCode::done;
-  for (const List& list : simple_lists()) {
+  std::vector<List> lists = unlearning_lists();
+  std::ranges::move(simple_lists(), std::back_inserter(lists));
+  for (const List& list : lists) {
     if (what == list.name) return print_out(list_rows(list, settings.flag("json"))), ExitCode::done;
     known.emplace_back(list.name);
   }

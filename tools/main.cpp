@@ -16,6 +16,7 @@ struct Verb {
   ExitCode (*run)(Settings&);
 };
 constexpr Verb kVerbs[] = {{"train", run_train},
+                           {"unlearn", run_unlearn},
                            {"eval", run_eval},
                            {"predict", run_predict},
                            {"convert", run_convert},

@@ -24,8 +24,48 @@ constexpr Option kOptions[] = {
      "train convert"},
     {"forget", Kind::text, "", "",
      "train WITHOUT these: random:0.1, class:3, class:0:450, file:ids.txt", "train"},
-    {"forget-seed", Kind::integer, "0", "0..", "seed of random forget sets", "train"},
+    {"forget-seed", Kind::integer, "0", "0..", "seed of random forget sets", "train unlearn"},
     {"augment", Kind::text, "crop,flip", "", "crop,flip | crop | flip | none", "train"},
+    // unlearning
+    {"from", Kind::text, "", "", "run to unlearn from: data, split and network come from it",
+     "unlearn"},
+    {"forget", Kind::text, "", "",
+     "forget these: random:0.1, random:450, class:3, class:0:450, file:ids.txt", "unlearn"},
+    {"method", Kind::text, "ngplus", "", "how (expunge list methods)", "unlearn"},
+    {"preset", Kind::text, "", "", "settings of a source (expunge list presets; the method's own)",
+     "unlearn"},
+    {"gate", Kind::text, "", "", "what is updated (expunge list gates; the preset's)", "unlearn"},
+    {"estimator", Kind::text, "paper", "", "how sure signs are (expunge list estimators)",
+     "unlearn"},
+    {"cdf", Kind::choice, "default", "default|student|normal",
+     "distribution of the estimator's signals", "unlearn"},
+    {"gate-on", Kind::choice, "preset", "preset|gradient|update",
+     "what the gate multiplies: the gradient, or the optimizer's step", "unlearn"},
+    {"warmup-gate", Kind::choice, "none", "none|hold",
+     "before the estimator knows anything: update all, or nothing", "unlearn"},
+    {"bn", Kind::choice, "train", "train|frozen|eval",
+     "batch norm: batch statistics; the same, running ones kept; running ones", "unlearn"},
+    {"beta", Kind::real, "", "0..1", "weight of the retain gradient (by preset)", "unlearn"},
+    {"unlearn-augment", Kind::choice, "all", "all|none|first-epoch",
+     "when images are augmented, in the way of the original run", "unlearn"},
+    {"until-forget-acc", Kind::text, "", "",
+     "stop once the accuracy on the forget set is at most this (percent), or that of the reference",
+     "unlearn"},
+    {"reference", Kind::list, "", "", "retrained run to measure against; may be repeated",
+     "unlearn"},
+    {"epochs", Kind::integer, "", "1..100000", "passes over the forget set (by preset)", "unlearn"},
+    {"batch-size", Kind::integer, "", "1..65536", "samples of each side (by preset)", "unlearn"},
+    {"optimizer", Kind::choice, "", kOptimizers, "update rule (by preset)", "unlearn"},
+    {"lr", Kind::real, "", "0..1e30", "learning rate (by preset)", "unlearn"},
+    {"momentum", Kind::real, "", "0..1", "momentum of sgd (by preset)", "unlearn"},
+    {"weight-decay", Kind::real, "", "0..1e6", "L2 or decoupled decay (by preset)", "unlearn"},
+    {"eval-every", Kind::text, "1", "", "epochs between evaluations, or steps: 10step", "unlearn"},
+    {"data", Kind::text, "builtin", "", "inherited from the run", "unlearn"},
+    {"limit", Kind::integer, "0", "0..1000000000", "inherited from the run", "unlearn"},
+    {"val-fraction", Kind::real, "0.1", "0..0.9", "inherited from the run", "unlearn"},
+    {"split-seed", Kind::integer, "0", "0..", "inherited from the run", "unlearn"},
+    {"model", Kind::text, "smallcnn", "", "inherited from the run", "unlearn"},
+    {"augment", Kind::text, "none", "", "inherited from the run", "unlearn"},
     // model
     {"model", Kind::text, "smallcnn", "", "network (expunge list models)", "train bench"},
     {"init", Kind::choice, "pytorch", "pytorch|kaiming", "initial values (expunge list inits)",
@@ -33,9 +73,9 @@ constexpr Option kOptions[] = {
     // recipe
     {"epochs", Kind::integer, "10", "1..100000", "passes over the training samples", "train"},
     {"max-steps", Kind::integer, "0", "0..", "stop after this many steps (0: epochs decide)",
-     "train"},
+     "train unlearn"},
     {"smoke", Kind::integer, "0", "0..1000000", "only this many batches of every stage (0: all)",
-     "train"},
+     "train unlearn"},
     {"batch-size", Kind::integer, "128", "1..65536", "samples of a step",
      "train eval predict bench"},
     {"optimizer", Kind::choice, "sgd", kOptimizers, "update rule", "train"},
@@ -53,27 +93,34 @@ constexpr Option kOptions[] = {
      "train"},
     {"warmup", Kind::real, "0", "0..1e6", "epochs of linear warm-up", "train"},
     {"seed", Kind::integer, "0", "0..", "initialisation, order, augmentation, dropout",
-     "train convert"},
+     "train convert unlearn"},
     // run
     {"eval-every", Kind::integer, "1", "1..", "epochs between evaluations", "train"},
-    {"checkpoint-every", Kind::text, "epoch", "", "epoch | N (steps) | Ns (seconds)", "train"},
-    {"log-every", Kind::integer, "10", "1..", "steps between lines of metrics.jsonl", "train"},
+    {"checkpoint-every", Kind::text, "epoch", "", "epoch | N (steps) | Ns (seconds)",
+     "train unlearn"},
+    {"log-every", Kind::integer, "10", "1..", "steps between lines of metrics.jsonl",
+     "train unlearn"},
     {"out", Kind::text, "", "", "run folder (default runs/<data>-<model>-<seed>)", "train", false},
+    {"out", Kind::text, "", "", "run folder (default runs/<run>-<method>-<gate>-<seed>)", "unlearn",
+     false},
     {"out", Kind::text, "", "", "packed file to write", "data-prepare", false},
     {"like", Kind::text, "", "", "inherit data, split, model and recipe of this run", "train",
      false},
-    {"resume", Kind::text, "", "", "go on with this run; its configuration comes from it", "train",
+    {"resume", Kind::text, "", "", "go on with this run; its configuration comes from it",
+     "train unlearn", false},
+    {"config", Kind::text, "", "", "TOML file with these options as keys", "train eval unlearn",
      false},
-    {"config", Kind::text, "", "", "TOML file with these options as keys", "train eval", false},
     {"print-config", Kind::flag, "false", "", "print the resolved options as TOML and stop",
-     "train", false},
+     "train unlearn", false},
     {"dry-run", Kind::flag, "false", "", "resolve, count, predict memory and time; write nothing",
-     "train", false},
+     "train unlearn", false},
     // eval
     {"part", Kind::choice, "all", "all|train|val|test|forget", "samples to evaluate", "eval",
      false},
     {"checkpoint", Kind::choice, "auto", "auto|best|last", "which weights: auto takes last",
      "eval predict convert", false},
+    {"checkpoint", Kind::choice, "auto", "auto|best|last",
+     "weights to start from: auto takes best where there is one", "unlearn"},
     // predict, convert
     {"top", Kind::integer, "3", "1..65536", "classes to show of each image", "predict", false},
     {"model", Kind::text, "", "", "network, where the file does not tell (expunge list models)",
@@ -95,15 +142,17 @@ constexpr Option kOptions[] = {
     {"test-fraction", Kind::real, "0", "0..0.9",
      "share of each class to hold out where the source has no test part", "data-prepare", false},
     // the machine
-    {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]", "train eval predict bench", false},
+    {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]", "train unlearn eval predict bench",
+     false},
     {"threads", Kind::integer, "0", "0..1024", "CPU threads (0: as many as allowed)",
-     "train eval predict bench data-prepare", false},
+     "train unlearn eval predict bench data-prepare", false},
     {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode",
-     "train eval predict bench", false},
+     "train unlearn eval predict bench", false},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",
-     "train", false},
+     "train unlearn", false},
     {"json", Kind::flag, "false", "", "one JSON document on stdout",
-     "train eval predict inspect bench data-prepare data-info data-verify list doctor version",
+     "train unlearn eval predict inspect bench data-prepare data-info data-verify list doctor "
+     "version",
      false},
 };
 
@@ -136,6 +185,7 @@ std::string fault(const Option& o, const std::string& value) {
   double real = 0;
   switch (o.kind) {
     case Kind::text:
+    case Kind::list:
       return "";
     case Kind::integer:
       return parse(value, integer) && in_range(o.range, integer)
@@ -222,6 +272,17 @@ const std::string& Settings::text(const std::string& name) const {
   const auto it = values_.find(name);
   EXPUNGE_CHECK(it != values_.end(), "settings: {} has no option {}", verb_, name);
   return it->second.text;
+}
+
+std::vector<std::string> Settings::list(const std::string& name) const {
+  const std::string& all = text(name);
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin < all.size();) {
+    const size_t end = std::min(all.find(',', begin), all.size());
+    if (end > begin) parts.push_back(all.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
 }
 
 int64_t Settings::integer(const std::string& name) const {

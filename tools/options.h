@@ -11,12 +11,12 @@
 // EXPUNGE_<NAME>, the keys of a TOML file, the help and the configuration saved with a run.
 namespace expunge::tools {
 
-enum class Kind : unsigned char { text, integer, real, flag, choice };
+enum class Kind : unsigned char { text, integer, real, flag, choice, list };
 
 struct Option {
   const char* name;  // "batch-size": --batch-size, EXPUNGE_BATCH_SIZE, batch-size = 128
   Kind kind;
-  const char* fallback;  // default, as text; "" for none
+  const char* fallback;  // default, as text; "" for none, or one that depends on other options
   const char* range;     // integer, real: "min..max"; choice: "a|b|c"; otherwise ""
   const char* help;
   const char* verbs;  // "train eval": where it exists
@@ -40,6 +40,7 @@ class Settings {
   void set_from_environment();
 
   const std::string& text(const std::string& name) const;
+  std::vector<std::string> list(const std::string& name) const;  // what commas separate
   int64_t integer(const std::string& name) const;
   double real(const std::string& name) const;
   bool flag(const std::string& name) const;

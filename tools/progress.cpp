@@ -61,14 +61,15 @@ void Progress::show(const State& s) {
   const double eta = done > 0 ? seconds / done * left : 0;
   if (mode_ == Mode::json) {
     say("{{\"type\":\"progress\",\"epoch\":{},\"step\":{},\"steps\":{},\"loss\":{:.6g},"
-        "\"accuracy\":{:.6g},"
-        "\"images_per_s\":{:.1f},\"eta_s\":{:.1f}}}\n",
-        s.epoch, s.step, total_, s.loss, s.accuracy, rate, eta);
+        "{}\"images_per_s\":{:.1f},\"eta_s\":{:.1f}}}\n",
+        s.epoch, s.step, total_, s.loss,
+        s.accuracy < 0 ? "" : fmt::format("\"accuracy\":{:.6g},", s.accuracy), rate, eta);
     return;
   }
   std::string text = fmt::format(
-      "epoch {}/{}  step {}/{}  loss {:.4f}  acc {:.1f}%  {:.0f} img/s  ETA {}", s.epoch, s.epochs,
-      s.step, total_, s.loss, 100 * s.accuracy, rate, duration_text(eta));
+      "epoch {}/{}  step {}/{}  loss {:.4f}  {}{:.0f} img/s  ETA {}", s.epoch, s.epochs, s.step,
+      total_, s.loss, s.accuracy < 0 ? "" : fmt::format("acc {:.1f}%  ", 100 * s.accuracy), rate,
+      duration_text(eta));
   if (mode_ == Mode::lines) {
     say("{}\n", text);
     return;

@@ -16,8 +16,8 @@ class Progress {
   struct State {
     int epoch, epochs;
     int64_t step;
-    double loss, accuracy;
-    int64_t images;  // since the start of this process
+    double loss, accuracy;  // accuracy < 0: not known
+    int64_t images;         // since the start of this process
   };
   void update(const State& state);
   void message(const std::string& text);  // a line of its own

@@ -176,6 +176,7 @@ void require_space(const fs::path& path, uint64_t needed) {
 
 std::string run_json_text(const RunStatus& s) {
   Json json = {{"schema", kSchema},
+               {"verb", s.verb},
                {"status", s.status},
                {"version", version()},
                {"model", s.model},
@@ -186,7 +187,10 @@ std::string run_json_text(const RunStatus& s) {
                {"forgotten", s.forgotten},
                {"epochs", s.epochs},
                {"steps", s.steps},
-               {"seconds", s.seconds}};
+               {"seconds", s.seconds},
+               {"work_seconds", s.work_seconds}};
+  for (const auto& [key, value] : s.facts) json[key] = value;
+  if (!s.measures.empty()) json["measures"] = s.measures;
   const auto measured = [](double value) { return value < 0 ? Json(nullptr) : Json(value); };
   json["best_val_accuracy"] = measured(s.best_accuracy);
   json["test_accuracy"] = measured(s.test_accuracy);
@@ -209,12 +213,19 @@ RunStatus read_run_json(const fs::path& folder) {
   if (!json.is_object() || json.value("schema", "") != kSchema)
     fail(ExitCode::input, "{}: is not a run description of the form {}", file.string(), kSchema);
   RunStatus s;
+  s.verb = json.value("verb", "train");
   s.status = json.value("status", "");
   s.model = json.value("model", "");
   s.data = json.value("data", "");
   s.data_digest = json.value("data_digest", "");
   s.steps = json.value("steps", int64_t{0});
   s.seconds = json.value("seconds", 0.0);
+  s.work_seconds = json.value("work_seconds", 0.0);
+  for (const char* key : {"method", "gate", "estimator", "from", "from_digest"})
+    if (json.contains(key) && json[key].is_string()) s.facts[key] = json[key];
+  if (json.contains("measures") && json["measures"].is_object())
+    for (const auto& [key, value] : json["measures"].items())
+      if (value.is_number()) s.measures[key] = value;
   return s;
 }
 

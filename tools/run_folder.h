@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -64,10 +65,14 @@ struct RunStatus {
   std::string model{}, data{}, data_digest{};
   int64_t parameters = 0, train_samples = 0, forgotten = 0;
   int64_t steps = 0, epochs = 0;
-  double seconds = 0;  // of training and evaluation, over all sessions of the run
+  double seconds = 0;       // of training and evaluation, over all sessions of the run
+  double work_seconds = 0;  // of these without evaluation and checkpoints
   double test_accuracy = -1, test_loss = -1;  // < 0: not measured
   double best_accuracy = -1;
   std::string message{};  // of a failure
+  std::string verb = "train";
+  std::map<std::string, std::string> facts{};  // what else identifies the run: "method", "from"
+  std::map<std::string, double> measures{};    // at the end: "forget_acc", ...
 };
 void write_run_json(const std::filesystem::path& folder, const RunStatus& status);
 // status and a few facts of an existing run. No or broken run.json: ExitCode::input.

@@ -7,36 +7,16 @@
 #include "core/memory.h"
 #include "nn/ops.h"
 #include "tools/config_file.h"
-#include "tools/say.h"
-#include "tools/signals.h"
-#include "tools/trainer.h"
+#include "tools/held_out.h"
+#include "tools/run_verb.h"
 #include "tools/verbs.h"
 
 namespace expunge::tools {
 namespace fs = std::filesystem;
 namespace {
 
-// Options that a resumed run takes from the command line; everything else is the run's.
-const std::string kPerCall[] = {"threads", "progress", "json", "resume", "device"};
-
 // What a run like another does not take over.
 const std::string kOwn[] = {"forget", "forget-seed", "threads", "device"};
-
-Settings resumed_settings(const Settings& typed) {
-  const fs::path run = typed.text("resume");
-  Settings settings = run_settings(run);
-  for (const Option& o : typed.options()) {
-    if (typed.source(o.name) < Source::file) continue;
-    if (std::ranges::find(kPerCall, o.name) != std::end(kPerCall))
-      settings.set(o.name, typed.text(o.name), Source::flag, o.name);
-    else if (!o.saved || settings.text(o.name) != typed.text(o.name))
-      fail(ExitCode::usage,
-           "--{}: the configuration of {} is fixed; with --resume only --threads, --progress and "
-           "--json",
-           o.name, run.string());
-  }
-  return settings;
-}
 
 // The measured growth of the pool over one recorded forward pass of two samples, per sample.
 int64_t activation_bytes(const nn::Model& model) {
@@ -58,9 +38,9 @@ int64_t activation_bytes(const nn::Model& model) {
 }
 
 // Seconds of one step on zeros, the second of two.
-double step_seconds(Experiment& e, int64_t batch_size) {
-  nn::Optimizer optimizer(e.model.params, e.optim);
-  nn::SupervisedStep step(e.model, optimizer, e.loss);
+double step_seconds(Experiment& e, const Recipe& recipe, int64_t batch_size) {
+  nn::Optimizer optimizer(e.model.params, recipe.optim);
+  nn::SupervisedStep step(e.model, optimizer, recipe.loss);
   Batch batch;
   batch.x =
       Tensor::zeros({batch_size, e.model.spec.height, e.model.spec.width, e.model.spec.channels});
@@ -74,28 +54,19 @@ double step_seconds(Experiment& e, int64_t batch_size) {
   return seconds;
 }
 
-// What a run's folder comes to: of the model last, best and one being written; of the state last,
-// previous and one being written; and a little for the rest.
-uint64_t disk_bytes(const Experiment& e) {
-  const auto values = static_cast<uint64_t>(e.model.params.values().size() +
-                                            e.model.params.statistic_values().size());
-  const auto state = values * static_cast<uint64_t>(1 + nn::state_buffers(e.optim.kind));
-  return (3 * values + 3 * state) * sizeof(float) + (uint64_t{1} << 16);
-}
-
-void dry_run(const Settings& settings, Experiment& e) {
+void dry_run(const Settings& settings, Experiment& e, const Recipe& recipe) {
   const int64_t batch =
       std::min<int64_t>(settings.integer("batch-size"), static_cast<int64_t>(e.train.size()));
   const int64_t per_epoch = (static_cast<int64_t>(e.train.size()) + batch - 1) / batch;
-  int64_t steps = per_epoch * e.fit.epochs;
-  if (e.fit.max_steps > 0) steps = std::min(steps, e.fit.max_steps);
-  const int64_t buffers = 2 + nn::state_buffers(e.optim.kind);  // values, gradients, state
+  int64_t steps = per_epoch * recipe.fit.epochs;
+  if (recipe.fit.max_steps > 0) steps = std::min(steps, recipe.fit.max_steps);
+  const int64_t buffers = 2 + nn::state_buffers(recipe.optim.kind);  // values, gradients, state
   const double memory = static_cast<double>(e.model.params.values().size() * 4 * buffers +
                                             static_cast<int64_t>(e.data.pixels.size()) +
                                             activation_bytes(e.model) * batch);
   const int64_t probe = std::min<int64_t>(batch, 32);
   const double seconds =
-      step_seconds(e, probe) * static_cast<double>(batch) / static_cast<double>(probe);
+      step_seconds(e, recipe, probe) * static_cast<double>(batch) / static_cast<double>(probe);
   print_out(settings.to_toml());
   print_out(fmt::format(
       "\n# nothing was written; a run would have\n"
@@ -107,7 +78,8 @@ void dry_run(const Settings& settings, Experiment& e) {
       "time                {} (a step measured on {} zero images)\n",
       e.train.size(), e.split.val.size(), e.split.test.size(), e.forgotten.size(), e.model.name,
       e.model.parameter_count(), static_cast<double>(e.model.macs()) / 1e6, steps, per_epoch,
-      memory / (1 << 20), buffers, static_cast<double>(disk_bytes(e)) / (1 << 20),
+      memory / (1 << 20), buffers,
+      static_cast<double>(disk_bytes(e.model, nn::state_buffers(recipe.optim.kind))) / (1 << 20),
       duration_text(seconds * static_cast<double>(steps)), probe));
 }
 
@@ -118,38 +90,40 @@ fs::path default_folder(const Settings& s) {
                                         s.text("forget").empty() ? "" : "-retrain");
 }
 
-ExitCode report(const RunStatus& status, const fs::path& folder, bool json) {
-  if (json) {
-    print_out(run_json_text(status));
-  } else if (status.status == "finished") {
-    print_out(fmt::format("{}: {} steps in {}, test accuracy {:.2f}%\n", folder.string(),
-                          status.steps, duration_text(status.seconds), 100 * status.test_accuracy));
-  } else {
-    say("{}: interrupted after step {} and saved; go on with: expunge train --resume {}\n",
-        folder.string(), status.steps, folder.string());
-  }
-  return status.status == "finished" ? ExitCode::done : static_cast<ExitCode>(128 + stop_signal());
-}
+// Everything that a training run is made of, in the order in which one needs the other.
+struct Training {
+  Training(const Settings& settings, Experiment& e, const Recipe& recipe, RunFolder& run,
+           RunStatus status)
+      : optimizer(e.model.params, recipe.optim),
+        step(e.model, optimizer, recipe.loss),
+        loader(e.data, recipe.loader),
+        held_out(e),
+        session(settings,
+                {.fit = recipe.fit,
+                 .model = e.model,
+                 .optimizer = optimizer,
+                 .step = step,
+                 .source = loader},
+                card_of(e.model, e.data), run, held_out, std::move(status)) {}
+  nn::Optimizer optimizer;
+  nn::SupervisedStep step;
+  data::Loader loader;
+  HeldOut held_out;
+  Session session;
+};
 
 ExitCode resume(const Settings& typed) {
   const fs::path folder = typed.text("resume");
   RunFolder run = RunFolder::open(folder);
-  const RunStatus before = read_run_json(folder);
-  if (before.status == "finished") {
-    say("{}: already complete\n", folder.string());
-    return ExitCode::done;
-  }
-  if (before.status == "imported")
-    fail(ExitCode::usage, "{}: was made by expunge convert, there is no training to go on with",
-         folder.string());
-  const Settings settings = resumed_settings(typed);
+  const std::optional<ResumedRun> resumed = resumed_run(typed);
+  if (!resumed) return ExitCode::done;
+  const Settings& settings = resumed->settings;
   apply_machine_options(settings);
   Experiment experiment = make_experiment(settings, folder);
-  if (experiment.data.digest != before.data_digest)
-    fail(ExitCode::input, "{}: is no longer the data set that {} was trained on",
-         settings.text("data"), folder.string());
-  Trainer trainer(settings, experiment, run, before.seconds);
-  return report(trainer.resume(), folder, settings.flag("json"));
+  resumed->check(experiment);
+  const Recipe recipe = make_recipe(settings, experiment);
+  Training training(settings, experiment, recipe, run, resumed->status);
+  return report(training.session.resume(), folder, settings);
 }
 
 }  // namespace
@@ -161,17 +135,19 @@ ExitCode run_train(Settings& settings) {
   if (settings.flag("print-config")) return print_out(settings.to_toml()), ExitCode::done;
   apply_machine_options(settings);
   CheckpointRule::parse(settings.text("checkpoint-every"));
+  EvaluationRule::parse(settings.text("eval-every"));
   Experiment experiment = make_experiment(settings);
-  if (settings.flag("dry-run")) return dry_run(settings, experiment), ExitCode::done;
+  const Recipe recipe = make_recipe(settings, experiment);
+  if (settings.flag("dry-run")) return dry_run(settings, experiment, recipe), ExitCode::done;
   const fs::path folder =
       settings.text("out").empty() ? default_folder(settings) : fs::path(settings.text("out"));
-  require_space(folder, disk_bytes(experiment));
+  require_space(folder, disk_bytes(experiment.model, nn::state_buffers(recipe.optim.kind)));
   RunFolder run = RunFolder::create(folder);
   write_config(run.config(), settings);
   if (!experiment.forgotten.empty())
-    write_ids(folder / "forget.ids", experiment.data, experiment.forgotten);
-  Trainer trainer(settings, experiment, run);
-  return report(trainer.start(), folder, settings.flag("json"));
+    write_ids(folder / kForgetIds, experiment.data, experiment.forgotten);
+  Training training(settings, experiment, recipe, run, new_status(settings, experiment));
+  return report(training.session.start(), folder, settings);
 }
 
 }  // namespace expunge::tools

@@ -8,6 +8,7 @@ namespace expunge::tools {
 // One function a verb; main maps what they throw to exit codes. Data goes to stdout, talk to
 // stderr.
 ExitCode run_train(Settings& settings);
+ExitCode run_unlearn(Settings& settings);
 ExitCode run_eval(Settings& settings);
 ExitCode run_predict(Settings& settings);
 ExitCode run_convert(Settings& settings);

@@ -33,6 +33,15 @@ EmaSums ema_sums(double rho, int64_t step) {
 
 }  // namespace
 
+const std::vector<EstimatorRow>& estimators() {
+  static const std::vector<EstimatorRow> table = {
+      {"paper", "second moment with weight 0.9 for the newest square; normal distribution"},
+      {"welford", "welford:K: mean and deviation over blocks of K batches, the last complete one"},
+      {"ema", "ema:RHO: exponentially weighted mean and deviation, decay RHO"},
+  };
+  return table;
+}
+
 EstimatorSpec EstimatorSpec::parse(const std::string& text) {
   EstimatorSpec spec;
   std::string head = text;

@@ -24,6 +24,11 @@ struct EstimatorSpec {
   static EstimatorSpec parse(const std::string& text);
 };
 
+struct EstimatorRow {
+  const char *name, *summary;
+};
+const std::vector<EstimatorRow>& estimators();
+
 // The statistics of one objective's gradients over the steps.
 class GradientStatistics {
  public:
@@ -37,15 +42,11 @@ class GradientStatistics {
   bool ready(int64_t step) const;
 
   // Named buffers to save and restore with a run.
-  struct State {
-    std::string name;
-    Tensor buffer;
-  };
-  const std::vector<State>& state() const { return state_; }
+  const std::vector<NamedBuffer>& state() const { return state_; }
 
  private:
   EstimatorSpec spec_;
-  std::vector<State> state_;
+  std::vector<NamedBuffer> state_;
 };
 
 }  // namespace expunge::unlearn

@@ -14,6 +14,8 @@ const std::vector<GateRow>& gates() {
       {"prob", Gate::prob, Scope::element, true, 0.3, 0, 1, "phi >= q"},
       {"focus", Gate::focus, Scope::element, false, 0, 0, 0, "w = phi"},
       {"bernoulli", Gate::bernoulli, Scope::element, false, 0, 0, 0, "w = 1 with probability phi"},
+      {"saliency-global", Gate::saliency_global, Scope::element, true, 0.5, 0, 1,
+       "this share of all parameters, the largest |gradient| over F, found before the first step"},
       {"saliency", Gate::saliency, Scope::tensor, true, 0.5, 0, 1,
        "|s| at least its quantile in the tensor, s = g_f or the gradient of -CE(F)"},
       {"opt", Gate::opt, Scope::tensor, false, 0, 0, 0,

@@ -33,10 +33,10 @@ bool uses_phi(Gate gate) {
 
 // Whether w depends on a side's gradient, so that a missing one must be probed.
 bool uses_forget(Gate gate) {
-  return gate != Gate::none && gate != Gate::random;
+  return gate != Gate::none && gate != Gate::random && gate != Gate::saliency_global;
 }
 bool uses_retain(Gate gate) {
-  return gate != Gate::none && gate != Gate::random && gate != Gate::saliency;
+  return uses_forget(gate) && gate != Gate::saliency;
 }
 
 std::span<float> part(const Tensor& flat, const Range& range) {
@@ -88,6 +88,12 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
   if (wants(config_.forget) || wants(config_.retain)) teacher_ = model.params.clone();
   if (uses_phi(config_.gate.gate)) phi_ = model.params.make_buffer();
   if (row_of(config_.gate.gate).scope != Scope::element) weight_ = model.params.make_buffer();
+  if (config_.gate.gate == Gate::saliency_global) {
+    EXPUNGE_CHECK(config_.mask.size() == model.params.values().size(),
+                  "unlearn step: saliency-global needs a mask of {} elements, got {}",
+                  model.params.values().size(), config_.mask.size());
+    weight_ = config_.mask;
+  }
   if (config_.saliency_pass) saliency_ = model.params.make_buffer();
   int64_t first = 0;
   for (const Range& range : model.params.parameters()) {
@@ -292,8 +298,16 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
   return result;
 }
 
-std::vector<GradientStatistics::State> UnlearnStep::state() const {
-  std::vector<GradientStatistics::State> all;
+int UnlearnStep::passes() const {
+  const Gate gate = config_.gate.gate;
+  return (config_.saliency_pass ? 1 : 0) +
+         (config_.forget != nullptr || uses_forget(gate) ? 1 : 0) +
+         (config_.retain != nullptr || uses_retain(gate) ? 1 : 0);
+}
+
+std::vector<NamedBuffer> UnlearnStep::state() const {
+  std::vector<NamedBuffer> all;
+  if (config_.mask) all.push_back({"mask", config_.mask});
   if (!uses_phi(config_.gate.gate)) return all;
   for (const auto& s : stats_f_.state()) all.push_back({"forget." + s.name, s.buffer});
   for (const auto& s : stats_r_.state()) all.push_back({"retain." + s.name, s.buffer});

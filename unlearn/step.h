@@ -21,7 +21,8 @@ enum class Gate : unsigned char {
   conjunction,
   prob,
   focus,
-  bernoulli,  // element
+  bernoulli,
+  saliency_global,  // element
   saliency,
   opt,
   focus_opt,
@@ -56,6 +57,7 @@ struct StepConfig {
   const Objective* retain = nullptr;  // null: no retain side (ascent alone)
   double beta = 0.95;  // d = beta g_r + (1 - beta) g_f; 1 or 0 where a side is missing
   GateSpec gate;
+  Tensor mask{};  // flat: w of saliency_global (unlearn/saliency.h)
   EstimatorSpec estimator;
   kernels::GateOn gate_on = kernels::GateOn::gradient;
   Warmup warmup = Warmup::none;
@@ -85,9 +87,10 @@ class UnlearnStep final : public nn::Step {
   // loss: the retain loss where there is a retain side, else the forget loss.
   nn::StepResult run(const Batch& forget, const StepScalars& scalars) override;
 
+  int passes() const;  // of one step: forward and backward, each over a batch
   const StepReport& report() const { return report_; }
-  // The statistics' buffers, to save and restore with a run.
-  std::vector<GradientStatistics::State> state() const;
+  // What it remembers between steps, to save and restore with a run: statistics, the mask.
+  std::vector<NamedBuffer> state() const;
 
  private:
   struct Pass {

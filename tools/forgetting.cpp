@@ -1,0 +1,119 @@
+#include "tools/forgetting.h"
+
+#include <fmt/core.h>
+
+#include <charconv>
+
+#include "core/check.h"
+#include "data/draw_order.h"
+#include "tools/held_out.h"
+#include "tools/signals.h"
+
+namespace expunge::tools {
+namespace {
+
+constexpr size_t kFew = 2000;  // samples of R and of the test part that are looked at on the way
+
+bool go_on() {
+  return !stop_requested();
+}
+
+// The same for every run on the same data.
+std::vector<int32_t> few_of(std::vector<int32_t> positions, const std::string& digest) {
+  if (positions.size() <= kFew) return positions;
+  data::shuffle_keyed(positions, data::draw_key(digest, 0), rng::Purpose::split, 1u << 16);
+  positions.resize(kFew);
+  return positions;
+}
+
+double percent(const std::string& text) {
+  double value = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0 || value > 100)
+    fail(ExitCode::usage,
+         "--until-forget-acc is '{}', expected a percentage from 0 to 100, or reference", text);
+  return value / 100;
+}
+
+}  // namespace
+
+Forgetting::Forgetting(const Experiment& e, const std::vector<Reference>& references,
+                       const std::string& until)
+    : e_(e) {
+  const auto add = [&](const char* name, const std::vector<int32_t>& all, bool few) {
+    if (all.empty()) return;
+    const data::LoaderConfig config = plain_batches(few ? few_of(all, e.data.digest) : all);
+    parts_.push_back({name, std::make_unique<data::Loader>(e.data, config), all});
+  };
+  add("forget", e.forgotten, false);
+  add("retain", e.train, true);
+  add("test", e.split.test, true);
+  for (const Reference& r : references) {
+    data::Loader loader(e.data, plain_batches(e.forgotten));
+    const double accuracy = eval::measure_accuracy(r.model, loader, go_on).accuracy();
+    reference_forget_acc_ =
+        std::max(0.0, reference_forget_acc_) + accuracy / static_cast<double>(references.size());
+  }
+  if (until == "reference" && references.empty())
+    fail(ExitCode::usage, "--until-forget-acc reference needs --reference RUN");
+  if (!until.empty()) enough_ = until == "reference" ? reference_forget_acc_ : percent(until);
+}
+
+bool Forgetting::measure() {
+  for (Part& part : parts_) {
+    part.found = eval::measure_accuracy(e_.model, *part.few, go_on);
+    if (stop_requested()) return false;
+  }
+  return true;
+}
+
+std::string Forgetting::words_before() {
+  std::string words;
+  if (measure())
+    for (const Part& part : parts_)
+      words += fmt::format("  {} {:.2f}%", part.name, 100 * part.found.accuracy());
+  return words;
+}
+
+Findings Forgetting::during(RunStatus& status) {
+  Findings found;
+  if (!measure()) return found;
+  for (const Part& part : parts_) {
+    found.fields +=
+        fmt::format(R"({}"{}_acc":{:.6g},"{}_loss":{:.6g})", found.fields.empty() ? "" : ",",
+                    part.name, part.found.accuracy(), part.name, part.found.loss());
+    found.words += fmt::format("{}{} {:.2f}%", found.words.empty() ? "" : "  ", part.name,
+                               100 * part.found.accuracy());
+  }
+  const double forget_acc = parts_.front().found.accuracy();
+  if (reference_forget_acc_ >= 0) {
+    const double rua = forget_acc - reference_forget_acc_;
+    found.fields += fmt::format(R"(,"rUA":{:.6g})", rua);
+    found.words += fmt::format("  rUA {:+.2f}", 100 * rua);
+  }
+  found.enough = enough_ >= 0 && forget_acc <= enough_;
+  if (found.enough && !status.measures.contains("steps_to_target"))
+    status.measures["steps_to_target"] = static_cast<double>(status.steps);
+  return found;
+}
+
+void Forgetting::at_end(RunStatus& status) {
+  const auto note = [&](const std::string& name, const std::vector<int32_t>& positions) {
+    if (positions.empty() || stop_requested()) return;
+    data::Loader loader(e_.data, plain_batches(positions));
+    const eval::Accuracy a = eval::measure_accuracy(e_.model, loader, go_on);
+    status.measures[name + "_acc"] = a.accuracy();
+    status.measures[name + "_loss"] = a.loss();
+  };
+  for (const Part& part : parts_) note(part.name, part.all);
+  note("val", e_.split.val);
+  if (stop_requested()) return;
+  if (reference_forget_acc_ >= 0)
+    status.measures["rUA"] = status.measures["forget_acc"] - reference_forget_acc_;
+  if (status.measures.contains("test_acc")) {
+    status.test_accuracy = status.measures["test_acc"];
+    status.test_loss = status.measures["test_loss"];
+  }
+}
+
+}  // namespace expunge::tools

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+
+#include "eval/accuracy.h"
+#include "tools/references.h"
+#include "tools/session.h"
+
+namespace expunge::tools {
+
+// How unlearning is measured on the way: all of F, 2,000 samples each of R and of the test part; at
+// the end all samples of every part. Against retrained networks where there are some.
+class Forgetting final : public Evaluation {
+ public:
+  // until: --until-forget-acc, percent or "reference"; "" for never.
+  Forgetting(const Experiment& experiment, const std::vector<Reference>& references,
+             const std::string& until);
+  Findings during(RunStatus& status) override;
+  void at_end(RunStatus& status) override;
+
+  // One line on the network before the first step.
+  std::string words_before();
+
+ private:
+  struct Part {
+    const char* name;
+    std::unique_ptr<data::Loader> few;  // what is looked at on the way
+    std::vector<int32_t> all;
+    eval::Accuracy found{};
+  };
+  bool measure();
+  const Experiment& e_;
+  std::vector<Part> parts_;  // forget, retain, val, test; those with samples
+  double reference_forget_acc_ = -1;
+  double enough_ = -1;  // forget accuracy at which the run ends
+};
+
+}  // namespace expunge::tools

@@ -1,0 +1,265 @@
+#include "tools/session.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+
+#include "core/check.h"
+#include "kernels/isa.h"
+#include "kernels/reduce.h"
+#include "tools/say.h"
+#include "tools/signals.h"
+
+namespace expunge::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// Tests end a run after a given step as a signal would.
+void stop_for_test(int64_t step) {
+  static const char* wanted = std::getenv("EXPUNGE_TEST_STOP_AFTER");
+  if (wanted != nullptr && std::to_string(step) == wanted) std::raise(SIGTERM);
+}
+
+double note_number(const nn::TrainState& state, const std::string& key, double otherwise) {
+  const auto it = state.notes.find(key);
+  if (it == state.notes.end()) return otherwise;
+  double value = otherwise;
+  std::from_chars(it->second.data(), it->second.data() + it->second.size(), value);
+  return value;
+}
+
+}  // namespace
+
+CheckpointRule CheckpointRule::parse(const std::string& text) {
+  if (text == "epoch") return {};
+  const bool timed = text.ends_with("s");
+  int64_t n = 0;
+  const char* end = text.data() + text.size() - (timed ? 1 : 0);
+  const auto [stop, error] = std::from_chars(text.data(), end, n);
+  if (error != std::errc() || stop != end || n < 1)
+    fail(ExitCode::usage,
+         "--checkpoint-every is '{}', expected epoch, a number of steps, or seconds as 60s", text);
+  return timed ? CheckpointRule{.seconds = static_cast<double>(n)} : CheckpointRule{.steps = n};
+}
+
+EvaluationRule EvaluationRule::parse(const std::string& text) {
+  const bool steps = text.ends_with("step");
+  int64_t n = 0;
+  const char* end = text.data() + text.size() - (steps ? 4 : 0);
+  const auto [stop, error] = std::from_chars(text.data(), end, n);
+  if (error != std::errc() || stop != end || n < 1)
+    fail(ExitCode::usage, "--eval-every is '{}', expected a number of epochs, or steps as 10step",
+         text);
+  return steps ? EvaluationRule{.steps = n} : EvaluationRule{.epochs = n};
+}
+
+namespace {
+
+int64_t total_steps(const SessionParts& parts) {
+  const int64_t all = parts.source.batches() * parts.fit.epochs;
+  return parts.fit.max_steps > 0 ? std::min(all, parts.fit.max_steps) : all;
+}
+
+}  // namespace
+
+Session::Session(const Settings& settings, SessionParts parts, ModelCard card, RunFolder& run,
+                 Evaluation& evaluation, RunStatus status)
+    : settings_(settings),
+      parts_(std::move(parts)),
+      card_(std::move(card)),
+      run_(run),
+      evaluation_(evaluation),
+      status_(std::move(status)),
+      earlier_seconds_(status_.seconds),
+      earlier_work_(status_.work_seconds),
+      checkpoints_(CheckpointRule::parse(settings.text("checkpoint-every"))),
+      evaluations_(EvaluationRule::parse(settings.text("eval-every"))),
+      total_steps_(total_steps(parts_)) {}
+
+void Session::note_time() {
+  status_.seconds = earlier_seconds_ + since(begin_);
+  status_.work_seconds = earlier_work_ + since(begin_) - aside_;
+}
+
+RunStatus Session::start() {
+  return run_from({});
+}
+
+// The last checkpoint; where that is damaged or missing, the one before it.
+nn::TrainState Session::load_last() {
+  try {
+    return nn::load_state(run_.state(), parts_.model, parts_.optimizer, parts_.buffers);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::input || !std::filesystem::exists(run_.previous_state())) throw;
+    say("expunge: warning: {}; the checkpoint before it is taken\n", error.what());
+  }
+  nn::TrainState state =
+      nn::load_state(run_.previous_state(), parts_.model, parts_.optimizer, parts_.buffers);
+  run_.take_back_state();
+  return state;
+}
+
+RunStatus Session::resume() {
+  nn::TrainState state = load_last();
+  const std::string& isa = state.notes["instruction_set"];
+  if (isa != kernels::isa_name())
+    say("expunge: warning: this run was computed with {}, it goes on with {}: other last digits\n",
+        isa, kernels::isa_name());
+  status_.best_accuracy = note_number(state, "best_accuracy", -1);
+  lr_ = static_cast<float>(note_number(state, "lr", 0));
+  enough_ = state.notes["enough"] == "yes";
+  run_.cut_metrics(state.position.step);
+  say("{}: going on after step {} of {}\n", run_.path().string(), state.position.step,
+      total_steps_);
+  const bool epoch_over =
+      state.position.batch == parts_.source.batches() || state.position.step == total_steps_;
+  if (epoch_over && state.notes["evaluated"] == "no") {
+    progress_.emplace(settings_.text("progress"), total_steps_, state.position.step);
+    evaluate_epoch(state.position);
+    save(state.position, true);
+  }
+  return run_from(state.position);
+}
+
+RunStatus Session::run_from(nn::FitPosition position) {
+  if (!progress_) progress_.emplace(settings_.text("progress"), total_steps_, position.step);
+  status_.steps = position.step;
+  status_.status = "running";
+  note_time();
+  if (position.step == 0)
+    save(position, true);  // before run.json, which says that there is something to go on from
+  else
+    write_run_json(run_.path(), status_);
+  try {
+    finish(enough_ ? nn::FitEnd::stopped
+                   : nn::fit(parts_.fit, parts_.source, parts_.step, *this, position));
+  } catch (const std::exception& error) {
+    progress_.reset();
+    status_.status = "failed";
+    status_.message = error.what();
+    note_time();
+    write_run_json(run_.path(), status_);
+    throw;
+  }
+  return status_;
+}
+
+void Session::finish(nn::FitEnd end) {
+  progress_.reset();
+  const bool over = end == nn::FitEnd::finished || enough_;
+  note_time();
+  if (over) {
+    const double work = status_.work_seconds;
+    evaluation_.at_end(status_);
+    note_time();
+    status_.work_seconds = work;
+  }
+  status_.status = over && !stop_requested() ? "finished" : "interrupted";
+  run_.write_metrics_csv();
+  write_run_json(run_.path(), status_);
+}
+
+// The state is what a run goes on from; the model beside it is for everybody else.
+void Session::save(const nn::FitPosition& at, bool evaluated) {
+  const nn::Model& model = parts_.model;
+  if (!kernels::all_finite({}, model.params.values().size(), model.params.values().data()))
+    fail(ExitCode::numerical,
+         "the weights are no longer finite at step {}; the last good checkpoint is kept", at.step);
+  const Clock::time_point begin = Clock::now();
+  note_time();
+  run_.keep_state();
+  nn::save_state(run_.state(), model, parts_.optimizer,
+                 {.position = at,
+                  .notes = {{"evaluated", evaluated ? "yes" : "no"},
+                            {"enough", enough_ ? "yes" : "no"},
+                            {"best_accuracy", fmt::format("{}", status_.best_accuracy)},
+                            {"lr", fmt::format("{}", lr_)},
+                            {"instruction_set", kernels::isa_name()}}},
+                 parts_.buffers);
+  save_model_file(run_.model("last"), model, card_);
+  write_run_json(run_.path(), status_);
+  saved_ = Clock::now();
+  aside_ += since(begin);
+}
+
+bool Session::checkpoint_due(const nn::FitPosition& at) const {
+  return (checkpoints_.steps > 0 && at.step % checkpoints_.steps == 0) ||
+         (checkpoints_.seconds > 0 && since(saved_) >= checkpoints_.seconds);
+}
+
+nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult& result,
+                                 const StepScalars& scalars) {
+  lr_ = scalars.lr;
+  images_ += result.samples;
+  status_.steps = at.step;
+  if (!std::isfinite(result.loss)) return nn::Continue::no;  // fit() says why
+  if (at.step % settings_.integer("log-every") == 0)
+    run_.append_metrics(
+        fmt::format(R"({{"type":"step","step":{},"epoch":{},"loss":{:.6g},"lr":{:.6g}}})", at.step,
+                    at.epoch + 1, result.loss, lr_));
+  const double n = static_cast<double>(std::max<int64_t>(1, at.samples));
+  progress_->update({at.epoch + 1, parts_.fit.epochs, at.step, at.loss_sum / n,
+                     parts_.counts_correct ? static_cast<double>(at.correct) / n : -1, images_});
+  if (evaluations_.steps > 0 && at.step % evaluations_.steps == 0) evaluate_step(at);
+  stop_for_test(at.step);
+  if (stop_requested() || checkpoint_due(at)) save(at, false);
+  return stop_requested() || enough_ ? nn::Continue::no : nn::Continue::yes;
+}
+
+nn::Continue Session::after_epoch(const nn::FitPosition& at) {
+  evaluate_epoch(at);
+  save(at, !stop_requested());
+  return stop_requested() || enough_ ? nn::Continue::no : nn::Continue::yes;
+}
+
+// Nothing where a signal came: evaluated when the run goes on.
+std::optional<Findings> Session::evaluate() {
+  const Clock::time_point begin = Clock::now();
+  const Findings found = evaluation_.during(status_);
+  aside_ += since(begin);
+  if (stop_requested()) return {};
+  if (found.better) save_model_file(run_.model("best"), parts_.model, card_);
+  enough_ = enough_ || found.enough;
+  return found;
+}
+
+void Session::evaluate_step(const nn::FitPosition& at) {
+  const auto found = evaluate();
+  if (!found) return;
+  run_.append_metrics(fmt::format(R"({{"type":"evaluation","epoch":{},"step":{},{}}})",
+                                  at.epoch + 1, at.step, found->fields));
+  progress_->message(fmt::format("step {:>5}  {}", at.step, found->words));
+}
+
+void Session::evaluate_epoch(const nn::FitPosition& at) {
+  const int64_t epoch = at.epoch + 1;
+  if (evaluations_.steps > 0 || (epoch % evaluations_.epochs != 0 && at.step != total_steps_))
+    return;
+  const auto found = evaluate();
+  if (!found) return;
+  const double n = static_cast<double>(std::max<int64_t>(1, at.samples)),
+               took = since(epoch_begin_);
+  const double loss = at.loss_sum / n, accuracy = static_cast<double>(at.correct) / n;
+  run_.append_metrics(fmt::format(
+      R"({{"type":"epoch","epoch":{},"step":{},"train_loss":{:.6g},{}{},"lr":{:.6g},"seconds":{:.3f},"images_per_s":{:.1f}}})",
+      epoch, at.step, loss,
+      parts_.counts_correct ? fmt::format("\"train_acc\":{:.6g},", accuracy) : "", found->fields,
+      lr_, took, static_cast<double>(at.samples) / std::max(took, 1e-9)));
+  progress_->message(fmt::format(
+      "epoch {:>3}  {}loss {:.4f}{}  {}  {}", epoch, parts_.counts_correct ? "train " : "", loss,
+      parts_.counts_correct ? fmt::format(" acc {:.2f}%", 100 * accuracy) : "", found->words,
+      duration_text(took)));
+  epoch_begin_ = Clock::now();
+  status_.epochs = epoch;
+}
+
+}  // namespace expunge::tools

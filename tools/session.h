@@ -1,0 +1,102 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <span>
+
+#include "nn/checkpoint.h"
+#include "tools/experiment.h"
+#include "tools/model_card.h"
+#include "tools/progress.h"
+#include "tools/run_folder.h"
+
+namespace expunge::tools {
+
+// When checkpoints are written besides the end of an epoch: "epoch", N steps or "Ns".
+struct CheckpointRule {
+  int64_t steps = 0;
+  double seconds = 0;
+  static CheckpointRule parse(const std::string& text);
+};
+
+// How often a run is evaluated: "2" epochs, or "10step".
+struct EvaluationRule {
+  int64_t epochs = 1, steps = 0;
+  static EvaluationRule parse(const std::string& text);
+};
+
+// What an evaluation found.
+struct Findings {
+  std::string fields{};  // of its line in metrics.jsonl: "\"val_acc\":0.9"
+  std::string words{};   // of the line on stderr
+  bool better = false;   // than every evaluation before: these weights are the best ones
+  bool enough = false;   // the run has reached what it was for
+};
+
+// What is measured while a run goes on and at its end. All of it stops early where a signal came.
+class Evaluation {
+ public:
+  virtual ~Evaluation() = default;
+  virtual Findings during(RunStatus& status) = 0;
+  virtual void at_end(RunStatus& status) = 0;
+};
+
+// What a session drives.
+struct SessionParts {
+  const nn::FitConfig& fit;
+  nn::Model& model;
+  nn::Optimizer& optimizer;
+  nn::Step& step;
+  BatchSource& source;
+  std::vector<NamedBuffer> buffers{};  // what the step remembers
+  bool counts_correct = true;          // the step tells how many answers were right
+};
+
+// What happens around the steps of a run, be it training or unlearning: progress, metrics,
+// evaluation, checkpoints, signals.
+class Session final : public nn::EpochHook {
+ public:
+  // status: what is known of the run already; its seconds are those of earlier sessions.
+  Session(const Settings& settings, SessionParts parts, ModelCard card, RunFolder& run,
+          Evaluation& evaluation, RunStatus status);
+
+  // From the start, or from the run's last checkpoint. Returns the finished status; an interrupted
+  // run is saved and its status says so.
+  RunStatus start();
+  RunStatus resume();
+
+  nn::Continue after_step(const nn::FitPosition& at, const nn::StepResult& result,
+                          const StepScalars& scalars) override;
+  nn::Continue after_epoch(const nn::FitPosition& at) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  nn::TrainState load_last();
+  RunStatus run_from(nn::FitPosition position);
+  void finish(nn::FitEnd end);
+  void save(const nn::FitPosition& at, bool evaluated);
+  bool checkpoint_due(const nn::FitPosition& at) const;
+  void evaluate_epoch(const nn::FitPosition& at);
+  void evaluate_step(const nn::FitPosition& at);
+  std::optional<Findings> evaluate();
+  void note_time();
+
+  const Settings& settings_;
+  SessionParts parts_;
+  const ModelCard card_;
+  RunFolder& run_;
+  Evaluation& evaluation_;
+  RunStatus status_;
+  const double earlier_seconds_, earlier_work_;
+  const CheckpointRule checkpoints_;
+  const EvaluationRule evaluations_;
+  const int64_t total_steps_;
+  std::optional<Progress> progress_;
+  int64_t images_ = 0;
+  bool enough_ = false;
+  double aside_ = 0;  // seconds of this session that went into evaluation and checkpoints
+  Clock::time_point begin_ = Clock::now(), saved_ = begin_, epoch_begin_ = begin_;
+  float lr_ = 0;
+};
+
+}  // namespace expunge::tools

@@ -1,0 +1,181 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "core/file.h"
+#include "core/memory.h"
+#include "core/sha256.h"
+#include "nn/model_file.h"
+#include "tools/config_file.h"
+#include "tools/forgetting.h"
+#include "tools/run_verb.h"
+#include "tools/say.h"
+#include "tools/session.h"
+#include "tools/unlearning.h"
+#include "tools/verbs.h"
+
+namespace expunge::tools {
+namespace fs = std::filesystem;
+namespace {
+
+// What a run takes over from the one that it starts from, and what an unlearning run calls it.
+constexpr const char* kInherited[] = {"data",       "limit", "val-fraction",
+                                      "split-seed", "model", "augment"};
+
+fs::path original_of(const Settings& s) {
+  const std::string& from = s.text("from");
+  if (from.empty())
+    fail(ExitCode::usage, "unlearn: --from RUN is missing, the run to unlearn from");
+  std::error_code error;
+  if (fs::is_regular_file(from, error))
+    fail(ExitCode::usage,
+         "--from {}: is a file; expunge convert {} RUN --data FILE makes a run of it", from, from);
+  return from;
+}
+
+void inherit(Settings& s) {
+  const fs::path from = original_of(s);
+  const RunStatus status = read_run_json(from);
+  const Settings original = run_settings(from, status.verb);
+  for (const char* name : kInherited) {
+    if (s.source(name) >= Source::file && s.text(name) != original.text(name))
+      fail(ExitCode::usage, "--{}: comes from {}, where it is {}", name, from.string(),
+           original.text(name));
+    s.set(name, original.text(name), std::max(s.source(name), Source::inherited), name);
+  }
+}
+
+// The weights to start from: the best where the run has such.
+fs::path original_weights(const Settings& s) {
+  const fs::path from = original_of(s);
+  const std::string& which = s.text("checkpoint");
+  std::error_code error;
+  const bool has_best = fs::exists(from / "checkpoints" / "best.safetensors", error);
+  return weights_of(from, which == "auto" && has_best ? "best" : which);
+}
+
+std::string digest_of(const fs::path& file) {
+  const std::string bytes = read_file(file, uint64_t{1} << 40);
+  return to_hex(sha256(bytes.data(), bytes.size()));
+}
+
+// Ids that the original run, and those before it, no longer know.
+std::vector<std::string> earlier_ids(const fs::path& from) {
+  std::vector<std::string> ids = read_ids(from / kEarlierIds);
+  for (std::string& id : read_ids(from / kForgetIds)) ids.push_back(std::move(id));
+  return ids;
+}
+
+fs::path default_folder(const Settings& s) {
+  std::string gate = s.text("gate");
+  std::ranges::replace(gate, ':', '-');
+  return fs::path("runs") / fmt::format("{}-{}-{}-{}", original_of(s).filename().string(),
+                                        s.text("method"), gate, s.integer("seed"));
+}
+
+// Classes of which no sample is retained: right when a class is to be forgotten, worth a word
+// otherwise.
+void name_missing_classes(const Experiment& e) {
+  std::vector<int64_t> count(e.data.classes.size());
+  for (int32_t p : e.train) ++count[e.data.labels[static_cast<size_t>(p)]];
+  for (size_t c = 0; c < count.size(); ++c)
+    if (count[c] == 0)
+      say("expunge: note: no sample of class {} {} is retained\n", c, e.data.classes[c]);
+}
+
+// Everything that a run of unlearning is made of, in the order in which one needs the other.
+struct Job {
+  Job(const Settings& settings, Experiment& e, const std::vector<Reference>& references,
+      RunFolder& run, RunStatus status)
+      : unlearning(settings, e),
+        forgetting(e, references, settings.text("until-forget-acc")),
+        session(settings,
+                {.fit = unlearning.fit(),
+                 .model = e.model,
+                 .optimizer = unlearning.optimizer(),
+                 .step = unlearning.step(),
+                 .source = unlearning.source(),
+                 .buffers = unlearning.buffers(),
+                 .counts_correct = false},
+                card_of(e.model, e.data), run, forgetting, std::move(status)) {}
+  Unlearning unlearning;
+  Forgetting forgetting;
+  Session session;
+};
+
+void add_measures(const fs::path& folder, RunStatus& status, const Unlearning& unlearning) {
+  if (status.status != "finished") return;
+  status.measures["passes"] =
+      static_cast<double>(status.steps) * static_cast<double>(unlearning.passes_per_step());
+  status.measures["peak_bytes"] = static_cast<double>(pool_stats().peak_bytes_in_use);
+  write_run_json(folder, status);
+}
+
+ExitCode resume(const Settings& typed) {
+  const fs::path folder = typed.text("resume");
+  RunFolder run = RunFolder::open(folder);
+  const std::optional<ResumedRun> resumed = resumed_run(typed);
+  if (!resumed) return ExitCode::done;
+  const Settings& settings = resumed->settings;
+  apply_machine_options(settings);
+  Experiment e = make_experiment(settings, folder);
+  resumed->check(e);
+  const fs::path weights = original_weights(settings);
+  if (digest_of(weights) != resumed->status.facts.at("from_digest"))
+    fail(ExitCode::input, "{}: is no longer what {} started from", weights.string(),
+         folder.string());
+  nn::load_model(weights, e.model);
+  const std::vector<Reference> references =
+      load_references(settings.list("reference"), settings, e);
+  Job job(settings, e, references, run, resumed->status);
+  RunStatus status = job.session.resume();
+  add_measures(folder, status, job.unlearning);
+  return report(status, folder, settings);
+}
+
+}  // namespace
+
+ExitCode run_unlearn(Settings& settings) {
+  if (!settings.text("resume").empty()) return resume(settings);
+  resolve_preset(settings);
+  inherit(settings);
+  if (settings.flag("print-config")) return print_out(settings.to_toml()), ExitCode::done;
+  if (settings.text("forget").empty())
+    fail(ExitCode::usage, "unlearn: --forget SPEC is missing, for example random:0.1 or class:3");
+  apply_machine_options(settings);
+  CheckpointRule::parse(settings.text("checkpoint-every"));
+  EvaluationRule::parse(settings.text("eval-every"));
+  const std::vector<std::string> earlier = earlier_ids(original_of(settings));
+  Experiment e = make_experiment(settings, {}, earlier);
+  name_missing_classes(e);
+  const fs::path weights = original_weights(settings);
+  nn::load_model(weights, e.model);
+  const std::vector<Reference> references =
+      load_references(settings.list("reference"), settings, e);
+  const fs::path folder =
+      settings.text("out").empty() ? default_folder(settings) : fs::path(settings.text("out"));
+  require_space(folder, disk_bytes(e.model, 6));
+  RunFolder run = RunFolder::create(folder);
+  write_config(run.config(), settings);
+  write_ids(folder / kForgetIds, e.data, e.forgotten);
+  if (!earlier.empty())
+    write_ids(folder / kEarlierIds, e.data, data::without(e.all_train, e.split.train));
+  RunStatus begun = new_status(settings, e);
+  begun.facts = {{"method", settings.text("method")},
+                 {"gate", settings.text("gate")},
+                 {"estimator", settings.text("estimator")},
+                 {"from", fs::absolute(settings.text("from")).string()},
+                 {"from_digest", digest_of(weights)}};
+  Job job(settings, e, references, run, begun);
+  if (settings.text("progress") != "none")
+    say("{} samples to forget, {} retained, before:{}\n", e.forgotten.size(), e.train.size(),
+        job.forgetting.words_before());
+  job.unlearning.prepare();
+  RunStatus status = job.session.start();
+  add_measures(folder, status, job.unlearning);
+  return report(status, folder, settings);
+}
+
+}  // namespace expunge::tools

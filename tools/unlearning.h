@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/loader.h"
+#include "tools/experiment.h"
+#include "unlearn/methods.h"
+
+// From the options of unlearn to a step and what it goes over.
+namespace expunge::tools {
+
+// Fills in what the method's preset, or the named one, says about options that were not given, and
+// checks that the rest goes together: ExitCode::usage where it does not.
+void resolve_preset(Settings& settings);
+
+// Everything a run of unlearning steps through. The experiment's model must hold the original
+// weights; it must outlive this.
+class Unlearning {
+ public:
+  Unlearning(const Settings& settings, Experiment& experiment);
+
+  // What comes before the first step: the prologue, the mask. A resumed run leaves it out.
+  void prepare();
+
+  const nn::FitConfig& fit() const { return fit_; }
+  nn::Optimizer& optimizer() { return *optimizer_; }
+  nn::Step& step() { return in_turn_ ? *in_turn_ : *forget_step_; }
+  BatchSource& source() { return both_ ? *both_ : *forget_; }
+  std::vector<NamedBuffer> buffers() const;
+  int passes_per_step() const { return passes_; }  // forward and backward, over one batch each
+
+ private:
+  const Settings& settings_;
+  Experiment& e_;
+  const unlearn::Method& method_;
+  nn::FitConfig fit_;
+  Tensor mask_;
+  int passes_ = 0;
+  std::unique_ptr<nn::Optimizer> optimizer_;
+  std::unique_ptr<BatchSource> forget_, retain_, both_;
+  std::unique_ptr<unlearn::UnlearnStep> forget_step_, retain_step_;
+  std::unique_ptr<nn::Step> in_turn_;
+};
+
+}  // namespace expunge::tools

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/optim.h"
+#include "unlearn/step.h"
+
+// What there is to unlearn with: a method is a forget objective, a retain objective and what comes
+// before them; a preset is how its source ran it (docs/unlearning.md).
+namespace expunge::unlearn {
+
+// What happens to the weights before the first step. It counts as the first epoch.
+enum class Prologue : unsigned char {
+  none,
+  // msg: weights that matter little to both sides are multiplied by N(0, 1)
+  perturb,
+  // ct: every kernel is transposed, height by width
+  transpose,
+};
+
+// How an epoch goes through the two sets.
+enum class Order : unsigned char {
+  together,  // a step a forget batch, joined by a retain batch: d = beta g_r + (1 - beta) g_f
+  in_turn,   // a step a forget batch, then a step a retain batch, until both sets are through
+};
+
+struct Preset {
+  const char* name;
+  Order order;
+  nn::OptimKind optimizer;
+  double lr, momentum, weight_decay, beta;
+  int epochs;
+  int64_t batch_size;
+  const char* gate;
+  kernels::GateOn gate_on;
+  const char* source;
+};
+const std::vector<Preset>& presets();
+const Preset& preset(const std::string& name);  // unknown: ExitCode::usage
+
+struct Method {
+  const char* name;
+  const char* forget;  // objective, or null
+  const char* retain;
+  bool saliency_pass;  // saliency is taken from the gradient of -CE(F), not from g_f
+  Prologue prologue;
+  const char* preset;  // the one taken where none is named
+  const char* summary;
+};
+const std::vector<Method>& methods();
+const Method& method(const std::string& name);  // unknown: ExitCode::usage, names the nearest
+
+}  // namespace expunge::unlearn
