@@ -1,8 +1,9 @@
+#include "unlearn/gate_table.h"
+
 #include <charconv>
 
 #include "core/check.h"
 #include "core/nearest.h"
-#include "unlearn/step.h"
 
 namespace expunge::unlearn {
 

@@ -1,0 +1,223 @@
+#include "unlearn/update.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
+
+#include "core/parallel.h"
+#include "core/rng.h"
+#include "kernels/gates.h"
+
+namespace expunge::unlearn {
+namespace {
+
+kernels::ElementGate element_gate(Gate gate) {
+  switch (gate) {
+    case Gate::none:
+      return kernels::ElementGate::none;
+    case Gate::conjunction:
+      return kernels::ElementGate::conjunction;
+    case Gate::prob:
+      return kernels::ElementGate::prob;
+    case Gate::focus:
+      return kernels::ElementGate::focus;
+    case Gate::bernoulli:
+      return kernels::ElementGate::bernoulli;
+    default:
+      return kernels::ElementGate::given;
+  }
+}
+
+bool uses_phi(Gate gate) {
+  return gate == Gate::prob || gate == Gate::focus || gate == Gate::bernoulli ||
+         gate == Gate::focus_opt || gate == Gate::fdr || gate == Gate::top;
+}
+
+std::span<float> part(const Tensor& flat, const Range& range) {
+  return {flat.data() + range.offset, static_cast<size_t>(range.size)};
+}
+
+// Unpadded: all ranges one after the other.
+std::vector<float> gather(const RangeTable& table, const Tensor& flat) {
+  std::vector<float> values;
+  values.reserve(static_cast<size_t>(table.size()));
+  for (const Range& range : table)
+    values.insert(values.end(), part(flat, range).begin(), part(flat, range).end());
+  return values;
+}
+
+void scatter(const RangeTable& table, std::span<const float> values, const Tensor& flat) {
+  size_t at = 0;
+  for (const Range& range : table) {
+    std::ranges::copy(values.subspan(at, static_cast<size_t>(range.size)),
+                      part(flat, range).data());
+    at += static_cast<size_t>(range.size);
+  }
+}
+
+int64_t share(double rho, size_t n) {
+  return std::llround(rho * static_cast<double>(n));
+}
+
+}  // namespace
+
+GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
+                         StepGradients gradients, UpdateConfig config)
+    : params_(params),
+      optimizer_(optimizer),
+      gradients_(std::move(gradients)),
+      config_(std::move(config)),
+      stats_f_(config_.estimator, params),
+      stats_r_(config_.estimator, params) {
+  if (uses_phi(config_.gate.gate)) phi_ = params.make_buffer();
+  if (row_of(config_.gate.gate).scope != Scope::element) weight_ = params.make_buffer();
+  if (config_.gate.gate == Gate::saliency_global) {
+    EXPUNGE_CHECK(config_.mask.size() == params.values().size(),
+                  "gated update: saliency-global needs a mask of {} elements, got {}",
+                  params.values().size(), config_.mask.size());
+    weight_ = config_.mask;
+  }
+  const RangeTable& table = params.parameters();
+  int64_t first = 0;
+  for (const Range& range : table) {
+    first_.push_back(first);
+    first += range.size;
+  }
+  by_size_.resize(first_.size());
+  std::iota(by_size_.begin(), by_size_.end(), 0);
+  std::ranges::stable_sort(by_size_, std::greater<>(), [&](int p) { return table[p].size; });
+}
+
+bool GatedUpdate::warming(int64_t step) const {
+  return uses_phi(config_.gate.gate) && !stats_f_.ready(step);
+}
+
+kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& scalars) const {
+  const int64_t o = params_.parameters()[parameter].offset;
+  const auto group = std::ranges::find_if(
+      optimizer_.groups(), [&](const nn::ParamGroup& g) { return o >= g.begin && o < g.end; });
+  const auto& optim = optimizer_.state();
+  return {.g_f = gradients_.g_f.data() + o,
+          .g_r = gradients_.g_r.data() + o,
+          .beta = static_cast<float>(config_.beta),
+          .rule_f = stats_f_.rule(scalars.step),
+          .rule_r = stats_r_.rule(scalars.step),
+          .state_f = stats_f_.at(o),
+          .state_r = stats_r_.at(o),
+          .gate = {.gate = warming(scalars.step) ? kernels::ElementGate::none
+                                                 : element_gate(config_.gate.gate),
+                   .q = static_cast<float>(config_.gate.value),
+                   .seed = scalars.seed,
+                   .step = scalars.step,
+                   .element = first_[static_cast<size_t>(parameter)]},
+          .weight = weight_ ? weight_.data() + o : nullptr,
+          .update = {optimizer_.rule(*group, scalars), config_.gate_on},
+          .value = params_.values().data() + o,
+          .first = optim[0].buffer.data() + o,
+          .second = optim.size() > 1 ? optim[1].buffer.data() + o : nullptr};
+}
+
+// phi of a parameter; the statistics take this step's gradients in.
+void GatedUpdate::focus(int parameter, const StepScalars& scalars) {
+  const Range& range = params_.parameters()[parameter];
+  kernels::focus_vector({}, range.size, alignment(parameter, scalars), phi_.data() + range.offset);
+}
+
+void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
+  if (warming(scalars.step)) {
+    focus(parameter, scalars);
+    if (config_.warmup == Warmup::hold) return;
+  }
+  kernels::grad_alignment({}, params_.parameters()[parameter].size, alignment(parameter, scalars));
+}
+
+// w of one tensor, into weight_.
+void GatedUpdate::gate_tensor(int parameter, const StepScalars& scalars) {
+  const Range& range = params_.parameters()[parameter];
+  const std::span<const float> g_f = part(gradients_.g_f, range), g_r = part(gradients_.g_r, range);
+  const std::span<float> w = part(weight_, range);
+  switch (config_.gate.gate) {
+    case Gate::saliency:
+      // the quantiles that the published code takes (method: docs/unlearning.md)
+      if (gradients_.saliency)
+        return kernels::gate_saliency(part(gradients_.saliency, range), config_.gate.value,
+                                      kernels::Quantile::midpoint, w);
+      return kernels::gate_saliency(g_f, config_.gate.value, kernels::Quantile::linear, w);
+    case Gate::opt:
+      return kernels::gate_opt(g_f, g_r, {}, config_.beta, w), void();
+    case Gate::focus_opt:
+      return kernels::gate_opt(g_f, g_r, part(phi_, range), config_.beta, w), void();
+    case Gate::random: {
+      std::vector<float> lot(w.size());
+      for (size_t i = 0; i < lot.size(); ++i) {
+        const auto element = static_cast<uint64_t>(first_[static_cast<size_t>(parameter)]) + i;
+        lot[i] = rng::uniform(
+            rng::philox(
+                scalars.seed, rng::Purpose::mask,
+                {{static_cast<uint32_t>(scalars.step), static_cast<uint32_t>(scalars.step >> 32),
+                  static_cast<uint32_t>(element), static_cast<uint32_t>(element >> 32)}})
+                .word[1]);
+      }
+      return kernels::gate_top(lot, share(config_.gate.value, lot.size()), w);
+    }
+    default:
+      fail(ExitCode::internal, "gate {} does not look at tensors", row_of(config_.gate.gate).name);
+  }
+}
+
+// w of all parameters, into weight_.
+void GatedUpdate::gate_model() {
+  const RangeTable& table = params_.parameters();
+  std::vector<float> w(static_cast<size_t>(table.size()));
+  if (config_.gate.gate == Gate::global_opt) {
+    kernels::gate_opt(gather(table, gradients_.g_f), gather(table, gradients_.g_r), {},
+                      config_.beta, w);
+  } else {
+    const std::vector<float> phi = gather(table, phi_);
+    if (config_.gate.gate == Gate::fdr)
+      kernels::gate_fdr(phi, config_.gate.value, w);
+    else
+      kernels::gate_top(phi, share(config_.gate.value, w.size()), w);
+  }
+  scatter(table, w, weight_);
+}
+
+int64_t GatedUpdate::kept() const {
+  int64_t sum = 0;
+  for (const Range& range : params_.parameters())
+    sum += std::ranges::count_if(part(weight_, range), [](float w) { return w > 0; });
+  return sum;
+}
+
+// Gates over tensors and the model: first phi where it is wanted, then w, then the update.
+int64_t GatedUpdate::all(const StepScalars& scalars) {
+  const RangeTable& table = params_.parameters();
+  const Scope scope = row_of(config_.gate.gate).scope;
+  if (scope == Scope::element) {
+    for (int p = 0; p < table.count(); ++p) parameter(p, scalars);
+    return -1;
+  }
+  const bool ready = !warming(scalars.step);
+  if (phi_)
+    for (int p = 0; p < table.count(); ++p) focus(p, scalars);
+  if (!ready && config_.warmup == Warmup::hold) return 0;
+  if (ready && scope == Scope::model) gate_model();
+  if (ready && scope == Scope::tensor)
+    parallel_for(table.count(),
+                 [&](int64_t i) { gate_tensor(by_size_[static_cast<size_t>(i)], scalars); });
+  for (int p = 0; p < table.count(); ++p)
+    kernels::grad_alignment({}, table[p].size, alignment(p, scalars));
+  return ready ? kept() : table.size();
+}
+
+std::vector<NamedBuffer> GatedUpdate::state() const {
+  std::vector<NamedBuffer> all;
+  if (config_.mask) all.push_back({"mask", config_.mask});
+  if (!uses_phi(config_.gate.gate)) return all;
+  for (const auto& s : stats_f_.state()) all.push_back({"forget." + s.name, s.buffer});
+  for (const auto& s : stats_r_.state()) all.push_back({"retain." + s.name, s.buffer});
+  return all;
+}
+
+}  // namespace expunge::unlearn

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/grad_alignment.h"
+#include "nn/optim.h"
+#include "unlearn/estimator.h"
+#include "unlearn/gate_table.h"
+
+// What a step of unlearning does to the parameters, given its gradients: how sure their signs are,
+// the gate, the optimizer. Source: Dine, Furon, Faure, arXiv 2511.02435 (docs/unlearning.md).
+namespace expunge::unlearn {
+
+// What is updated before the estimator knows anything: everything, or nothing.
+enum class Warmup : unsigned char { none, hold };
+
+struct UpdateConfig {
+  double beta = 0.95;  // d = beta g_r + (1 - beta) g_f
+  GateSpec gate;
+  Tensor mask{};  // flat: w of saliency_global (unlearn/saliency.h)
+  EstimatorSpec estimator;
+  kernels::GateOn gate_on = kernels::GateOn::gradient;
+  Warmup warmup = Warmup::none;
+};
+
+// Flat buffers of the model's layout.
+struct StepGradients {
+  Tensor g_f, g_r;
+  Tensor saliency{};  // s of Gate::saliency where it is not g_f
+};
+
+// Owns what a gate remembers between steps: statistics, the mask.
+class GatedUpdate {
+ public:
+  GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer, StepGradients gradients,
+              UpdateConfig config);
+
+  // One parameter, under a gate of Scope::element: any order, from inside the backward pass too.
+  void parameter(int parameter, const StepScalars& scalars);
+  // All parameters, under any gate. Returns how many have w > 0; -1 for element gates, which do not
+  // count.
+  int64_t all(const StepScalars& scalars);
+
+  std::vector<NamedBuffer> state() const;  // to save and restore with a run
+
+ private:
+  bool warming(int64_t step) const;  // phi is wanted and says nothing yet
+  kernels::GradAlignment alignment(int parameter, const StepScalars& scalars) const;
+  void focus(int parameter, const StepScalars& scalars);
+  void gate_tensor(int parameter, const StepScalars& scalars);
+  void gate_model();
+  int64_t kept() const;
+
+  const ParamStore& params_;
+  nn::Optimizer& optimizer_;
+  const StepGradients gradients_;
+  const UpdateConfig config_;
+  GradientStatistics stats_f_, stats_r_;
+  Tensor weight_, phi_;         // flat, where the gate wants them
+  std::vector<int64_t> first_;  // logical index of each range's first parameter
+  std::vector<int> by_size_;    // parameters, the largest first
+};
+
+}  // namespace expunge::unlearn
