@@ -30,6 +30,7 @@ constexpr Verb kVerbs[] = {
      "models | methods | presets | gates | estimators | objectives | datasets | optimizers | "
      "schedules | inits"},
     {"bench train", "time training steps on synthetic images", nullptr, nullptr},
+    {"bench unlearn", "time the update of unlearning: statistics, gate, Adam", nullptr, nullptr},
     {"doctor", "the machine, and what is on or off and why", nullptr, nullptr},
     {"version", "version and build", nullptr, nullptr},
 };

@@ -26,6 +26,7 @@ constexpr Verb kVerbs[] = {{"train", run_train},
                            {"data-info", run_data_info},
                            {"list", run_list},
                            {"bench", run_bench},
+                           {"bench-unlearn", run_bench_unlearn},
                            {"doctor", run_doctor},
                            {"version", run_version}};
 

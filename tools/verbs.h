@@ -18,6 +18,7 @@ ExitCode run_data_verify(Settings& settings);
 ExitCode run_data_info(Settings& settings);
 ExitCode run_list(Settings& settings);
 ExitCode run_bench(Settings& settings);
+ExitCode run_bench_unlearn(Settings& settings);
 ExitCode run_doctor(Settings& settings);
 ExitCode run_version(Settings& settings);
 

@@ -42,6 +42,10 @@ class GatedUpdate {
   // count.
   int64_t all(const StepScalars& scalars);
 
+  // Of the last call of all(), flat: w under gates of tensors and models, phi where they want it.
+  const Tensor& weights() const { return weight_; }
+  const Tensor& phi() const { return phi_; }
+
   std::vector<NamedBuffer> state() const;  // to save and restore with a run
 
  private:
