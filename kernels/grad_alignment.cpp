@@ -82,6 +82,17 @@ const float* weigh(const AlignLoops& loops, const GradAlignment& a, int64_t i, i
 
 }  // namespace
 
+GradAlignment from(const GradAlignment& a, int64_t i) {
+  const auto move = [i](auto* p) { return p == nullptr ? nullptr : p + i; };
+  GradAlignment b = a;
+  b.g_f += i, b.g_r += i;
+  b.state_f = at(a.state_f, i), b.state_r = at(a.state_r, i);
+  b.gate.element += i;
+  b.weight = move(a.weight);
+  b.value += i, b.first += i, b.second = move(a.second);
+  return b;
+}
+
 void grad_alignment(Stream, int64_t n, const GradAlignment& a) {
   const AlignLoops& loops = align_loops();
   parallel_ranges(n, [&](int64_t begin, int64_t end) {

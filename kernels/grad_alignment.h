@@ -61,6 +61,9 @@ struct GradAlignment {
   float *value, *first, *second;  // (n) parameters and the optimizer's state; sgd has first only
 };
 
+// The same for the run's parameters from `i` on.
+GradAlignment from(const GradAlignment& a, int64_t i);
+
 // Statistics, phi, gate, update. A gate that does not need phi leaves the statistics alone.
 void grad_alignment(Stream stream, int64_t n, const GradAlignment& a);
 

@@ -84,6 +84,9 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
     first_.push_back(first);
     first += range.size;
   }
+  for (int p = 0; p < table.count(); ++p)
+    for (int64_t i = 0; i < table[p].size; i += kElementChunk)
+      pieces_.push_back({p, i, std::min(i + kElementChunk, table[p].size)});
   by_size_.resize(first_.size());
   std::iota(by_size_.begin(), by_size_.end(), 0);
   std::ranges::stable_sort(by_size_, std::greater<>(), [&](int p) { return table[p].size; });
@@ -183,32 +186,41 @@ void GatedUpdate::gate_model() {
   scatter(table, w, weight_);
 }
 
-int64_t GatedUpdate::kept() const {
-  int64_t sum = 0;
-  for (const Range& range : params_.parameters())
-    sum += std::ranges::count_if(part(weight_, range), [](float w) { return w > 0; });
-  return sum;
+template <class Body>
+void GatedUpdate::for_pieces(Body body) const {
+  parallel_for(std::ssize(pieces_), [&](int64_t k) {
+    const Piece& piece = pieces_[static_cast<size_t>(k)];
+    body(piece.parameter, piece.begin, piece.end);
+  });
 }
 
-// Gates over tensors and the model: first phi where it is wanted, then w, then the update.
+// First phi where the gate wants it of whole tensors or before it knows anything, then w, then the
+// update.
 int64_t GatedUpdate::all(const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
   const Scope scope = row_of(config_.gate.gate).scope;
-  if (scope == Scope::element) {
-    for (int p = 0; p < table.count(); ++p) parameter(p, scalars);
-    return -1;
-  }
   const bool ready = !warming(scalars.step);
-  if (phi_)
-    for (int p = 0; p < table.count(); ++p) focus(p, scalars);
-  if (!ready && config_.warmup == Warmup::hold) return 0;
+  std::vector<kernels::GradAlignment> of;
+  for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars));
+  if (phi_ && (scope != Scope::element || !ready))
+    for_pieces([&](int p, int64_t begin, int64_t end) {
+      kernels::focus_vector({}, end - begin, kernels::from(of[static_cast<size_t>(p)], begin),
+                            phi_.data() + table[p].offset + begin);
+    });
+  if (!ready && config_.warmup == Warmup::hold) return scope == Scope::element ? -1 : 0;
   if (ready && scope == Scope::model) gate_model();
   if (ready && scope == Scope::tensor)
     parallel_for(table.count(),
                  [&](int64_t i) { gate_tensor(by_size_[static_cast<size_t>(i)], scalars); });
-  for (int p = 0; p < table.count(); ++p)
-    kernels::grad_alignment({}, table[p].size, alignment(p, scalars));
-  return ready ? kept() : table.size();
+  for_pieces([&](int p, int64_t begin, int64_t end) {
+    kernels::grad_alignment({}, end - begin, kernels::from(of[static_cast<size_t>(p)], begin));
+  });
+  if (scope == Scope::element) return -1;
+  if (!ready) return table.size();
+  int64_t kept = 0;
+  for (const Range& range : table)
+    kept += std::ranges::count_if(part(weight_, range), [](float w) { return w > 0; });
+  return kept;
 }
 
 std::vector<NamedBuffer> GatedUpdate::state() const {

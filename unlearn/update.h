@@ -54,7 +54,9 @@ class GatedUpdate {
   void focus(int parameter, const StepScalars& scalars);
   void gate_tensor(int parameter, const StepScalars& scalars);
   void gate_model();
-  int64_t kept() const;
+  // body(parameter, begin, end) over fixed pieces of all parameters, in one parallel round.
+  template <class Body>
+  void for_pieces(Body body) const;
 
   const ParamStore& params_;
   nn::Optimizer& optimizer_;
@@ -63,7 +65,12 @@ class GatedUpdate {
   GradientStatistics stats_f_, stats_r_;
   Tensor weight_, phi_;         // flat, where the gate wants them
   std::vector<int64_t> first_;  // logical index of each range's first parameter
-  std::vector<int> by_size_;    // parameters, the largest first
+  struct Piece {
+    int parameter;
+    int64_t begin, end;
+  };
+  std::vector<Piece> pieces_;
+  std::vector<int> by_size_;  // parameters, the largest first
 };
 
 }  // namespace expunge::unlearn
