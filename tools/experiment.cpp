@@ -31,11 +31,12 @@ data::LoaderConfig loader_config(const Settings& s) {
   return config;
 }
 
+// Those of the training part with one of the ids.
 std::vector<int32_t> positions_of(const std::vector<std::string>& ids, const Experiment& e) {
   const std::set<std::string> wanted(ids.begin(), ids.end());
   std::vector<int32_t> positions;
   if (!wanted.empty())
-    for (int32_t p : e.all_train)
+    for (int32_t p : e.split.train)
       if (wanted.contains(e.data.ids[static_cast<size_t>(p)].hex())) positions.push_back(p);
   return positions;
 }
@@ -53,14 +54,15 @@ nn::OptimConfig optimizer_config(const Settings& s) {
   return config;
 }
 
-void shorten(Experiment& e, int64_t batches, int64_t batch_size) {
-  const auto samples = static_cast<size_t>(batches * batch_size);
+void shorten_for_smoke(Experiment& e, const Settings& s) {
+  if (s.integer("smoke") == 0) return;
+  const auto samples = static_cast<size_t>(s.integer("smoke") * s.integer("batch-size"));
   for (std::vector<int32_t>* part : {&e.train, &e.split.val, &e.split.test, &e.forgotten})
     part->resize(std::min(part->size(), samples));
 }
 
 Experiment make_experiment(const Settings& s, const fs::path& run,
-                           const std::vector<std::string>& earlier) {
+                           std::vector<std::string> earlier) {
   if (s.text("model") == "linear")
     fail(ExitCode::usage,
          "model linear is a regression and needs targets; data sets of images have classes only");
@@ -69,14 +71,17 @@ Experiment make_experiment(const Settings& s, const fs::path& run,
   e.split = data::make_split(e.data, {.val_fraction = s.real("val-fraction"),
                                       .split_seed = static_cast<uint64_t>(s.integer("split-seed")),
                                       .limit = s.integer("limit")});
-  e.all_train = e.split.train;
-  const auto gone = positions_of(run.empty() ? earlier : read_ids(run / kEarlierIds), e);
-  e.split.train = data::without(e.split.train, gone);
-  if (!run.empty()) e.forgotten = positions_of(read_ids(run / kForgetIds), e);
-  if (e.forgotten.empty() && !s.text("forget").empty())
+  e.earlier_ids = run.empty() ? std::move(earlier) : read_ids(run / kEarlierIds);
+  e.split.train = data::without(e.split.train, positions_of(e.earlier_ids, e));
+  if (!run.empty()) {
+    e.forget_ids = read_ids(run / kForgetIds);
+    e.forgotten = positions_of(e.forget_ids, e);
+  } else if (!s.text("forget").empty()) {
     e.forgotten = data::resolve_forget(s.text("forget"), e.data, e.split,
                                        static_cast<uint64_t>(s.integer("forget-seed")))
                       .positions;
+    for (int32_t p : e.forgotten) e.forget_ids.push_back(e.data.ids[static_cast<size_t>(p)].hex());
+  }
   e.train = data::without(e.split.train, e.forgotten);
   if (e.train.empty()) fail(ExitCode::input, "{}: no training samples are left", s.text("data"));
   e.model =
@@ -94,10 +99,8 @@ Recipe make_recipe(const Settings& s, Experiment& e) {
   recipe.optim.decay_norm_bias = s.flag("decay-norm-bias");
   recipe.optim.clip_norm = static_cast<float>(s.real("clip-norm"));
   recipe.loss.label_smoothing = static_cast<float>(s.real("label-smoothing"));
-  if (s.integer("smoke") > 0) {
-    shorten(e, s.integer("smoke"), recipe.loader.batch_size);
-    recipe.fit.epochs = 1;
-  }
+  shorten_for_smoke(e, s);
+  if (s.integer("smoke") > 0) recipe.fit.epochs = 1;
   recipe.loader.positions = e.train;
   nn::initialise(e.model.params,
                  s.text("init") == "pytorch" ? nn::Init::pytorch : nn::Init::kaiming,
@@ -128,6 +131,7 @@ LoadedRun load_run(const fs::path& folder, const std::string& which) {
   if (run.experiment.data.digest != status.data_digest)
     fail(ExitCode::input, "{}: is no longer the data set that {} was trained on", status.data,
          folder.string());
+  shorten_for_smoke(run.experiment, settings);
   run.weights = weights_of(folder, which);
   nn::load_model(run.weights, run.experiment.model);
   return run;
@@ -157,10 +161,9 @@ std::vector<std::string> read_ids(const fs::path& path) {
   return ids;
 }
 
-void write_ids(const fs::path& path, const data::Dataset& set,
-               const std::vector<int32_t>& positions) {
+void write_ids(const fs::path& path, const std::vector<std::string>& ids) {
   std::string text;
-  for (int32_t p : positions) text += set.ids[static_cast<size_t>(p)].hex() + "\n";
+  for (const std::string& id : ids) text += id + "\n";
   write_atomic(path, text);
 }
 

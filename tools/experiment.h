@@ -15,18 +15,18 @@ namespace expunge::tools {
 // What the settings of any run mean: data, split, forget set, network.
 struct Experiment {
   data::Dataset data;
-  std::vector<int32_t> all_train;  // the training part, whatever was forgotten
-  data::Split split;               // without what earlier runs forgot
-  std::vector<int32_t> forgotten;  // F
-  std::vector<int32_t> train;      // R: split.train without F
-  nn::Model model;                 // zeroed
+  data::Split split;                                 // without what earlier runs forgot
+  std::vector<int32_t> forgotten;                    // F
+  std::vector<int32_t> train;                        // R: split.train without F
+  std::vector<std::string> forget_ids, earlier_ids;  // of F, of what earlier runs forgot
+  nn::Model model;                                   // zeroed
 };
 
 // Reads the data and builds the network. `run` is a run's folder, or empty: what the run forgot,
 // and what had been forgotten before it, is read from there, so that it stays what it was whatever
 // became of the file it came from. `earlier`: ids forgotten before, of a run that begins.
 Experiment make_experiment(const Settings& settings, const std::filesystem::path& run = {},
-                           const std::vector<std::string>& earlier = {});
+                           std::vector<std::string> earlier = {});
 
 // Files of a run's folder: one 32-digit id a line.
 inline constexpr const char* kForgetIds = "forget.ids";    // what this run forgot
@@ -43,8 +43,8 @@ struct Recipe {
 Recipe make_recipe(const Settings& settings, Experiment& experiment);
 
 nn::OptimConfig optimizer_config(const Settings& settings);  // options that all runs have
-// So few samples that every part has this many batches at most.
-void shorten(Experiment& experiment, int64_t batches, int64_t batch_size);
+// --smoke: so few samples that every part has this many batches at most. Ids stay complete.
+void shorten_for_smoke(Experiment& experiment, const Settings& settings);
 
 // Settings of an existing run, from its config.toml; `verb` is the one that made it.
 Settings run_settings(const std::filesystem::path& run, const std::string& verb);
@@ -65,7 +65,6 @@ void apply_machine_options(const Settings& settings);
 
 // One 32-digit id a line; reading a file that is not there gives none.
 std::vector<std::string> read_ids(const std::filesystem::path& path);
-void write_ids(const std::filesystem::path& path, const data::Dataset& set,
-               const std::vector<int32_t>& positions);
+void write_ids(const std::filesystem::path& path, const std::vector<std::string>& ids);
 
 }  // namespace expunge::tools

@@ -14,23 +14,13 @@ namespace {
   fail(ExitCode::input, "{}: cannot be a reference: {}", folder, why);
 }
 
-// Ids that a run's network never saw or no longer knows: this run's and earlier ones', sorted.
-std::vector<std::string> absent_ids(const fs::path& run) {
-  std::vector<std::string> ids;
-  for (const char* file : {kForgetIds, kEarlierIds})
-    for (std::string& id : read_ids(run / file)) ids.push_back(std::move(id));
-  std::ranges::sort(ids);
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
-}
-
-std::vector<std::string> absent_ids(const Experiment& e) {
-  std::vector<std::string> ids;
-  for (int32_t p : data::without(e.all_train, e.train))
-    ids.push_back(e.data.ids[static_cast<size_t>(p)].hex());
-  std::ranges::sort(ids);
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
+// Ids that a network never saw or should no longer know: F's and earlier ones', sorted.
+std::vector<std::string> absent_ids(std::vector<std::string> forgotten,
+                                    const std::vector<std::string>& earlier) {
+  forgotten.insert(forgotten.end(), earlier.begin(), earlier.end());
+  std::ranges::sort(forgotten);
+  forgotten.erase(std::unique(forgotten.begin(), forgotten.end()), forgotten.end());
+  return forgotten;
 }
 
 }  // namespace
@@ -38,7 +28,7 @@ std::vector<std::string> absent_ids(const Experiment& e) {
 std::vector<Reference> load_references(const std::vector<std::string>& folders,
                                        const Settings& settings, const Experiment& e) {
   std::vector<Reference> references;
-  const std::vector<std::string> wanted = absent_ids(e);
+  const std::vector<std::string> wanted = absent_ids(e.forget_ids, e.earlier_ids);
   for (const std::string& folder : folders) {
     Reference r{.folder = folder, .status = read_run_json(folder), .model = {}};
     if (r.status.data_digest != e.data.digest) refuse(folder, "it was trained on other data");
@@ -47,7 +37,8 @@ std::vector<Reference> load_references(const std::vector<std::string>& folders,
       if (its.text(option) != settings.text(option))
         refuse(folder, fmt::format("its {} is {}, expected {}", option, its.text(option),
                                    settings.text(option)));
-    const std::vector<std::string> absent = absent_ids(folder);
+    const std::vector<std::string> absent =
+        absent_ids(read_ids(r.folder / kForgetIds), read_ids(r.folder / kEarlierIds));
     if (absent != wanted)
       refuse(folder,
              fmt::format("{} samples were left out of its training, expected {}{}", absent.size(),

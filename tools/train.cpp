@@ -144,8 +144,7 @@ ExitCode run_train(Settings& settings) {
   require_space(folder, disk_bytes(experiment.model, nn::state_buffers(recipe.optim.kind)));
   RunFolder run = RunFolder::create(folder);
   write_config(run.config(), settings);
-  if (!experiment.forgotten.empty())
-    write_ids(folder / kForgetIds, experiment.data, experiment.forgotten);
+  if (!experiment.forget_ids.empty()) write_ids(folder / kForgetIds, experiment.forget_ids);
   Training training(settings, experiment, recipe, run, new_status(settings, experiment));
   return report(training.session.start(), folder, settings);
 }

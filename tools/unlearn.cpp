@@ -147,8 +147,7 @@ ExitCode run_unlearn(Settings& settings) {
   apply_machine_options(settings);
   CheckpointRule::parse(settings.text("checkpoint-every"));
   EvaluationRule::parse(settings.text("eval-every"));
-  const std::vector<std::string> earlier = earlier_ids(original_of(settings));
-  Experiment e = make_experiment(settings, {}, earlier);
+  Experiment e = make_experiment(settings, {}, earlier_ids(original_of(settings)));
   name_missing_classes(e);
   const fs::path weights = original_weights(settings);
   nn::load_model(weights, e.model);
@@ -159,9 +158,8 @@ ExitCode run_unlearn(Settings& settings) {
   require_space(folder, disk_bytes(e.model, 6));
   RunFolder run = RunFolder::create(folder);
   write_config(run.config(), settings);
-  write_ids(folder / kForgetIds, e.data, e.forgotten);
-  if (!earlier.empty())
-    write_ids(folder / kEarlierIds, e.data, data::without(e.all_train, e.split.train));
+  write_ids(folder / kForgetIds, e.forget_ids);
+  if (!e.earlier_ids.empty()) write_ids(folder / kEarlierIds, e.earlier_ids);
   RunStatus begun = new_status(settings, e);
   begun.facts = {{"method", settings.text("method")},
                  {"gate", settings.text("gate")},

@@ -139,7 +139,7 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
   fit_.schedule = nn::Schedule::parse("constant");
   fit_.seed = static_cast<uint64_t>(s.integer("seed"));
   if (s.integer("smoke") > 0) {
-    shorten(e, s.integer("smoke"), s.integer("batch-size"));
+    shorten_for_smoke(e, s);
     fit_.epochs = 1;
   } else if (method_.prologue != unlearn::Prologue::none) {
     if (fit_.epochs < 2)
