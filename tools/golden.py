@@ -2,7 +2,8 @@
 """What PyTorch computes, for comparison with Expunge.
 
   python3 tools/golden.py            writes tests/golden/*.safetensors, which the tests read: operations, a residual
-                                     block, a VGG head, ten SGD and ten Adam steps
+                                     block, a VGG head, ten SGD and ten Adam steps; two steps of
+                                     unlearning (by golden_unlearn.py, in numpy)
   python3 tools/golden.py --live     compares whole networks: logits, every gradient, ten steps (needs build/bin)
 
 PyTorch computes in double here, so that differences are ours. --live shows PyTorch's own float32 beside them.
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from golden_unlearn import golden_unlearn_step
 from torch_models import MODELS, Block
 from torch_safetensors import load, save
 
@@ -174,7 +176,8 @@ def golden_network(make, seed):
 def write_golden(folder):
     os.makedirs(folder, exist_ok=True)
     for name, tensors in (("operations", golden_operations()), ("residual_block", golden_network(TinyResNet, 2)),
-                          ("vgg_head", golden_network(TinyVgg, 3))):
+                          ("vgg_head", golden_network(TinyVgg, 3)),
+                          ("unlearn_step", {k: torch.from_numpy(v) for k, v in golden_unlearn_step().items()})):
         save(os.path.join(folder, name + ".safetensors"), tensors)
         print("%s: %d tensors" % (name, len(tensors)))
 

@@ -2,7 +2,8 @@
 
 #include "nn/resnet.h"
 
-// Two networks small enough for golden files; tools/golden.py has the same in PyTorch.
+// Networks small enough for golden files; tools/golden.py has the first two in PyTorch,
+// tools/golden_unlearn.py the last in numpy.
 namespace expunge::test {
 
 class TinyResNet final : public nn::Network {
@@ -41,6 +42,27 @@ class TinyVgg final : public nn::Network {
   nn::Conv2dLayer conv_;
   nn::BatchNormLayer bn_;
   nn::LinearLayer fc1_, fc2_;
+};
+
+class TinyCnn final : public nn::Network {
+ public:
+  TinyCnn(ParamStore& params, const nn::InputSpec& spec)
+      : conv1_(params, "conv1", 3, 6, {}),
+        bn1_(params, "bn1", 6),
+        conv2_(params, "conv2", 6, 8, {.stride = 2}),
+        bn2_(params, "bn2", 8),
+        fc_(params, "fc", 8, spec.classes) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    const Var h = bn1_.relu(ctx, conv1_(ctx, x));
+    return fc_(ctx, nn::global_average_pool2d(ctx, bn2_.relu(ctx, conv2_(ctx, h))));
+  }
+
+ private:
+  nn::Conv2dLayer conv1_;
+  nn::BatchNormLayer bn1_;
+  nn::Conv2dLayer conv2_;
+  nn::BatchNormLayer bn2_;
+  nn::LinearLayer fc_;
 };
 
 }  // namespace expunge::test
