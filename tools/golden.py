@@ -2,8 +2,7 @@
 """What PyTorch computes, for comparison with Expunge.
 
   python3 tools/golden.py            writes tests/golden/*.safetensors, which the tests read: operations, a residual
-                                     block, a VGG head, ten SGD and ten Adam steps; two steps of
-                                     unlearning (by golden_unlearn.py, in numpy)
+                                     block, a VGG head, ten SGD and ten Adam steps; golden_unlearn.py
   python3 tools/golden.py --live     compares whole networks: logits, every gradient, ten steps (needs build/bin)
 
 PyTorch computes in double here, so that differences are ours. --live shows PyTorch's own float32 beside them.

@@ -41,9 +41,8 @@ def conv_backward(x, w, stride, dy):
     dw = np.einsum("nkhw,nchwrs->kcrs", dy, windows(x, stride))
     N, C, H, W = x.shape
     dx = np.zeros((N, C, H + 2, W + 2))
-    for r in range(3):
-        for s in range(3):
-            dx[:, :, r:r + H:stride, s:s + W:stride] += np.einsum("nkhw,kc->nchw", dy, w[:, :, r, s])
+    for r, s in np.ndindex(3, 3):
+        dx[:, :, r:r + H:stride, s:s + W:stride] += np.einsum("nkhw,kc->nchw", dy, w[:, :, r, s])
     return dx[:, :, 1:-1, 1:-1], dw
 
 
@@ -166,7 +165,7 @@ def opt(t, phi):
             raise NearTie("opt")
         if least >= 0:
             break
-    w, unsure = np.array(phi).ravel(), np.zeros(len(u), bool)
+    w, unsure = phi.flatten(), np.zeros(len(u), bool)
     w[order[:dropped]] = 0
     if 0 < dropped < len(u):
         cut = order[dropped - 1:dropped + 1]
@@ -234,9 +233,7 @@ def flat(values):
 def two_steps(method, gate, weights, running, batches):
     """What a method and a gate do, after each step: how far the weights moved, the running statistics."""
     params = {name: Parameter(value) for name, value in weights.items()}
-    running = dict(running)
-    original = dict(running)
-    out = {}
+    original, running, out = running, dict(running), {}
     for step, sides in enumerate(batches):
         w = {name: p.value for name, p in params.items()}
 
@@ -292,15 +289,13 @@ def golden_unlearn_step():
         weights, running, batches = inputs(np.random.default_rng(seed))
         try:
             results = [two_steps(method, gate, weights, running, batches) for method in METHODS for gate in GATES]
+            break
         except NearTie:
             continue
-        break
     out = {"w/" + name: value for name, value in weights.items()}
-    for name, (mean, var) in running.items():
-        out["w/%s.running_mean" % name], out["w/%s.running_var" % name] = mean, var
+    for name, values in running.items():
+        out.update(zip(("w/%s.running_mean" % name, "w/%s.running_var" % name), values))
     for side, name in enumerate(("forget", "retain")):
         for key in batches[0][side]:
             out["%s/%s" % (name, key)] = np.stack([pair[side][key] for pair in batches]).astype(np.float64)
-    for result in results:
-        out.update(result)
-    return out
+    return {**out, **{key: value for result in results for key, value in result.items()}}
