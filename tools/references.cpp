@@ -31,6 +31,9 @@ std::vector<Reference> load_references(const std::vector<std::string>& folders,
   const std::vector<std::string> wanted = absent_ids(e.forget_ids, e.earlier_ids);
   for (const std::string& folder : folders) {
     Reference r{.folder = folder, .status = read_run_json(folder), .model = {}};
+    if (r.status.verb != "train" || r.status.status != "finished")
+      refuse(folder, fmt::format("it is the {} run of expunge {}, expected a finished one of train",
+                                 r.status.status, r.status.verb));
     if (r.status.data_digest != e.data.digest) refuse(folder, "it was trained on other data");
     const Settings its = run_settings(folder, r.status.verb);
     for (const char* option : {"model", "val-fraction", "split-seed", "limit"})

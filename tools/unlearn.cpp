@@ -10,6 +10,7 @@
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/forgetting.h"
+#include "tools/prediction.h"
 #include "tools/run_verb.h"
 #include "tools/say.h"
 #include "tools/session.h"
@@ -46,6 +47,9 @@ void inherit(Settings& s) {
     s.set(name, original.text(name), std::max(s.source(name), Source::inherited), name);
   }
 }
+
+// Flat buffers of a run at most, beside the optimizer's: values, two gradients, their statistics.
+constexpr int kBuffers = 9;
 
 // The weights to start from: the best where the run has such.
 fs::path original_weights(const Settings& s) {
@@ -85,32 +89,39 @@ void name_missing_classes(const Experiment& e) {
       say("expunge: note: no sample of class {} {} is retained\n", c, e.data.classes[c]);
 }
 
-// Everything that a run of unlearning is made of, in the order in which one needs the other.
-struct Job {
-  Job(const Settings& settings, Experiment& e, const std::vector<Reference>& references,
-      RunFolder& run, RunStatus status)
-      : unlearning(settings, e),
-        forgetting(e, references, settings.text("until-forget-acc")),
-        session(settings,
-                {.fit = unlearning.fit(),
-                 .model = e.model,
-                 .optimizer = unlearning.optimizer(),
-                 .step = unlearning.step(),
-                 .source = unlearning.source(),
-                 .buffers = unlearning.buffers(),
-                 .counts_correct = false},
-                card_of(e.model, e.data), run, forgetting, std::move(status)) {}
-  Unlearning unlearning;
-  Forgetting forgetting;
-  Session session;
-};
+SessionParts parts_of(Experiment& e, Unlearning& unlearning) {
+  return {.fit = unlearning.fit(),
+          .model = e.model,
+          .optimizer = unlearning.optimizer(),
+          .step = unlearning.step(),
+          .source = unlearning.source(),
+          .buffers = unlearning.buffers(),
+          .counts_correct = false};
+}
 
 void add_measures(const fs::path& folder, RunStatus& status, const Unlearning& unlearning) {
   if (status.status != "finished") return;
   status.measures["passes"] =
+      status.measures["passes_before"] +
       static_cast<double>(status.steps) * static_cast<double>(unlearning.passes_per_step());
   status.measures["peak_bytes"] = static_cast<double>(pool_stats().peak_bytes_in_use);
   write_run_json(folder, status);
+}
+
+ExitCode dry_run(const Settings& settings, Experiment& e, const Unlearning& unlearning) {
+  const int64_t steps = unlearning.steps();
+  const nn::OptimConfig optim = optimizer_config(settings);
+  print_out(settings.to_toml());
+  print_out(
+      fmt::format("\n# nothing was written; a run would have\n"
+                  "forgotten           {} samples, {} retained, {} validation, {} test\n{}",
+                  e.forgotten.size(), e.train.size(), e.split.val.size(), e.split.test.size(),
+                  words_of({.steps = steps,
+                            .step_passes = unlearning.passes_per_step(),
+                            .batch_size = settings.integer("batch-size"),
+                            .buffers = kBuffers + nn::state_buffers(optim.kind)},
+                           e, optim)));
+  return ExitCode::done;
 }
 
 ExitCode resume(const Settings& typed) {
@@ -129,9 +140,12 @@ ExitCode resume(const Settings& typed) {
   nn::load_model(weights, e.model);
   const std::vector<Reference> references =
       load_references(settings.list("reference"), settings, e);
-  Job job(settings, e, references, run, resumed->status);
-  RunStatus status = job.session.resume();
-  add_measures(folder, status, job.unlearning);
+  Unlearning unlearning(settings, e);
+  Forgetting forgetting(e, references, settings.text("until-forget-acc"));
+  RunStatus status = Session(settings, parts_of(e, unlearning), card_of(e.model, e.data), run,
+                             forgetting, resumed->status)
+                         .resume();
+  add_measures(folder, status, unlearning);
   return report(status, folder, settings);
 }
 
@@ -153,9 +167,12 @@ ExitCode run_unlearn(Settings& settings) {
   nn::load_model(weights, e.model);
   const std::vector<Reference> references =
       load_references(settings.list("reference"), settings, e);
+  Unlearning unlearning(settings, e);
+  Forgetting forgetting(e, references, settings.text("until-forget-acc"));
+  if (settings.flag("dry-run")) return dry_run(settings, e, unlearning);
   const fs::path folder =
       settings.text("out").empty() ? default_folder(settings) : fs::path(settings.text("out"));
-  require_space(folder, disk_bytes(e.model, 6));
+  require_space(folder, disk_bytes(e.model, kBuffers));
   RunFolder run = RunFolder::create(folder);
   write_config(run.config(), settings);
   write_ids(folder / kForgetIds, e.forget_ids);
@@ -166,13 +183,17 @@ ExitCode run_unlearn(Settings& settings) {
                  {"estimator", settings.text("estimator")},
                  {"from", fs::absolute(settings.text("from")).string()},
                  {"from_digest", digest_of(weights)}};
-  Job job(settings, e, references, run, begun);
   if (settings.text("progress") != "none")
     say("{} samples to forget, {} retained, before:{}\n", e.forgotten.size(), e.train.size(),
-        job.forgetting.words_before());
-  job.unlearning.prepare();
-  RunStatus status = job.session.start();
-  add_measures(folder, status, job.unlearning);
+        forgetting.words_before());
+  const auto begin = std::chrono::steady_clock::now();
+  begun.measures["passes_before"] = static_cast<double>(unlearning.prepare());
+  begun.seconds = begun.work_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  RunStatus status =
+      Session(settings, parts_of(e, unlearning), card_of(e.model, e.data), run, forgetting, begun)
+          .start();
+  add_measures(folder, status, unlearning);
   return report(status, folder, settings);
 }
 

@@ -14,11 +14,11 @@ namespace {
 using unlearn::Gate;
 using unlearn::Order;
 
-// Images augmented in the first epoch only, as the code of arXiv 2511.02435 does.
+// Images augmented in epoch `first` only, as the code of arXiv 2511.02435 does.
 class FirstEpochAugmented final : public BatchSource {
  public:
-  FirstEpochAugmented(const data::Dataset& set, const data::LoaderConfig& config)
-      : augmented_(set, config), plain_(set, without_augmentation(config)) {}
+  FirstEpochAugmented(const data::Dataset& set, const data::LoaderConfig& config, int first)
+      : augmented_(set, config), plain_(set, without_augmentation(config)), first_(first) {}
   static data::LoaderConfig without_augmentation(data::LoaderConfig config) {
     config.crop = config.flip = false;
     return config;
@@ -26,7 +26,7 @@ class FirstEpochAugmented final : public BatchSource {
   int64_t samples() const override { return plain_.samples(); }
   int64_t batches() const override { return plain_.batches(); }
   void start(int epoch, int64_t first_batch) override {
-    now_ = epoch == 0 ? &augmented_ : &plain_;
+    now_ = epoch == first_ ? &augmented_ : &plain_;
     now_->start(epoch, first_batch);
   }
   bool next(Batch& batch) override { return now_->next(batch); }
@@ -34,11 +34,12 @@ class FirstEpochAugmented final : public BatchSource {
  private:
   data::Loader augmented_, plain_;
   data::Loader* now_ = &plain_;
+  int first_;
 };
 
 std::unique_ptr<BatchSource> batches_of(const Settings& s, const data::Dataset& set,
-                                        const std::vector<int32_t>& positions,
-                                        data::LastBatch last) {
+                                        const std::vector<int32_t>& positions, data::LastBatch last,
+                                        unlearn::Prologue prologue) {
   data::LoaderConfig config{.positions = positions,
                             .batch_size = s.integer("batch-size"),
                             .shuffle = true,
@@ -47,7 +48,8 @@ std::unique_ptr<BatchSource> batches_of(const Settings& s, const data::Dataset& 
   data::parse_augment(s.text("augment"), config);
   const std::string& when = s.text("unlearn-augment");
   if (when == "first-epoch" && (config.crop || config.flip))
-    return std::make_unique<FirstEpochAugmented>(set, config);
+    return std::make_unique<FirstEpochAugmented>(
+        set, config, prologue == unlearn::Prologue::none ? 0 : unlearn::kBeforeFirstStep);
   if (when == "none") config = FirstEpochAugmented::without_augmentation(config);
   return std::make_unique<data::Loader>(set, config);
 }
@@ -78,6 +80,23 @@ unlearn::StepConfig step_config(const Settings& s, const unlearn::Method& method
   return config;
 }
 
+void check_in_turn(const Settings& s, const unlearn::Method& method, const unlearn::Preset& preset,
+                   const unlearn::GateSpec& gate) {
+  if (method.forget == nullptr || method.retain == nullptr)
+    fail(ExitCode::usage, "--preset {}: takes two sides in turn, and {} has only one", preset.name,
+         method.name);
+  const bool one_sided =
+      gate.gate == Gate::none || gate.gate == Gate::saliency_global || gate.gate == Gate::random;
+  if (!one_sided)
+    fail(ExitCode::usage,
+         "--gate {}: preset {} takes the two sides in turn, and this gate needs both gradients in "
+         "one step",
+         s.text("gate"), preset.name);
+  if (s.given("beta"))
+    fail(ExitCode::usage, "--beta: preset {} takes the two sides in turn, so nothing is weighed",
+         preset.name);
+}
+
 void check_combination(const Settings& s, const unlearn::Method& method,
                        const unlearn::Preset& preset) {
   const unlearn::GateSpec gate = unlearn::GateSpec::parse(s.text("gate"));
@@ -86,13 +105,7 @@ void check_combination(const Settings& s, const unlearn::Method& method,
     fail(ExitCode::usage,
          "--gate {}: salun is srl with saliency-global; --method srl takes any gate",
          s.text("gate"));
-  const bool one_sided =
-      gate.gate == Gate::none || gate.gate == Gate::saliency_global || gate.gate == Gate::random;
-  if (preset.order == Order::in_turn && !one_sided)
-    fail(ExitCode::usage,
-         "--gate {}: preset {} takes the two sides in turn, and this gate needs both gradients in "
-         "one step",
-         s.text("gate"), preset.name);
+  if (preset.order == Order::in_turn) check_in_turn(s, method, preset, gate);
   // phi <= 3/4 after the paper's first step, and mostly below afterwards: nothing would be kept
   if (gate.gate == Gate::fdr && gate.value < 0.25 && estimator.kind == kernels::Estimator::paper)
     fail(ExitCode::usage,
@@ -151,8 +164,9 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
   }
   const bool in_turn = preset_of(s, method_).order == Order::in_turn;
   const bool full = std::ssize(e.train) >= s.integer("batch-size") && !in_turn;
-  forget_ = batches_of(s, e.data, e.forgotten, data::LastBatch::keep);
-  retain_ = batches_of(s, e.data, e.train, full ? data::LastBatch::drop : data::LastBatch::keep);
+  forget_ = batches_of(s, e.data, e.forgotten, data::LastBatch::keep, method_.prologue);
+  retain_ = batches_of(s, e.data, e.train, full ? data::LastBatch::drop : data::LastBatch::keep,
+                       method_.prologue);
   optimizer_ = std::make_unique<nn::Optimizer>(e.model.params, optimizer_config(s));
   unlearn::StepConfig config = step_config(s, method_);
   if (config.gate.gate == Gate::saliency_global) config.mask = mask_ = e.model.params.make_buffer();
@@ -175,22 +189,31 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
                                                    both_->batches());
 }
 
-void Unlearning::prepare() {
+int64_t Unlearning::prepare() {
+  int64_t passes = 0;
+  if (mask_) {
+    const Tensor mask = unlearn::saliency_mask(
+        e_.model, *forget_, unlearn::GateSpec::parse(settings_.text("gate")).value);
+    std::ranges::copy(mask.span(), mask_.data());
+    passes += forget_->batches();
+  }
   switch (method_.prologue) {
     case unlearn::Prologue::none:
       break;
     case unlearn::Prologue::perturb:
       unlearn::perturb_indifferent(e_.model, *forget_, *retain_, fit_.seed);
+      passes += 2 * forget_->batches();
       break;
     case unlearn::Prologue::transpose:
       unlearn::transpose_kernels(e_.model);
       break;
   }
-  if (mask_) {
-    const Tensor mask = unlearn::saliency_mask(
-        e_.model, *forget_, unlearn::GateSpec::parse(settings_.text("gate")).value);
-    std::ranges::copy(mask.span(), mask_.data());
-  }
+  return passes;
+}
+
+int64_t Unlearning::steps() const {
+  const int64_t all = (both_ ? *both_ : *forget_).batches() * fit_.epochs;
+  return fit_.max_steps > 0 ? std::min(all, fit_.max_steps) : all;
 }
 
 std::vector<NamedBuffer> Unlearning::buffers() const {

@@ -20,14 +20,16 @@ class Unlearning {
  public:
   Unlearning(const Settings& settings, Experiment& experiment);
 
-  // What comes before the first step: the prologue, the mask. A resumed run leaves it out.
-  void prepare();
+  // What comes before the first step: the mask, the prologue. Returns its passes, each forward and
+  // backward over a batch. A resumed run leaves it out.
+  int64_t prepare();
 
   const nn::FitConfig& fit() const { return fit_; }
   nn::Optimizer& optimizer() { return *optimizer_; }
   nn::Step& step() { return in_turn_ ? *in_turn_ : *forget_step_; }
   BatchSource& source() { return both_ ? *both_ : *forget_; }
   std::vector<NamedBuffer> buffers() const;
+  int64_t steps() const;                           // to the end of the run
   int passes_per_step() const { return passes_; }  // forward and backward, over one batch each
 
  private:

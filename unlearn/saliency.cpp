@@ -39,7 +39,7 @@ Tensor saliency_mask(const nn::Model& model, BatchSource& forget, double share) 
   const Tensor grads = model.params.make_buffer(), sum = model.params.make_buffer();
   Tape tape;
   Batch batch;
-  for (forget.start(0); forget.next(batch);) {
+  for (forget.start(kBeforeFirstStep); forget.next(batch);) {
     gradient(model, "ascent", BatchNormMode::eval, batch, tape, grads);
     for (int64_t i = 0; i < sum.size(); ++i) sum.data()[i] += grads.data()[i];
   }
@@ -64,11 +64,11 @@ int64_t perturb_indifferent(nn::Model& model, BatchSource& forget, BatchSource& 
                s = model.params.make_buffer();
   Tape tape;
   Batch batch;
-  retain.start(0);
-  for (forget.start(0); forget.next(batch);) {
+  retain.start(kBeforeFirstStep);
+  for (forget.start(kBeforeFirstStep); forget.next(batch);) {
     gradient(model, "ascent", BatchNormMode::frozen, batch, tape, g_f);
     if (!retain.next(batch)) {
-      retain.start(0);
+      retain.start(kBeforeFirstStep);
       retain.next(batch);
     }
     gradient(model, "ce", BatchNormMode::frozen, batch, tape, g_r);

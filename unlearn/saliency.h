@@ -6,6 +6,9 @@
 // What gradients over the whole forget set say about the weights, before the first step.
 namespace expunge::unlearn {
 
+// The epoch, for order and augmentation, of the passes before the first step.
+inline constexpr int kBeforeFirstStep = 1 << 19;
+
 // The mask of SalUn (Fan et al. 2024): G = sum over the batches of F of the gradient of -CE, with
 // running statistics; 1 for the int(share * n) largest |G| of all n parameters, ties by index.
 // A flat buffer of the model's parameters.
