@@ -46,6 +46,11 @@ double sum_abs(Stream, int64_t n, const float* x) {
   return reduce(n, [=](int64_t i) { return std::abs(static_cast<double>(x[i])); });
 }
 
+double dot(Stream, int64_t n, const float* x, const float* y) {
+  return reduce(n,
+                [=](int64_t i) { return static_cast<double>(x[i]) * static_cast<double>(y[i]); });
+}
+
 bool all_finite(Stream, int64_t n, const float* x) {
   return std::isfinite(reduce(n, [=](int64_t i) { return static_cast<double>(x[i]) * 0.0; }));
 }

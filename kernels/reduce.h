@@ -12,6 +12,7 @@ namespace expunge::kernels {
 double sum(Stream stream, int64_t n, const float* x);
 double sum_squares(Stream stream, int64_t n, const float* x);
 double sum_abs(Stream stream, int64_t n, const float* x);
+double dot(Stream stream, int64_t n, const float* x, const float* y);
 bool all_finite(Stream stream, int64_t n, const float* x);
 
 // out[c] = beta out[c] + sum_r x[r][c] over rows [0, rows)

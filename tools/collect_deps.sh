@@ -32,7 +32,7 @@ copy() {  # package, what proves that it is there, folders to copy
 }
 
 copy libfmt-dev fmt/core.h fmt
-copy libeigen3-dev eigen3/Eigen/Core eigen3/Eigen
+copy libeigen3-dev eigen3/Eigen/Core eigen3/Eigen eigen3/unsupported/Eigen
 copy libstb-dev stb/stb_image.h stb
 copy libcli11-dev CLI/CLI.hpp CLI
 copy libtomlplusplus-dev toml++/toml.h toml++

@@ -206,6 +206,13 @@ nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult
     run_.append_metrics(
         fmt::format(R"({{"type":"step","step":{},"epoch":{},"loss":{:.6g},"lr":{:.6g}}})", at.step,
                     at.epoch + 1, result.loss, lr_));
+  if (parts_.note) {
+    const StepNote note = parts_.note();
+    aside_ += note.seconds;
+    if (!note.fields.empty())
+      run_.append_metrics(fmt::format(R"({{"type":"{}","step":{},"epoch":{},{}}})", note.type,
+                                      at.step, at.epoch + 1, note.fields));
+  }
   const double n = static_cast<double>(std::max<int64_t>(1, at.samples));
   progress_->update({at.epoch + 1, parts_.fit.epochs, at.step, at.loss_sum / n,
                      parts_.counts_correct ? static_cast<double>(at.correct) / n : -1, images_});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -41,6 +42,13 @@ class Evaluation {
   virtual void at_end(RunStatus& status) = 0;
 };
 
+// What a step found out beside its loss: fields of a line of metrics.jsonl, or "".
+struct StepNote {
+  const char* type = "";
+  std::string fields{};
+  double seconds = 0;  // that went into finding out; not the run's work
+};
+
 // What a session drives.
 struct SessionParts {
   const nn::FitConfig& fit;
@@ -50,6 +58,7 @@ struct SessionParts {
   BatchSource& source;
   std::vector<NamedBuffer> buffers{};  // what the step remembers
   bool counts_correct = true;          // the step tells how many answers were right
+  std::function<StepNote()> note{};    // asked after every step, where there is one
 };
 
 // What happens around the steps of a run, be it training or unlearning: progress, metrics,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "core/file.h"
@@ -89,6 +90,27 @@ void name_missing_classes(const Experiment& e) {
       say("expunge: note: no sample of class {} {} is retained\n", c, e.data.classes[c]);
 }
 
+std::string json_of(const char* name, const unlearn::TTest& test) {
+  const auto number = [](double x) {
+    return std::isfinite(x) ? fmt::format("{:.6g}", x) : std::string("null");
+  };
+  return fmt::format(R"("{}":{{"mean":{},"t":{},"nu":{},"p":{}}})", name, number(test.mean),
+                     number(test.t), number(test.nu), number(test.p));
+}
+
+std::string json_of(const char* name, const unlearn::SideAudit& side) {
+  return fmt::format(R"("{}":{{"batches":{},{},{}}})", name, side.loss.n,
+                     json_of("gradient", side.gradient), json_of("loss", side.loss));
+}
+
+StepNote note_of(const unlearn::AuditedStep& step) {
+  const auto* report = step.report();
+  if (report == nullptr) return {};
+  return {.type = "audit",
+          .fields = json_of("forget", report->forget) + "," + json_of("retain", report->retain),
+          .seconds = report->seconds};
+}
+
 SessionParts parts_of(Experiment& e, Unlearning& unlearning) {
   return {.fit = unlearning.fit(),
           .model = e.model,
@@ -96,7 +118,10 @@ SessionParts parts_of(Experiment& e, Unlearning& unlearning) {
           .step = unlearning.step(),
           .source = unlearning.source(),
           .buffers = unlearning.buffers(),
-          .counts_correct = false};
+          .counts_correct = false,
+          .note = unlearning.audited() == nullptr
+                      ? std::function<StepNote()>()
+                      : [step = unlearning.audited()] { return note_of(*step); }};
 }
 
 void add_measures(const fs::path& folder, RunStatus& status, const Unlearning& unlearning) {

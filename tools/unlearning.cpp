@@ -92,6 +92,10 @@ void check_in_turn(const Settings& s, const unlearn::Method& method, const unlea
          "--gate {}: preset {} takes the two sides in turn, and this gate needs both gradients in "
          "one step",
          s.text("gate"), preset.name);
+  if (s.integer("audit") > 0)
+    fail(ExitCode::usage,
+         "--audit: preset {} takes the two sides in turn, expected one that joins them",
+         preset.name);
   if (s.given("beta"))
     fail(ExitCode::usage, "--beta: preset {} takes the two sides in turn, so nothing is weighed",
          preset.name);
@@ -162,19 +166,17 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
            method_.name);
     --fit_.epochs;
   }
-  const bool in_turn = preset_of(s, method_).order == Order::in_turn;
-  const bool full = std::ssize(e.train) >= s.integer("batch-size") && !in_turn;
-  forget_ = batches_of(s, e.data, e.forgotten, data::LastBatch::keep, method_.prologue);
-  retain_ = batches_of(s, e.data, e.train, full ? data::LastBatch::drop : data::LastBatch::keep,
-                       method_.prologue);
+  forget_ = forget_batches();
+  retain_ = retain_batches();
   optimizer_ = std::make_unique<nn::Optimizer>(e.model.params, optimizer_config(s));
   unlearn::StepConfig config = step_config(s, method_);
   if (config.gate.gate == Gate::saliency_global) config.mask = mask_ = e.model.params.make_buffer();
   config.batches_per_epoch = forget_->batches();
   passes_ = 1;
-  if (!in_turn) {
+  if (!in_turn()) {
     forget_step_ = std::make_unique<unlearn::UnlearnStep>(e.model, *optimizer_, *retain_, config);
     passes_ = forget_step_->passes();
+    if (s.integer("audit") > 0) add_audit(config);
     return;
   }
   // Each side by itself: a step down its own objective.
@@ -187,6 +189,40 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
   both_ = std::make_unique<unlearn::InTurnSource>(*forget_, *retain_);
   in_turn_ = std::make_unique<unlearn::InTurnStep>(*forget_step_, *retain_step_, forget_->batches(),
                                                    both_->batches());
+}
+
+bool Unlearning::in_turn() const {
+  return preset_of(settings_, method_).order == Order::in_turn;
+}
+
+std::unique_ptr<BatchSource> Unlearning::forget_batches() const {
+  return batches_of(settings_, e_.data, e_.forgotten, data::LastBatch::keep, method_.prologue);
+}
+
+// Full batches where a step joins both sides and there are enough samples.
+std::unique_ptr<BatchSource> Unlearning::retain_batches() const {
+  const bool full = std::ssize(e_.train) >= settings_.integer("batch-size") && !in_turn();
+  return batches_of(settings_, e_.data, e_.train,
+                    full ? data::LastBatch::drop : data::LastBatch::keep, method_.prologue);
+}
+
+nn::Step& Unlearning::step() {
+  if (audited_) return *audited_;
+  return in_turn_ ? *in_turn_ : *forget_step_;
+}
+
+void Unlearning::add_audit(const unlearn::StepConfig& config) {
+  audit_forget_ = forget_batches();
+  audit_retain_ = retain_batches();
+  audited_ = std::make_unique<unlearn::AuditedStep>(
+      *forget_step_, e_.model, *audit_forget_, *audit_retain_,
+      unlearn::AuditConfig{
+          .batches = settings_.integer("audit"),
+          .every = settings_.integer("audit-every"),
+          .forget = config.forget != nullptr ? config.forget : &unlearn::objective("ascent"),
+          .retain = config.retain != nullptr ? config.retain : &unlearn::objective("ce"),
+          .batch_norm = config.batch_norm,
+          .batches_per_epoch = config.batches_per_epoch});
 }
 
 int64_t Unlearning::prepare() {

@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "tools/experiment.h"
+#include "unlearn/audit.h"
 #include "unlearn/methods.h"
 
 // From the options of unlearn to a step and what it goes over.
@@ -26,13 +27,19 @@ class Unlearning {
 
   const nn::FitConfig& fit() const { return fit_; }
   nn::Optimizer& optimizer() { return *optimizer_; }
-  nn::Step& step() { return in_turn_ ? *in_turn_ : *forget_step_; }
+  nn::Step& step();
+  const unlearn::AuditedStep* audited() const { return audited_.get(); }  // or null
   BatchSource& source() { return both_ ? *both_ : *forget_; }
   std::vector<NamedBuffer> buffers() const;
   int64_t steps() const;                           // to the end of the run
   int passes_per_step() const { return passes_; }  // forward and backward, over one batch each
 
  private:
+  void add_audit(const unlearn::StepConfig& config);
+  std::unique_ptr<BatchSource> forget_batches() const;
+  std::unique_ptr<BatchSource> retain_batches() const;
+  bool in_turn() const;
+
   const Settings& settings_;
   Experiment& e_;
   const unlearn::Method& method_;
@@ -43,6 +50,8 @@ class Unlearning {
   std::unique_ptr<BatchSource> forget_, retain_, both_;
   std::unique_ptr<unlearn::UnlearnStep> forget_step_, retain_step_;
   std::unique_ptr<nn::Step> in_turn_;
+  std::unique_ptr<BatchSource> audit_forget_, audit_retain_;
+  std::unique_ptr<unlearn::AuditedStep> audited_;
 };
 
 }  // namespace expunge::tools

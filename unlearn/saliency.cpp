@@ -5,7 +5,7 @@
 
 #include "core/rng.h"
 #include "kernels/gates.h"
-#include "unlearn/objectives.h"
+#include "unlearn/pass.h"
 
 namespace expunge::unlearn {
 namespace {
@@ -15,18 +15,7 @@ void gradient(const nn::Model& model, const char* name, BatchNormMode batch_norm
               const Batch& batch, Tape& tape, const Tensor& grads) {
   tape.reset();
   tape.bind(model.params, {grads, 0.0f});
-  const StepScalars scalars;
-  const Ctx ctx{.params = &model.params,
-                .tape = &tape,
-                .mode = batch_norm == BatchNormMode::eval ? Mode::eval : Mode::train,
-                .batch_norm = batch_norm,
-                .scalars = &scalars};
-  Var loss;
-  {
-    const Var logits = model.network->forward(ctx, {batch.x, Var::kNone});
-    loss = objective(name).loss({ctx, logits, batch, {}});
-  }
-  tape.backward(loss);
+  loss_of({*model.network, model.params, objective(name), batch_norm}, batch, {}, &tape);
 }
 
 std::span<float> part(const Tensor& flat, const Range& range) {

@@ -83,6 +83,7 @@ TEST_CASE("sums: exact on integers, the same bits for 1 and 2 threads, NaN found
       plain += double{v}, squares += double{v} * double{v}, absolute += std::abs(double{v});
     CHECK(kernels::sum({}, n, x.data()) == plain);
     CHECK(kernels::sum_squares({}, n, x.data()) == squares);
+    CHECK(kernels::dot({}, n, x.data(), x.data()) == squares);
     CHECK(kernels::sum_abs({}, n, x.data()) == absolute);
     CHECK(kernels::all_finite({}, n, x.data()));
     if (n == 0) continue;

@@ -1,0 +1,100 @@
+#include "unlearn/audit.h"
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <unsupported/Eigen/SpecialFunctions>
+
+#include "core/check.h"
+#include "kernels/reduce.h"
+
+namespace expunge::unlearn {
+namespace {
+
+// P(T <= t) of Student's distribution: half the regularised incomplete beta function
+// I_x(nu / 2, 1 / 2) at x = nu / (nu + t^2) is the tail beyond |t|.
+double student_cdf(double t, double nu) {
+  using One = Eigen::Array<double, 1, 1>;
+  const One tail = 0.5 * Eigen::betainc(One(nu / 2), One(0.5), One(nu / (nu + t * t)));
+  return t < 0 ? tail(0) : 1 - tail(0);
+}
+
+}  // namespace
+
+TTest one_sided_t_test(const std::vector<double>& values) {
+  TTest test{.n = std::ssize(values)};
+  if (test.n == 0) return test;
+  const auto n = static_cast<double>(test.n);
+  for (double v : values) test.mean += v / n;
+  double squares = 0;
+  for (double v : values) squares += (v - test.mean) * (v - test.mean);
+  test.nu = n - 1;
+  test.t = test.p = std::numeric_limits<double>::quiet_NaN();
+  if (squares == 0) return test;
+  test.t = test.mean / std::sqrt(squares / (n - 1) / n);
+  test.p = student_cdf(test.t, test.nu);
+  return test;
+}
+
+AuditedStep::AuditedStep(nn::Step& step, const nn::Model& model, BatchSource& forget,
+                         BatchSource& retain, AuditConfig config)
+    : step_(step),
+      model_(model),
+      forget_(forget),
+      retain_(retain),
+      config_(config),
+      grads_(model.params.make_buffer()),
+      delta_(model.params.make_buffer()) {
+  if (retain.batches() <= config.batches)
+    fail(ExitCode::usage,
+         "--audit {}: the retained samples make {} batches, expected one more than the audit's",
+         config.batches, retain.batches());
+  if (config.forget->wants_teacher || config.retain->wants_teacher) teacher_ = model.params.clone();
+}
+
+SideAudit AuditedStep::audit(BatchSource& source, const Objective& objective, int64_t batches,
+                             const ParamStore& before, const StepScalars& scalars) {
+  const int64_t n = source.batches();
+  const int64_t own = scalars.step - scalars.epoch * config_.batches_per_epoch;
+  Pass pass{*model_.network, before, objective,
+            config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval : BatchNormMode::frozen,
+            &teacher_};
+  const Pass after{pass.network, model_.params, objective, pass.batch_norm, pass.teacher};
+  std::vector<double> change, difference;
+  Batch batch;
+  for (int64_t k = 0; k < batches; ++k) {
+    const int64_t index = (own + 1 + k) % n;
+    if (k == 0 || index == 0) source.start(scalars.epoch, index);
+    source.next(batch);
+    tape_.reset();
+    tape_.bind(before, {grads_, 0.0f});
+    const double loss = loss_of(pass, batch, scalars, &tape_);
+    change.push_back(kernels::dot({}, delta_.size(), delta_.data(), grads_.data()));
+    difference.push_back(loss_of(after, batch, scalars) - loss);
+  }
+  return {one_sided_t_test(change), one_sided_t_test(difference)};
+}
+
+nn::StepResult AuditedStep::run(const Batch& batch, const StepScalars& scalars) {
+  audited_ = (scalars.step + 1) % config_.every == 0;
+  if (!audited_) return step_.run(batch, scalars);
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  const ParamStore before = model_.params.clone();
+  const Clock::time_point step_begin = Clock::now();
+  const nn::StepResult result = step_.run(batch, scalars);
+  const Clock::time_point step_end = Clock::now();
+  for (int64_t i = 0; i < delta_.size(); ++i)
+    delta_.data()[i] = model_.params.values().data()[i] - before.values().data()[i];
+  const int64_t others = std::min(config_.batches, forget_.batches() - 1);
+  report_ = {};
+  report_.retain = audit(retain_, *config_.retain, config_.batches, before, scalars);
+  if (others > 1) report_.forget = audit(forget_, *config_.forget, others, before, scalars);
+  const std::chrono::duration<double> aside = (step_begin - begin) + (Clock::now() - step_end);
+  report_.seconds = aside.count();
+  return result;
+}
+
+}  // namespace expunge::unlearn

@@ -1,0 +1,27 @@
+#include "unlearn/pass.h"
+
+#include <cmath>
+
+namespace expunge::unlearn {
+
+double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars, Tape* tape,
+               Tape::Ready ready) {
+  const Ctx ctx{.params = &pass.values,
+                .tape = tape,
+                .mode = pass.batch_norm == BatchNormMode::eval ? Mode::eval : Mode::train,
+                .batch_norm = pass.batch_norm,
+                .scalars = &scalars};
+  Tensor teacher;
+  if (pass.objective.wants_teacher)
+    teacher = pass.network.forward({.params = pass.teacher}, {batch.x, Var::kNone}).value;
+  Var loss;
+  {
+    const Var logits = pass.network.forward(ctx, {batch.x, Var::kNone});
+    loss = pass.objective.loss({ctx, logits, batch, teacher});
+  }
+  const double value = double{loss.value.data()[0]};
+  if (tape != nullptr && std::isfinite(value)) tape->backward(loss, 1.0f, ready);
+  return value;
+}
+
+}  // namespace expunge::unlearn
