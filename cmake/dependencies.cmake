@@ -28,6 +28,14 @@ expunge_headers(expunge_stb stb/stb_image.h libstb-dev)
 expunge_headers(expunge_cli11 CLI/CLI.hpp libcli11-dev)
 expunge_headers(expunge_toml toml++/toml.h libtomlplusplus-dev)
 expunge_headers(expunge_json nlohmann/json.hpp nlohmann-json3-dev)
+expunge_headers(expunge_svm libsvm/svm.h libsvm-dev)
+find_library(EXPUNGE_SVM_LIBRARY svm)
+if(NOT EXPUNGE_SVM_LIBRARY)
+  message(FATAL_ERROR "libsvm not found: tools/setup.sh installs it (Debian package libsvm-dev)")
+endif()
+target_link_libraries(expunge_svm INTERFACE ${EXPUNGE_SVM_LIBRARY})
+find_package(ZLIB REQUIRED)  # archives of numpy arrays; the tests' compressed MATLAB files
+
 # Optional: MATLAB files (SVHN). Without it the build is complete but for those.
 find_path(EXPUNGE_MATIO_DIR matio.h)
 find_library(EXPUNGE_MATIO_LIBRARY matio)
@@ -41,6 +49,5 @@ else()
 endif()
 
 if(EXPUNGE_TESTS)
-  find_package(ZLIB REQUIRED)  # the tests write compressed MATLAB files
   expunge_headers(expunge_doctest doctest/doctest.h doctest-dev)
 endif()

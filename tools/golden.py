@@ -2,7 +2,7 @@
 """What PyTorch computes, for comparison with Expunge.
 
   python3 tools/golden.py            writes tests/golden/*.safetensors, which the tests read: operations, a residual
-                                     block, a VGG head, ten SGD and ten Adam steps; golden_unlearn.py
+                                     block, a VGG head, ten SGD and ten Adam steps; golden_unlearn.py; golden_attacks.py
   python3 tools/golden.py --live     compares whole networks: logits, every gradient, ten steps (needs build/bin)
 
 PyTorch computes in double here, so that differences are ours. --live shows PyTorch's own float32 beside them.
@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from golden_attacks import golden_attacks
 from golden_unlearn import golden_unlearn_step
 from torch_models import MODELS, Block
 from torch_safetensors import load, save
@@ -172,11 +173,16 @@ def golden_network(make, seed):
     return out
 
 
+def from_numpy(arrays):
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+
 def write_golden(folder):
     os.makedirs(folder, exist_ok=True)
     for name, tensors in (("operations", golden_operations()), ("residual_block", golden_network(TinyResNet, 2)),
                           ("vgg_head", golden_network(TinyVgg, 3)),
-                          ("unlearn_step", {k: torch.from_numpy(v) for k, v in golden_unlearn_step().items()})):
+                          ("unlearn_step", from_numpy(golden_unlearn_step())),
+                          ("attacks", from_numpy(golden_attacks()))):
         save(os.path.join(folder, name + ".safetensors"), tensors)
         print("%s: %d tensors" % (name, len(tensors)))
 

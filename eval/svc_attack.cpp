@@ -1,0 +1,103 @@
+#include "eval/svc_attack.h"
+
+#include <libsvm/svm.h>
+
+#include <algorithm>
+
+#include "core/parallel.h"
+
+namespace expunge::eval {
+namespace {
+
+constexpr double kC = 3, kTolerance = 1e-3;
+constexpr double kCacheMegabytes = 500;
+constexpr double kNonMember = 0, kMember = 1;
+
+// A row as libsvm wants it: (index from 1, value) pairs and an index of -1.
+void append(std::vector<svm_node>& nodes, std::span<const double> row) {
+  int index = 0;
+  for (const double value : row) nodes.push_back({++index, value});
+  nodes.push_back({-1, 0});
+}
+
+svm_parameter parameters(int64_t width) {
+  svm_parameter p{};
+  p.svm_type = C_SVC;
+  p.kernel_type = RBF;
+  p.gamma = 1.0 / static_cast<double>(width);
+  p.C = kC;
+  p.cache_size = kCacheMegabytes;
+  p.eps = kTolerance;
+  p.shrinking = 1;
+  return p;
+}
+
+}  // namespace
+
+struct SvcClassifier::Impl {
+  int64_t width = 0;
+  std::vector<svm_node> nodes;  // the model points into them
+  std::vector<svm_node*> rows;
+  std::vector<double> labels;
+  svm_model* model = nullptr;
+
+  ~Impl() { svm_free_and_destroy_model(&model); }
+};
+
+// Non-members come first: libsvm's first class is the positive one, and scikit-learn sorts classes.
+SvcClassifier::SvcClassifier(const Features& members, const Features& non_members)
+    : impl_(std::make_unique<Impl>()) {
+  EXPUNGE_CHECK(
+      members.width == non_members.width && members.samples() > 0 && non_members.samples() > 0,
+      "svc: {} members of width {}, {} non-members of width {}", members.samples(), members.width,
+      non_members.samples(), non_members.width);
+  Impl& s = *impl_;
+  s.width = members.width;
+  for (int64_t i = 0; i < non_members.samples(); ++i) append(s.nodes, non_members.row(i));
+  for (int64_t i = 0; i < members.samples(); ++i) append(s.nodes, members.row(i));
+  s.labels.assign(static_cast<size_t>(non_members.samples()), kNonMember);
+  s.labels.resize(s.labels.size() + static_cast<size_t>(members.samples()), kMember);
+  for (size_t i = 0; i < s.labels.size(); ++i)
+    s.rows.push_back(s.nodes.data() + i * static_cast<size_t>(s.width + 1));
+  svm_problem problem{static_cast<int>(s.labels.size()), s.labels.data(), s.rows.data()};
+  const svm_parameter parameter = parameters(s.width);
+  svm_set_print_string_function([](const char*) {});
+  const char* fault = svm_check_parameter(&problem, &parameter);
+  EXPUNGE_CHECK(fault == nullptr, "svc: {}", fault);
+  s.model = svm_train(&problem, &parameter);
+}
+
+SvcClassifier::~SvcClassifier() = default;
+
+std::vector<double> SvcClassifier::decisions(const Features& x) const {
+  constexpr int64_t kRows = 64;  // a chunk of work
+  EXPUNGE_CHECK(x.width == impl_->width, "svc: fitted to width {}, got {}", impl_->width, x.width);
+  std::vector<double> out(static_cast<size_t>(x.samples()));
+  parallel_for((x.samples() + kRows - 1) / kRows, [&](int64_t chunk) {
+    std::vector<svm_node> nodes;
+    for (int64_t i = chunk * kRows; i < std::min((chunk + 1) * kRows, x.samples()); ++i) {
+      nodes.clear();
+      append(nodes, x.row(i));
+      double non_member = 0;
+      svm_predict_values(impl_->model, nodes.data(), &non_member);
+      out[static_cast<size_t>(i)] = -non_member;
+    }
+  });
+  return out;
+}
+
+int64_t SvcClassifier::called_member(const Features& x) const {
+  const std::vector<double> values = decisions(x);
+  return std::count_if(values.begin(), values.end(), [](double d) { return d >= 0; });
+}
+
+SvcAttack svc_attack(const Features& retain, const Features& test, const Features& forget) {
+  EXPUNGE_CHECK(forget.samples() > 0, "svc: no forget samples");
+  const Features members = retain.first(std::min(retain.samples(), test.samples()));
+  const SvcClassifier svc(members, test);
+  const auto right = svc.called_member(members) + test.samples() - svc.called_member(test);
+  return {static_cast<double>(svc.called_member(forget)) / static_cast<double>(forget.samples()),
+          static_cast<double>(right) / static_cast<double>(members.samples() + test.samples())};
+}
+
+}  // namespace expunge::eval

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "eval/features.h"
+
+namespace expunge::eval {
+
+// C-SVC with the kernel exp(-gamma |x - x'|^2), C = 3, gamma = 1 / width, tolerance 1e-3,
+// shrinking: scikit-learn's SVC(C=3, gamma="auto"), by the library that is behind it (libsvm; Chang
+// & Lin 2011). Fitting takes time between linear and quadratic in the number of samples, and cannot
+// be interrupted.
+class SvcClassifier {
+ public:
+  SvcClassifier(const Features& members, const Features& non_members);  // neither empty
+  ~SvcClassifier();
+  SvcClassifier(const SvcClassifier&) = delete;
+  SvcClassifier& operator=(const SvcClassifier&) = delete;
+
+  // One value a row; "member" is >= 0.
+  std::vector<double> decisions(const Features& x) const;
+  int64_t called_member(const Features& x) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The membership attack of Unlearn-Saliency (SVC_MIA): members are the first min(|R|, |T|) retained
+// samples, non-members all of T, and the answer is asked for F. None of them empty.
+// Unlearn-Saliency prints 1 - member_share as "MIA".
+struct SvcAttack {
+  double member_share;  // of F
+  double
+      training_accuracy;  // of the attack, on its own training samples: 0.5 means it sees nothing
+};
+SvcAttack svc_attack(const Features& retain, const Features& test, const Features& forget);
+
+}  // namespace expunge::eval
