@@ -24,6 +24,7 @@ enum class Purpose : uint32_t {
   label = 8,     // step, sample
   mask = 9,      // step, element
   perturb = 10,  // element
+  attack = 11,   // which order, position
   test = 100,    // tests and benchmarks
 };
 

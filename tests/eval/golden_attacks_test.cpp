@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/safetensors.h"
+#include "eval/loss_attack.h"
 #include "eval/svc_attack.h"
 
 // What numpy and scikit-learn compute from the same logits: tools/golden_attacks.py.
@@ -98,4 +99,13 @@ TEST_CASE("svc: calls members as scikit-learn's SVC does, on every feature") {
   }
   MESSAGE(agree << " of " << all << " calls agree; decisions differ by at most " << worst);
   CHECK(worst < 2e-3);  // both stop at a tolerance of 1e-3
+}
+
+TEST_CASE("logistic: slope and intercept are scikit-learn's") {
+  const SafeTensors file = golden();
+  const Outputs outputs = outputs_of(file);
+  const std::span losses(outputs.losses);
+  const Logistic fit = fit_logistic(losses.subspan(0, kRetain), losses.subspan(kRetain, kTest));
+  CHECK(fit.slope == doctest::Approx(double{at(file, "logistic")[0]}).epsilon(1e-6));
+  CHECK(fit.intercept == doctest::Approx(double{at(file, "logistic")[1]}).epsilon(1e-6));
 }
