@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 
+#include "eval/spread.h"
+
 namespace expunge::eval {
 
 // Logistic regression of one number, minimising
@@ -25,8 +27,8 @@ struct LossAttackConfig {
 // stratified shuffled folds, each with its test part drawn anew; a logistic regression of the
 // cross-entropy. 0.5 is what a model gets that never saw F. Both sides need two samples.
 struct LossAttack {
-  double accuracy;  // on the test parts, mean over the folds
-  double sd;        // over the folds
+  double accuracy = kNotMeasured;  // on the test parts, mean over the folds
+  double sd = kNotMeasured;        // over the folds
 };
 LossAttack loss_attack(std::span<const double> member_losses,
                        std::span<const double> non_member_losses, const LossAttackConfig& config);

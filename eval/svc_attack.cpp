@@ -95,9 +95,10 @@ SvcAttack svc_attack(const Features& retain, const Features& test, const Feature
   EXPUNGE_CHECK(forget.samples() > 0, "svc: no forget samples");
   const Features members = retain.first(std::min(retain.samples(), test.samples()));
   const SvcClassifier svc(members, test);
-  const auto right = svc.called_member(members) + test.samples() - svc.called_member(test);
-  return {static_cast<double>(svc.called_member(forget)) / static_cast<double>(forget.samples()),
-          static_cast<double>(right) / static_cast<double>(members.samples() + test.samples())};
+  const auto share = [&](const Features& x) {
+    return static_cast<double>(svc.called_member(x)) / static_cast<double>(x.samples());
+  };
+  return {share(forget), (share(members) + 1 - share(test)) / 2};
 }
 
 }  // namespace expunge::eval

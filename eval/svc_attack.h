@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "eval/features.h"
+#include "eval/spread.h"
 
 namespace expunge::eval {
 
@@ -31,9 +32,9 @@ class SvcClassifier {
 // samples, non-members all of T, and the answer is asked for F. None of them empty.
 // Unlearn-Saliency prints 1 - member_share as "MIA".
 struct SvcAttack {
-  double member_share;  // of F
-  double
-      training_accuracy;  // of the attack, on its own training samples: 0.5 means it sees nothing
+  double member_share = kNotMeasured;  // of F
+  // On the attack's own training samples, mean of both sides: 0.5 where it sees nothing.
+  double training_accuracy = kNotMeasured;
 };
 SvcAttack svc_attack(const Features& retain, const Features& test, const Features& forget);
 

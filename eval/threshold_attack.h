@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "eval/spread.h"
+
 namespace expunge::eval {
 
 // Every threshold's outcome where a sample is called positive if its score >= the threshold. Equal
@@ -29,7 +31,7 @@ Roc roc_curve(std::span<const double> positives, std::span<const double> negativ
 
 // F (positives) against T by one score; AUC 0.5 is what a model gets that never saw F.
 struct ThresholdAttack {
-  double auc, tpr_at_0_1_percent, tpr_at_1_percent;
+  double auc = kNotMeasured, tpr_at_0_1_percent = kNotMeasured, tpr_at_1_percent = kNotMeasured;
 };
 ThresholdAttack threshold_attack(std::span<const double> forget, std::span<const double> test);
 
