@@ -9,8 +9,10 @@
 #include <cerrno>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "core/check.h"
+#include "core/sha256.h"
 
 namespace expunge {
 namespace fs = std::filesystem;
@@ -111,6 +113,19 @@ void InputFile::read(void* bytes, size_t size) {
            position_, size);
     to += n, size -= static_cast<size_t>(n), position_ += static_cast<uint64_t>(n);
   }
+}
+
+std::string sha256_of_file(const fs::path& path) {
+  InputFile file(path);
+  std::vector<char> piece(size_t{1} << 20);
+  Sha256 hash;
+  for (uint64_t left = file.size(); left > 0;) {
+    const auto n = static_cast<size_t>(std::min<uint64_t>(left, piece.size()));
+    file.read(piece.data(), n);
+    hash.update(piece.data(), n);
+    left -= n;
+  }
+  return to_hex(hash.digest());
 }
 
 std::string read_file(const fs::path& path, uint64_t cap) {

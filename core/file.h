@@ -35,6 +35,9 @@ class InputFile {
 // The whole file as bytes; a file larger than `cap` is refused before memory is taken.
 std::string read_file(const std::filesystem::path& path, uint64_t cap);
 
+// SHA-256 of its bytes, in hexadecimal.
+std::string sha256_of_file(const std::filesystem::path& path);
+
 // A file that appears complete or not at all: bytes go to a temporary file in the same folder;
 // commit() syncs it and puts it in the place of `path`. Without commit() nothing changes and
 // nothing is left behind. A link is followed, so the file behind it is replaced.

@@ -17,7 +17,9 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"train", "train a network, or retrain it without a forget set", nullptr, nullptr},
     {"unlearn", "take the influence of chosen samples out of a run's network", nullptr, nullptr},
-    {"eval", "accuracy, loss and confusion of a run", "run", "run folder"},
+    {"eval", "accuracy, loss, confusion and membership attacks of a run", "run", "run folder"},
+    {"compare", "runs in one table, against retrained ones", "run...",
+     "folders of retrained, original and unlearned runs, in any order"},
     {"predict", "classes and probabilities of images", "model image...",
      "run or model file, then JPEG or PNG files"},
     {"convert", "weights to and from PyTorch's names, as safetensors", "from to",

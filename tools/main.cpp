@@ -18,6 +18,7 @@ struct Verb {
 constexpr Verb kVerbs[] = {{"train", run_train},
                            {"unlearn", run_unlearn},
                            {"eval", run_eval},
+                           {"compare", run_compare},
                            {"predict", run_predict},
                            {"convert", run_convert},
                            {"inspect", run_inspect},

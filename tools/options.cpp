@@ -124,6 +124,17 @@ constexpr Option kOptions[] = {
      "eval predict convert", false},
     {"checkpoint", Kind::choice, "auto", "auto|best|last",
      "weights to start from: auto takes best where there is one", "unlearn"},
+    {"attacks", Kind::list, "auto", "",
+     "svc, loss, threshold, or none (auto: all, where samples were forgotten)", "eval compare",
+     false},
+    {"modified-entropy", Kind::choice, "correct", "correct|ufv|optml",
+     "which version the svc attack sees (docs/evaluation.md)", "eval compare", false},
+    {"reference", Kind::list, "", "", "retrained run to measure against; may be repeated",
+     "eval compare", false},
+    {"dump-npz", Kind::text, "", "",
+     "write labels, logits, probabilities and losses of every part, for numpy", "eval", false},
+    {"csv", Kind::text, "", "", "file for every metric of every run, a row a run", "compare",
+     false},
     // predict, convert
     {"top", Kind::integer, "3", "1..65536", "classes to show of each image", "predict", false},
     {"model", Kind::text, "", "", "network, where the file does not tell (expunge list models)",
@@ -153,15 +164,16 @@ constexpr Option kOptions[] = {
      "share of each class to hold out where the source has no test part", "data-prepare", false},
     // the machine
     {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]",
-     "train unlearn eval predict bench bench-unlearn", false},
+     "train unlearn eval compare predict bench bench-unlearn", false},
     {"threads", Kind::integer, "0", "0..1024", "CPU threads (0: as many as allowed)",
-     "train unlearn eval predict bench bench-unlearn data-prepare", false},
+     "train unlearn eval compare predict bench bench-unlearn data-prepare", false},
     {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode",
-     "train unlearn eval predict bench bench-unlearn", false},
+     "train unlearn eval compare predict bench bench-unlearn", false},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",
      "train unlearn", false},
     {"json", Kind::flag, "false", "", "one JSON document on stdout",
-     "train unlearn eval predict inspect bench data-prepare data-info data-verify list doctor "
+     "train unlearn eval compare predict inspect bench data-prepare data-info data-verify list "
+     "doctor "
      "version",
      false},
 };

@@ -7,7 +7,6 @@
 
 #include "core/file.h"
 #include "core/memory.h"
-#include "core/sha256.h"
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/forgetting.h"
@@ -59,11 +58,6 @@ fs::path original_weights(const Settings& s) {
   std::error_code error;
   const bool has_best = fs::exists(from / "checkpoints" / "best.safetensors", error);
   return weights_of(from, which == "auto" && has_best ? "best" : which);
-}
-
-std::string digest_of(const fs::path& file) {
-  const std::string bytes = read_file(file, uint64_t{1} << 40);
-  return to_hex(sha256(bytes.data(), bytes.size()));
 }
 
 // Ids that the original run, and those before it, no longer know.
@@ -159,7 +153,7 @@ ExitCode resume(const Settings& typed) {
   Experiment e = make_experiment(settings, folder);
   resumed->check(e);
   const fs::path weights = original_weights(settings);
-  if (digest_of(weights) != resumed->status.facts.at("from_digest"))
+  if (sha256_of_file(weights) != resumed->status.facts.at("from_digest"))
     fail(ExitCode::input, "{}: is no longer what {} started from", weights.string(),
          folder.string());
   nn::load_model(weights, e.model);
@@ -207,7 +201,7 @@ ExitCode run_unlearn(Settings& settings) {
                  {"gate", settings.text("gate")},
                  {"estimator", settings.text("estimator")},
                  {"from", fs::absolute(settings.text("from")).string()},
-                 {"from_digest", digest_of(weights)}};
+                 {"from_digest", sha256_of_file(weights)}};
   if (settings.text("progress") != "none")
     say("{} samples to forget, {} retained, before:{}\n", e.forgotten.size(), e.train.size(),
         forgetting.words_before());

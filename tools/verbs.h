@@ -10,6 +10,7 @@ namespace expunge::tools {
 ExitCode run_train(Settings& settings);
 ExitCode run_unlearn(Settings& settings);
 ExitCode run_eval(Settings& settings);
+ExitCode run_compare(Settings& settings);
 ExitCode run_predict(Settings& settings);
 ExitCode run_convert(Settings& settings);
 ExitCode run_inspect(Settings& settings);

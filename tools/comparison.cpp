@@ -1,0 +1,243 @@
+#include "tools/comparison.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tools/verbs.h"
+
+namespace expunge::tools {
+namespace {
+
+double percent(double x) {
+  return 100 * x;
+}
+double same(double x) {
+  return x;
+}
+double mebibytes(double x) {
+  return x / (1 << 20);
+}
+
+double measure_of(const ComparedRun& run, const char* name) {
+  const auto it = run.status.measures.find(name);
+  return it == run.status.measures.end() ? eval::kNotMeasured : it->second;
+}
+
+template <class Get>
+auto against(Get get) {
+  return [get](const ComparedRun& run) {
+    return run.comparison ? get(*run.comparison) : eval::kNotMeasured;
+  };
+}
+
+void add_distances(std::vector<RunNumber>& table) {
+  using eval::Comparison;
+  table.push_back({"rUA", "forget accuracy minus the retrained models'", percent, 2,
+                   against([](const Comparison& c) { return c.rUA; })});
+  table.push_back({"FID", "forget samples classified as by a retrained model", percent, 2,
+                   against([](const Comparison& c) { return c.forget.agreement; })});
+  table.push_back({"KL", "KL(retrained || model) on the forget samples, nats", same, 4,
+                   against([](const Comparison& c) { return c.forget.kl; })});
+  table.push_back({"JS", "Jensen-Shannon divergence there, nats", same, 4,
+                   against([](const Comparison& c) { return c.forget.js; })});
+  table.push_back({"L2", "distance of the probabilities there", same, 4,
+                   against([](const Comparison& c) { return c.forget.l2; })});
+  table.push_back({"average_gap", "mean of |UA|, |RA|, |TA|, |MIA| gaps, percent", same, 2,
+                   against([](const Comparison& c) { return c.average_gap; })});
+}
+
+void add_costs(std::vector<RunNumber>& table) {
+  table.push_back({"RTE", "seconds of work, evaluation left out", same, 1,
+                   [](const ComparedRun& run) { return run.status.work_seconds; }});
+  table.push_back({"steps", "optimizer steps", same, 0,
+                   [](const ComparedRun& run) { return static_cast<double>(run.status.steps); }});
+  table.push_back({"passes", "forward and backward passes over a batch", same, 0,
+                   [](const ComparedRun& run) { return measure_of(run, "passes"); }});
+  table.push_back({"peak_MiB", "largest memory of tensors", mebibytes, 0,
+                   [](const ComparedRun& run) { return measure_of(run, "peak_bytes"); }});
+}
+
+const RunNumber& number(const std::string& name) {
+  return *std::ranges::find_if(run_numbers(), [&](const RunNumber& n) { return n.name == name; });
+}
+
+eval::Spread spread_of(const RunGroup& group, const RunNumber& number) {
+  std::vector<double> values;
+  for (const ComparedRun* run : group.runs) values.push_back(number.shown(number.get(*run)));
+  return eval::spread_of(values);
+}
+
+std::string cell(const eval::Spread& s, int digits) {
+  if (std::isnan(s.mean)) return "-";
+  return std::isnan(s.sd) ? fmt::format("{:.{}f}", s.mean, digits)
+                          : fmt::format("{:.{}f} ±{:.{}f}", s.mean, digits, s.sd, digits);
+}
+
+// Left-aligned first column, right-aligned others, each as wide as its widest cell.
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  const auto width_of = [](const std::string& text) {  // in characters of UTF-8
+    return std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; });
+  };
+  std::vector<std::ptrdiff_t> width(rows.front().size());
+  for (const auto& row : rows)
+    for (size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], width_of(row[c]));
+  std::string text;
+  for (const auto& row : rows) {
+    for (size_t c = 0; c < row.size(); ++c) {
+      const std::string gap(static_cast<size_t>(width[c] - width_of(row[c])), ' ');
+      text += c == 0 ? row[c] + gap : "  " + gap + row[c];
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string json_number(double x) {
+  return std::isfinite(x) ? fmt::format("{:.8g}", x) : "null";
+}
+
+// "spreads" of a metric, mean over the runs of the group.
+std::string spreads_cell(const RunGroup& group, const std::string& metric) {
+  std::vector<double> values;
+  for (const ComparedRun* run : group.runs)
+    if (run->comparison)
+      for (const eval::Gap& gap : run->comparison->gaps)
+        if (gap.metric->name == metric) values.push_back(gap.spreads);
+  const double mean = eval::spread_of(values).mean;
+  return std::isnan(mean) ? "-" : fmt::format("{:+.1f}", mean);
+}
+
+}  // namespace
+
+std::vector<RunGroup> group_by_recipe(const std::vector<ComparedRun>& runs) {
+  std::vector<RunGroup> groups;
+  for (const ComparedRun& run : runs) {
+    const auto it = std::ranges::find_if(groups, [&](const RunGroup& g) {
+      return g.runs.front()->label == run.label && g.runs.front()->variant == run.variant;
+    });
+    if (it == groups.end())
+      groups.push_back({run.label, {&run}});
+    else
+      it->runs.push_back(&run);
+  }
+  for (RunGroup& g : groups) {
+    const auto& label = g.runs.front()->label;
+    if (std::ranges::count_if(
+            groups, [&](const RunGroup& o) { return o.runs.front()->label == label; }) > 1)
+      g.name = label + " " + g.runs.front()->variant;
+  }
+  return groups;
+}
+
+const std::vector<RunNumber>& run_numbers() {
+  static const std::vector<RunNumber> table = [] {
+    std::vector<RunNumber> t;
+    for (const eval::Metric& m : eval::metrics()) {
+      const bool share = m.unit == eval::Unit::share;
+      t.push_back({m.name, m.words, share ? percent : same, share ? 2 : 4,
+                   [&m](const ComparedRun& run) { return m.get(run.measured.scores); }});
+    }
+    add_distances(t);
+    add_costs(t);
+    return t;
+  }();
+  return table;
+}
+
+std::string comparison_table(const std::vector<RunGroup>& groups) {
+  struct Column {
+    const char *head, *name;
+  };
+  constexpr Column kMain[] = {{"forget %", "forget_acc"},
+                              {"retain %", "retain_acc"},
+                              {"test %", "test_acc"},
+                              {"rUA", "rUA"},
+                              {"FID %", "FID"},
+                              {"KL", "KL"},
+                              {"MIA %", "svc_confidence"},
+                              {"loss attack %", "loss_attack"},
+                              {"AUC %", "confidence_auc"},
+                              {"avg gap", "average_gap"},
+                              {"RTE s", "RTE"},
+                              {"steps", "steps"}};
+  constexpr Column kSpreads[] = {{"forget", "forget_acc"},       {"retain", "retain_acc"},
+                                 {"test", "test_acc"},           {"MIA", "svc_confidence"},
+                                 {"loss attack", "loss_attack"}, {"AUC", "confidence_auc"}};
+  std::vector<std::vector<std::string>> main = {{"run", "n"}}, spreads = {{"run"}};
+  for (const Column& c : kMain) main.front().emplace_back(c.head);
+  for (const Column& c : kSpreads) spreads.front().emplace_back(c.head);
+  bool any = false;
+  for (const RunGroup& g : groups) {
+    main.push_back({g.name, std::to_string(g.runs.size())});
+    for (const Column& c : kMain)
+      main.back().push_back(cell(spread_of(g, number(c.name)), number(c.name).digits));
+    spreads.push_back({g.name});
+    for (const Column& c : kSpreads) {
+      spreads.back().push_back(spreads_cell(g, c.name));
+      any = any || spreads.back().back() != "-";
+    }
+  }
+  std::string text = aligned(main);
+  text +=
+      "\nrUA: forget accuracy minus the retrained runs'. FID: classified as by a retrained run. "
+      "MIA: forget samples\nthat an SVC on the confidence calls members. AUC: forget against "
+      "unseen test samples by confidence. An\nattack is good where it is near the retrained "
+      "runs' value, not where it is low.\n";
+  if (any)
+    text += "\nGaps to the retrained runs, in units of their standard deviation over seeds:\n" +
+            aligned(spreads);
+  return text;
+}
+
+std::string comparison_csv(const std::vector<ComparedRun>& runs) {
+  std::string text = "run,label,variant,seed";
+  for (const RunNumber& n : run_numbers()) text += "," + n.name;
+  text += "\n";
+  const auto quoted = [](std::string s) {
+    for (size_t at = 0; (at = s.find('"', at)) != s.npos; at += 2) s.insert(at, 1, '"');
+    return '"' + s + '"';
+  };
+  for (const ComparedRun& run : runs) {
+    text += fmt::format("{},{},{},{}", quoted(run.folder), quoted(run.label), quoted(run.variant),
+                        run.seed);
+    for (const RunNumber& n : run_numbers()) {
+      const double value = n.get(run);
+      text += std::isfinite(value) ? fmt::format(",{:.8g}", value) : ",";
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string comparison_json(const std::vector<ComparedRun>& runs,
+                            const std::vector<RunGroup>& groups) {
+  std::string rows, sums;
+  for (const ComparedRun& run : runs) {
+    std::string numbers;
+    for (const RunNumber& n : run_numbers())
+      numbers +=
+          fmt::format("{}\"{}\":{}", numbers.empty() ? "" : ",", n.name, json_number(n.get(run)));
+    rows +=
+        fmt::format("{}{{\"run\":{},\"label\":{},\"variant\":{},\"seed\":{},\"numbers\":{{{}}}}}",
+                    rows.empty() ? "" : ",", json_string(run.folder), json_string(run.label),
+                    json_string(run.variant), run.seed, numbers);
+  }
+  for (const RunGroup& g : groups) {
+    std::string numbers;
+    for (const RunNumber& n : run_numbers()) {
+      std::vector<double> values;
+      for (const ComparedRun* run : g.runs) values.push_back(n.get(*run));
+      const eval::Spread s = eval::spread_of(values);
+      numbers += fmt::format("{}\"{}\":{{\"mean\":{},\"sd\":{}}}", numbers.empty() ? "" : ",",
+                             n.name, json_number(s.mean), json_number(s.sd));
+    }
+    sums += fmt::format("{}{{\"name\":{},\"runs\":{},\"numbers\":{{{}}}}}", sums.empty() ? "" : ",",
+                        json_string(g.name), g.runs.size(), numbers);
+  }
+  return fmt::format("{{\"schema\":\"expunge.compare/1\",\"runs\":[{}],\"groups\":[{}]}}\n", rows,
+                     sums);
+}
+
+}  // namespace expunge::tools

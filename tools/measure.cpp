@@ -1,0 +1,72 @@
+#include "tools/measure.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/nearest.h"
+#include "tools/held_out.h"
+#include "tools/score_cache.h"
+#include "tools/signals.h"
+
+namespace expunge::tools {
+namespace {
+
+bool go_on() {
+  return !stop_requested();
+}
+
+}  // namespace
+
+eval::ScoreConfig score_config(const Settings& s, const Experiment& e) {
+  eval::ScoreConfig config{.svc = false, .loss = false, .threshold = false};
+  config.modified_entropy = eval::parse_modified_entropy(s.text("modified-entropy"));
+  const bool all = s.text("attacks") == "auto" && !e.forgotten.empty();
+  if (all) config.svc = config.loss = config.threshold = true;
+  if (s.text("attacks") == "auto") return config;
+  for (const std::string& name : s.list("attacks")) {
+    if (name == "svc")
+      config.svc = true;
+    else if (name == "loss")
+      config.loss = true;
+    else if (name == "threshold")
+      config.threshold = true;
+    else if (name != "none")
+      fail(ExitCode::usage, "--attacks: '{}' is not known{}", name,
+           nearest_hint(name, {"svc", "loss", "threshold", "none", "auto"}));
+  }
+  return config;
+}
+
+bool any_attack(const eval::ScoreConfig& config) {
+  return config.svc || config.loss || config.threshold;
+}
+
+eval::Outputs outputs_of(const Experiment& e, const nn::Model& model,
+                         const std::vector<int32_t>& positions) {
+  if (positions.empty()) return {};
+  data::Loader loader(e.data, plain_batches(positions));
+  return eval::collect_outputs(model, loader, go_on);
+}
+
+eval::Parts outputs_of(const Experiment& e, const nn::Model& model) {
+  return {.forget = outputs_of(e, model, e.forgotten),
+          .retain = outputs_of(e, model, e.train),
+          .val = outputs_of(e, model, e.split.val),
+          .test = outputs_of(e, model, e.split.test)};
+}
+
+eval::Measured measure(const Experiment& e, const nn::Model& model,
+                       const std::filesystem::path& run, const std::filesystem::path& weights,
+                       const eval::ScoreConfig& config) {
+  const std::string key = score_key(e, weights, config);
+  if (const auto scores = read_scores(run, key))
+    return {*scores, outputs_of(e, model, e.forgotten)};
+  eval::Parts parts = outputs_of(e, model);
+  eval::Measured measured{{}, {}};
+  if (go_on()) measured.scores = eval::score(parts, config, go_on);
+  measured.forget = std::move(parts.forget);
+  if (go_on()) write_scores(run, key, measured.scores);
+  return measured;
+}
+
+}  // namespace expunge::tools
