@@ -7,19 +7,16 @@
 // give the same bits.
 namespace expunge::kernels {
 
+// Of math::student_half; null where the distribution is normal.
+struct StudentTables {
+  const float *f = nullptr, *r = nullptr;
+};
+
 struct AlignLoops {
-  void (*signals)(const StatisticsRule& rule, int64_t n, const float* g, const StatisticsState& s,
-                  float* z);
-  void (*normal_halves)(int64_t n, const float* z, float* half);
-  void (*focus)(int64_t n, const float* half_f, const float* half_r, float* phi);
-  void (*conjunction)(int64_t n, const float* g_f, const float* g_r, float* w);
-  void (*prob)(int64_t n, float q, const float* phi, float* w);
-  // d = beta g_r + (1 - beta) g_f, times w where it is given
-  void (*direction)(int64_t n, float beta, const float* g_f, const float* g_r, const float* w,
-                    float* d);
-  // w: the share of the optimizer's step, or null
-  void (*update)(const UpdateRule& rule, int64_t n, const float* d, const float* w, float* value,
-                 float* first, float* second);
+  void (*step)(int64_t n, const GradAlignment& a, const StudentTables& tables);
+  void (*focus)(int64_t n, const GradAlignment& a, const StudentTables& tables, float* phi);
+  // G(z) - 1/2
+  void (*halves)(const float* table, int64_t n, const float* z, float* half);
 };
 
 extern const AlignLoops kAlignLoopsBaseline, kAlignLoopsAvx2, kAlignLoopsAvx512;
