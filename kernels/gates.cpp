@@ -1,8 +1,10 @@
 #include "kernels/gates.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
-#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
@@ -10,21 +12,102 @@
 namespace expunge::kernels {
 namespace {
 
-// Indices in the order of `before(value, value)`, equal ones by index.
-template <class Value, class Before>
-std::vector<int64_t> sorted(int64_t n, Value value, Before before) {
-  std::vector<int64_t> order(static_cast<size_t>(n));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    const auto x = value(a), y = value(b);
-    return x != y ? before(x, y) : a < b;
-  });
-  return order;
+// Bits that order floats of any sign as their values do; both zeros are one.
+uint32_t order_bits(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x + 0.0f);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-template <class T>
-auto at(std::span<T> values) {
-  return [values](int64_t i) { return values[static_cast<size_t>(i)]; };
+// The element with `rank` smaller or equal ones before it: a radix select, 11 bits a pass.
+uint32_t select(std::span<const float> values, int64_t rank) {
+  constexpr int kDigit = 11;
+  uint32_t found = 0, known = 0;  // the bits of `known` are decided
+  for (int shift : {32 - kDigit, 32 - 2 * kDigit, 0}) {
+    const int width = shift == 0 ? 32 - 2 * kDigit : kDigit;
+    std::array<int64_t, size_t{1} << kDigit> count{};
+    const uint32_t mask = (1u << width) - 1;
+    for (float v : values) {
+      const uint32_t bits = order_bits(v);
+      count[(bits >> shift) & mask] += (bits & known) == found;
+    }
+    uint32_t digit = 0;
+    for (; rank >= count[digit]; ++digit) rank -= count[digit];
+    found |= digit << shift, known |= mask << shift;
+  }
+  return found;
+}
+
+// The sums that OPT's condition is made of.
+struct Sums {
+  double uu = 0, cc = 0, uc = 0;
+  void add(double u, double c) { uu += u * u, cc += c * c, uc += u * c; }
+  void add(const Sums& s) { uu += s.uu, cc += s.cc, uc += s.uc; }
+};
+
+// u_i and c_i of OPT, and its condition.
+struct Opt {
+  std::span<const float> g_f, g_r, phi;
+  double beta;
+
+  double weight(size_t i) const { return phi.empty() ? 1.0 : double{phi[i]}; }
+  double u(size_t i) const { return weight(i) * double{g_f[i]}; }
+  double c(size_t i) const { return weight(i) * double{g_r[i]}; }
+  double product(size_t i) const { return u(i) * c(i); }
+  double forget(const Sums& s) const { return (1 - beta) * s.uu + beta * s.uc; }
+  double retain(const Sums& s) const { return beta * s.cc + (1 - beta) * s.uc; }
+  bool feasible(const Sums& s) const { return std::min(forget(s), retain(s)) >= 0; }
+};
+
+// The elements of negative product fall into classes by its size, 16 to the octave, the largest
+// first; the last class holds all from 64 octaves below the largest on.
+constexpr size_t kClasses = 1024;
+
+struct Class {
+  Sums sums;
+  double forget_gain = 0, retain_gain = 0;  // what the two sides gain at most when some are dropped
+  size_t end = 0;                           // in the order by class
+};
+
+struct Classes {
+  std::vector<Class> all{kClasses};
+  std::vector<uint32_t> order;  // elements by class, in a class by index
+
+  // `negative`: the elements; `most`: their largest product in size.
+  Classes(const Opt& opt, std::span<const uint32_t> negative, double most)
+      : order(negative.size()) {
+    const auto place = [](double size) {
+      return static_cast<int64_t>(std::bit_cast<uint64_t>(size) >> 48);  // octave and four bits
+    };
+    std::vector<uint16_t> of(negative.size());
+    for (size_t k = 0; k < negative.size(); ++k) {
+      const double u = opt.u(negative[k]), c = opt.c(negative[k]), b = opt.beta;
+      of[k] = static_cast<uint16_t>(
+          std::min<int64_t>(place(most) - place(-(u * c)), int64_t{kClasses} - 1));
+      Class& in = all[of[k]];
+      in.sums.add(u, c);
+      in.forget_gain += std::max(0.0, -((1 - b) * (u * u) + b * (u * c)));
+      in.retain_gain += std::max(0.0, -(b * (c * c) + (1 - b) * (u * c)));
+      ++in.end;
+    }
+    size_t begin = 0;
+    for (Class& in : all) begin += std::exchange(in.end, begin);
+    for (size_t k = 0; k < negative.size(); ++k) order[all[of[k]].end++] = negative[k];
+  }
+};
+
+// How many of a class, its smallest products first, must be dropped for what is left to be
+// feasible; none: -1. `left`: the sums after the whole class. Sorts the class.
+int64_t first_prefix(const Opt& opt, std::span<uint32_t> members, Sums left) {
+  std::ranges::sort(members, [&](uint32_t a, uint32_t b) {
+    const double x = opt.product(a), y = opt.product(b);
+    return x != y ? x < y : a < b;
+  });
+  int64_t found = -1;
+  for (size_t k = members.size();; --k) {
+    if (opt.feasible(left)) found = static_cast<int64_t>(k);
+    if (k == 0) return found;
+    left.add(opt.u(members[k - 1]), opt.c(members[k - 1]));
+  }
 }
 
 }  // namespace
@@ -54,57 +137,90 @@ void gate_saliency(std::span<const float> s, double q, Quantile how, std::span<f
 void gate_top(std::span<const float> score, int64_t keep, std::span<float> w) {
   const auto n = std::ssize(score);
   EXPUNGE_CHECK(keep >= 0 && keep <= n, "top: {} of {} parameters", keep, n);
-  const auto order = sorted(n, at(score), std::greater<>());
-  for (int64_t i = 0; i < n; ++i)
-    w[static_cast<size_t>(order[static_cast<size_t>(i)])] = i < keep ? 1.0f : 0.0f;
+  if (keep == 0) return std::ranges::fill(w, 0.0f), void();
+  const uint32_t least = select(score, n - keep);
+  int64_t ties = keep;
+  for (float v : score) ties -= order_bits(v) > least;
+  for (size_t i = 0; i < score.size(); ++i) {
+    const uint32_t bits = order_bits(score[i]);
+    w[i] = bits > least || (bits == least && ties-- > 0) ? 1.0f : 0.0f;
+  }
 }
 
 int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w) {
-  const auto n = std::ssize(phi);
-  const auto order = sorted(n, at(phi), std::greater<>());
+  // 1 - phi rises along the order, and with it its running mean: the set ends in the first class of
+  // phi (its upper 16 bits) whose sum is too large.
+  constexpr size_t kUpper = size_t{1} << 16;
+  std::vector<double> risks(kUpper);
+  std::vector<int64_t> counts(kUpper);
+  for (float p : phi) {
+    const uint32_t bits = order_bits(p) >> 16;
+    risks[bits] += 1.0 - double{p};
+    ++counts[bits];
+  }
   double risk = 0;
   int64_t keep = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    risk += 1.0 - double{phi[static_cast<size_t>(order[static_cast<size_t>(i)])]};
-    if (risk <= alpha * static_cast<double>(i + 1)) keep = i + 1;
+  size_t last = kUpper;
+  const auto fits = [&](double r, int64_t n) { return r <= alpha * static_cast<double>(n); };
+  while (last > 0 && fits(risk + risks[last - 1], keep + counts[last - 1]))
+    --last, risk += risks[last], keep += counts[last];
+  if (last > 0) {
+    std::vector<float> rest;
+    for (float p : phi)
+      if (order_bits(p) >> 16 == last - 1) rest.push_back(p);
+    std::ranges::sort(rest, std::greater<>());
+    for (float p : rest) {
+      risk += 1.0 - double{p};
+      if (!fits(risk, keep + 1)) break;
+      ++keep;
+    }
   }
-  for (int64_t i = 0; i < n; ++i)
-    w[static_cast<size_t>(order[static_cast<size_t>(i)])] = i < keep ? 1.0f : 0.0f;
+  gate_top(phi, keep, w);
   return keep;
 }
 
 int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::span<const float> phi,
                  double beta, std::span<float> w) {
-  const auto n = std::ssize(g_f);
-  const auto weight = [phi](int64_t i) {
-    return phi.empty() ? 1.0 : double{phi[static_cast<size_t>(i)]};
-  };
-  const auto u = [&](int64_t i) { return weight(i) * double{g_f[static_cast<size_t>(i)]}; };
-  const auto c = [&](int64_t i) { return weight(i) * double{g_r[static_cast<size_t>(i)]}; };
-  const auto product = [&](int64_t i) { return u(i) * c(i); };
-  double uu = 0, cc = 0, uc = 0;
-  for (int64_t i = 0; i < n; ++i) uu += u(i) * u(i), cc += c(i) * c(i), uc += u(i) * c(i);
-  const auto feasible = [&] {
-    return std::min((1 - beta) * uu + beta * uc, beta * cc + (1 - beta) * uc) >= 0;
-  };
-  for (int64_t i = 0; i < n; ++i) w[static_cast<size_t>(i)] = static_cast<float>(weight(i));
-  if (feasible()) return 0;
-  const auto order = sorted(n, product, std::less<>());
-  // Sums of what is left, from the other end: no difference of large numbers.
-  std::vector<double> left_uu(order.size() + 1), left_cc(order.size() + 1),
-      left_uc(order.size() + 1);
-  for (size_t k = order.size(); k-- > 0;) {
-    const int64_t i = order[k];
-    left_uu[k] = left_uu[k + 1] + u(i) * u(i);
-    left_cc[k] = left_cc[k + 1] + c(i) * c(i);
-    left_uc[k] = left_uc[k + 1] + u(i) * c(i);
+  const Opt opt{g_f, g_r, phi, beta};
+  const size_t n = g_f.size();
+  EXPUNGE_CHECK(n < size_t{1} << 32, "opt: {} parameters, at most 2^32 expected", n);
+  Sums kept, all;  // kept: of products >= 0, which no prefix reaches: alone they are feasible
+  std::vector<uint32_t> negative(n);
+  size_t count = 0;
+  double most = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double u = opt.u(i), c = opt.c(i);
+    const bool conflict = u * c < 0;
+    all.add(u, c);
+    kept.add(conflict ? 0.0 : u, conflict ? 0.0 : c);
+    most = std::max(most, -(u * c));
+    negative[count] = static_cast<uint32_t>(i);
+    count += conflict;
+    w[i] = phi.empty() ? 1.0f : phi[i];
   }
-  for (size_t dropped = 1; dropped <= order.size(); ++dropped) {
-    w[static_cast<size_t>(order[dropped - 1])] = 0.0f;
-    uu = left_uu[dropped], cc = left_cc[dropped], uc = left_uc[dropped];
-    if (feasible()) return static_cast<int64_t>(dropped);
+  if (opt.feasible(all) || count == 0) return 0;
+
+  negative.resize(count);
+  Classes classes(opt, negative, most);
+  // What is left after each class, from the other end: no difference of large numbers.
+  std::vector<Sums> left(kClasses + 1, kept);
+  for (size_t k = kClasses; k-- > 0;) {
+    left[k] = left[k + 1];
+    left[k].add(classes.all[k].sums);
   }
-  return n;  // the empty set is feasible: not reached
+  size_t dropped = 0;
+  for (size_t k = 0; k < kClasses; ++k) {
+    const Class& in = classes.all[k];
+    const std::span<uint32_t> members = std::span(classes.order).subspan(dropped, in.end - dropped);
+    const double rounding = 1e-9 * (left[k].uu + left[k].cc);  // of any sums of the elements left
+    const bool hopeless = opt.forget(left[k]) + in.forget_gain < -rounding ||
+                          opt.retain(left[k]) + in.retain_gain < -rounding;
+    const int64_t few = members.empty() || hopeless ? -1 : first_prefix(opt, members, left[k + 1]);
+    dropped += few < 0 ? members.size() : static_cast<size_t>(few);
+    if (few >= 0) break;
+  }
+  for (size_t k = 0; k < dropped; ++k) w[classes.order[k]] = 0.0f;
+  return static_cast<int64_t>(dropped);
 }
 
 }  // namespace expunge::kernels

@@ -27,7 +27,10 @@ int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w);
 //   min(a |u|^2 + b <u, c>, b |c|^2 + a <u, c>) >= 0.
 // Elements are ordered by u_i c_i, smallest first, and the first prefix whose removal makes the
 // rest feasible is dropped (w = 0); all of them where none does. The others get w = phi.
-// Feasibility is not monotone in the prefix, so every length is tried. Returns how many were
+// Feasibility is not monotone in the prefix, so no length is passed over that might do: products
+// are sorted in classes by their size, and a class is opened unless a bound over all its prefixes
+// says that none is feasible. Sums of what is left: products >= 0 by index, then the negative ones,
+// by class the smallest first, by index; in the opened class by product. Returns how many were
 // dropped.
 int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::span<const float> phi,
                  double beta, std::span<float> w);

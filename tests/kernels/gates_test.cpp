@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 #include <vector>
 
 #include "support/op_harness.h"
@@ -52,6 +54,23 @@ Floats brute_force_opt(const Floats& gf, const Floats& gr, const Floats& phi, do
   }
 }
 
+// The same by one sort and sums from the far end, for sizes at which trying anew takes too long.
+int64_t sorted_opt(const Floats& gf, const Floats& gr, double beta) {
+  const auto n = gf.size();
+  std::vector<size_t> order(n);
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto product = [&](size_t i) { return double{gf[i]} * double{gr[i]}; };
+  std::ranges::stable_sort(order, {}, product);
+  long double uu = 0, cc = 0, uc = 0;
+  size_t found = n;
+  for (size_t k = n; k-- > 0;) {
+    const size_t i = order[k];
+    uu += double{gf[i]} * double{gf[i]}, cc += double{gr[i]} * double{gr[i]}, uc += product(i);
+    if (std::min((1 - beta) * uu + beta * uc, beta * cc + (1 - beta) * uc) >= 0) found = k;
+  }
+  return static_cast<int64_t>(found);
+}
+
 }  // namespace
 
 TEST_CASE("saliency: as many as the quantile says, ties and both kinds of quantile") {
@@ -87,8 +106,10 @@ TEST_CASE("saliency: as many as the quantile says, ties and both kinds of quanti
       }
 }
 
-TEST_CASE("top: exactly as many as asked for, ties by index") {
+TEST_CASE("top: exactly as many as asked for, ties by index, any sign") {
   Floats w(5);
+  gate_top(Floats{-2, 0, -0.0f, 1, -1}, 2, w);
+  CHECK(w == Floats{0, 1, 0, 1, 0});
   gate_top(Floats{1, 3, 3, 2, 3}, 2, w);
   CHECK(w == Floats{0, 1, 1, 0, 0});
   for (int64_t n : {0, 1, 31, 4097})
@@ -134,6 +155,35 @@ TEST_CASE("opt: the first feasible prefix, against trying every one") {
           CHECK(dropped == std::ranges::count(w, 0.0f));
         }
       }
+}
+
+TEST_CASE("opt: large tensors with products of all sizes, some of them equal") {
+  for (uint64_t key = 40; key < 60; ++key)
+    for (double beta : {0.0, 0.3, 0.95, 1.0}) {
+      constexpr int64_t n = 6000;
+      Floats gf = normal(n, key), gr = normal(n, key + 100);
+      const Floats octave = normal(n, key + 200);
+      for (size_t i = 0; i < gf.size(); ++i) {
+        gr[i] -= (key % 2 == 0 ? 0.5f : 2.0f) * gf[i];
+        const float size = std::exp2(std::round((key % 4 < 2 ? 1.0f : 12.0f) * octave[i]));
+        gf[i] *= size, gr[i] *= key % 3 == 0 ? 1 / size : size;
+        if (i % 5 == 4) gf[i] = gf[i - 1], gr[i] = gr[i - 1];
+      }
+      Floats w(gf.size());
+      const int64_t dropped = gate_opt(gf, gr, {}, beta, w);
+      CHECK(dropped == sorted_opt(gf, gr, beta));
+      CHECK(dropped == std::ranges::count(w, 0.0f));
+      double largest = -std::numeric_limits<double>::infinity();
+      double least = std::numeric_limits<double>::infinity();
+      for (size_t i = 0; i < w.size(); ++i) {
+        const double product = double{gf[i]} * double{gr[i]};
+        if (w[i] == 0)
+          largest = std::max(largest, product);
+        else
+          least = std::min(least, product);
+      }
+      CHECK(largest <= least);
+    }
 }
 
 TEST_CASE("opt: nothing is dropped where the gradients agree, and zeros are harmless") {
