@@ -28,7 +28,7 @@ uint32_t select(std::span<const float> values, int64_t rank) {
     const uint32_t mask = (1u << width) - 1;
     for (float v : values) {
       const uint32_t bits = order_bits(v);
-      count[(bits >> shift) & mask] += (bits & known) == found;
+      if ((bits & known) == found) ++count[(bits >> shift) & mask];
     }
     uint32_t digit = 0;
     for (; rank >= count[digit]; ++digit) rank -= count[digit];
@@ -141,10 +141,9 @@ void gate_top(std::span<const float> score, int64_t keep, std::span<float> w) {
   const uint32_t least = select(score, n - keep);
   int64_t ties = keep;
   for (float v : score) ties -= order_bits(v) > least;
-  for (size_t i = 0; i < score.size(); ++i) {
-    const uint32_t bits = order_bits(score[i]);
-    w[i] = bits > least || (bits == least && ties-- > 0) ? 1.0f : 0.0f;
-  }
+  for (size_t i = 0; i < score.size(); ++i) w[i] = order_bits(score[i]) > least ? 1.0f : 0.0f;
+  for (size_t i = 0; ties > 0; ++i)
+    if (order_bits(score[i]) == least) w[i] = 1.0f, --ties;
 }
 
 int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w) {
@@ -192,7 +191,8 @@ int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::sp
     const double u = opt.u(i), c = opt.c(i);
     const bool conflict = u * c < 0;
     all.add(u, c);
-    kept.add(conflict ? 0.0 : u, conflict ? 0.0 : c);
+    const auto keep = static_cast<double>(!conflict);  // a branch would be wrong half the time
+    kept.add(keep * u, keep * c);
     most = std::max(most, -(u * c));
     negative[count] = static_cast<uint32_t>(i);
     count += conflict;

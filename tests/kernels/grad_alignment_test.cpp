@@ -257,7 +257,7 @@ TEST_CASE("erf: the fit is within 5e-7 of the library's, relative, odd, and 1 be
 }
 
 TEST_CASE("student: closed forms for 1 and 2 degrees of freedom, quadrature for others") {
-  for (float nu : {1.0f, 1.5f, 2.0f, 3.0f, 7.0f, 18.7f, 63.0f, 999.0f})
+  for (float nu : {1.0f, 2.0f, 2.5f, 3.0f, 7.0f, 18.7f, 63.0f, 999.0f})
     for (float z : {0.0f, 1e-4f, 0.3f, 1.0f, 2.7f, 8.0f, 1000.0f}) {
       float half = 0, negative = 0;
       const float minus = -z;
