@@ -11,8 +11,7 @@ namespace expunge::math {
 // erf(x) = x p(x^2) / q(x^2) for |x| <= 3.9 and +-1 beyond, where it is 1 in float. p and q of
 // degree 5 are our own fit (iteratively reweighted least squares, tools/fit_erf.py): relative
 // error 1.7e-8 in exact arithmetic, 4e-7 in float.
-EXPUNGE_HD float erf(float x) {
-  const float a = x < 3.9f ? (x > -3.9f ? x : -3.9f) : 3.9f;
+EXPUNGE_HD float erf_inside(float a) {  // |a| <= 3.9
   const float t = a * a;
   float p = 2.0664711e-06f;
   p = p * t + 0.00028506064f;
@@ -26,7 +25,10 @@ EXPUNGE_HD float erf(float x) {
   q = q * t + 0.113818586f;
   q = q * t + 0.501419842f;
   q = q * t + 1.0f;
-  const float y = a * p / q;
+  return a * p / q;
+}
+EXPUNGE_HD float erf(float x) {
+  const float y = erf_inside(x < 3.9f ? (x > -3.9f ? x : -3.9f) : 3.9f);
   return y < 1.0f ? (y > -1.0f ? y : -1.0f) : 1.0f;
 }
 
@@ -51,6 +53,11 @@ struct PaperRule {
 EXPUNGE_HD float paper_signal(const PaperRule& r, float g, float& v) {
   v = r.newest * (g * g) + r.kept * v;
   return g / __builtin_sqrtf(v + 1e-8f);
+}
+
+// Phi(z) - 1/2 of it, without erf's limits: |z| <= 1 / sqrt(newest), and newest is 0.1 or more.
+EXPUNGE_HD float paper_half(const PaperRule& r, float g, float& v) {
+  return 0.5f * erf_inside(0.70710678f * paper_signal(r, g, v));
 }
 
 // Exponentially weighted mean and variance with decay rho. W = rho W + 1 and Q = rho^2 Q + 1 count
