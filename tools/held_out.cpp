@@ -6,8 +6,8 @@
 
 namespace expunge::tools {
 
-data::LoaderConfig plain_batches(std::vector<int32_t> positions) {
-  return {.positions = std::move(positions), .batch_size = 250};
+data::LoaderConfig plain_batches(std::vector<int32_t> positions, int64_t batch_size) {
+  return {.positions = std::move(positions), .batch_size = batch_size};
 }
 
 HeldOut::HeldOut(const Experiment& e)

@@ -22,6 +22,7 @@ class HeldOut final : public Evaluation {
 };
 
 // Batches for measuring: in the given order, not augmented.
-data::LoaderConfig plain_batches(std::vector<int32_t> positions);
+inline constexpr int64_t kPlainBatch = 250;
+data::LoaderConfig plain_batches(std::vector<int32_t> positions, int64_t batch_size = kPlainBatch);
 
 }  // namespace expunge::tools

@@ -4,7 +4,6 @@
 
 #include "core/check.h"
 #include "core/nearest.h"
-#include "tools/held_out.h"
 #include "tools/score_cache.h"
 #include "tools/signals.h"
 
@@ -23,6 +22,7 @@ eval::ScoreConfig score_config(const Settings& s, const Experiment& e) {
   const bool all = s.text("attacks") == "auto" && !e.forgotten.empty();
   if (all) config.svc = config.loss = config.threshold = true;
   if (s.text("attacks") == "auto") return config;
+  const std::vector<std::string> known = {"svc", "loss", "threshold", "none", "auto"};
   for (const std::string& name : s.list("attacks")) {
     if (name == "svc")
       config.svc = true;
@@ -31,8 +31,7 @@ eval::ScoreConfig score_config(const Settings& s, const Experiment& e) {
     else if (name == "threshold")
       config.threshold = true;
     else if (name != "none")
-      fail(ExitCode::usage, "--attacks: '{}' is not known{}", name,
-           nearest_hint(name, {"svc", "loss", "threshold", "none", "auto"}));
+      fail(ExitCode::usage, "--attacks: '{}' is not known{}", name, nearest_hint(name, known));
   }
   return config;
 }
@@ -42,9 +41,9 @@ bool any_attack(const eval::ScoreConfig& config) {
 }
 
 eval::Outputs outputs_of(const Experiment& e, const nn::Model& model,
-                         const std::vector<int32_t>& positions) {
+                         const std::vector<int32_t>& positions, int64_t batch_size) {
   if (positions.empty()) return {};
-  data::Loader loader(e.data, plain_batches(positions));
+  data::Loader loader(e.data, plain_batches(positions, batch_size));
   return eval::collect_outputs(model, loader, go_on);
 }
 
@@ -55,18 +54,25 @@ eval::Parts outputs_of(const Experiment& e, const nn::Model& model) {
           .test = outputs_of(e, model, e.split.test)};
 }
 
+eval::Scores measure(const Experiment& e, const eval::Parts& parts,
+                     const std::filesystem::path& run, const std::filesystem::path& weights,
+                     const eval::ScoreConfig& config) {
+  const std::string key = score_key(e, weights, config);
+  if (const auto scores = read_scores(run, key)) return *scores;
+  eval::Scores scores;
+  if (go_on()) scores = eval::score(parts, config, go_on);
+  if (go_on()) write_scores(run, key, scores);
+  return scores;
+}
+
 eval::Measured measure(const Experiment& e, const nn::Model& model,
                        const std::filesystem::path& run, const std::filesystem::path& weights,
                        const eval::ScoreConfig& config) {
-  const std::string key = score_key(e, weights, config);
-  if (const auto scores = read_scores(run, key))
+  if (const auto scores = read_scores(run, score_key(e, weights, config)))
     return {*scores, outputs_of(e, model, e.forgotten)};
   eval::Parts parts = outputs_of(e, model);
-  eval::Measured measured{{}, {}};
-  if (go_on()) measured.scores = eval::score(parts, config, go_on);
-  measured.forget = std::move(parts.forget);
-  if (go_on()) write_scores(run, key, measured.scores);
-  return measured;
+  eval::Scores scores = measure(e, parts, run, weights, config);
+  return {scores, std::move(parts.forget)};
 }
 
 }  // namespace expunge::tools
