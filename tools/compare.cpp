@@ -83,7 +83,7 @@ std::string variant_of(const Candidate& c) {
   for (const Option& o : c.settings.options())
     if (c.status.verb == "unlearn" &&
         std::ranges::find(kVariant, std::string_view(o.name)) != std::end(kVariant))
-      text += fmt::format("{}{}={}", text.empty() ? "" : ",", o.name, c.settings.text(o.name));
+      text += fmt::format("{}{}={}", text.empty() ? "" : " ", o.name, c.settings.text(o.name));
   return text;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "tools/verbs.h"
 
@@ -109,6 +110,21 @@ std::string spreads_cell(const RunGroup& group, const std::string& metric) {
   return std::isnan(mean) ? "-" : fmt::format("{:+.1f}", mean);
 }
 
+// " lr=0.01": the words of a group's variant that not all groups with its label have.
+std::string what_differs(const RunGroup& group, const std::vector<RunGroup>& groups) {
+  const ComparedRun& mine = *group.runs.front();
+  std::istringstream words(mine.variant);
+  std::string text;
+  for (std::string word; words >> word;)
+    if (std::ranges::any_of(groups, [&](const RunGroup& g) {
+          const ComparedRun& other = *g.runs.front();
+          return other.label == mine.label &&
+                 (" " + other.variant + " ").find(" " + word + " ") == std::string::npos;
+        }))
+      text += " " + word;
+  return text;
+}
+
 }  // namespace
 
 std::vector<RunGroup> group_by_recipe(const std::vector<ComparedRun>& runs) {
@@ -122,12 +138,7 @@ std::vector<RunGroup> group_by_recipe(const std::vector<ComparedRun>& runs) {
     else
       it->runs.push_back(&run);
   }
-  for (RunGroup& g : groups) {
-    const auto& label = g.runs.front()->label;
-    if (std::ranges::count_if(
-            groups, [&](const RunGroup& o) { return o.runs.front()->label == label; }) > 1)
-      g.name = label + " " + g.runs.front()->variant;
-  }
+  for (RunGroup& g : groups) g.name += what_differs(g, groups);
   return groups;
 }
 

@@ -14,8 +14,9 @@ namespace expunge::tools {
 struct ComparedRun {
   std::string folder;
   RunStatus status;
-  std::string label;    // "srl focus", "retrained", "original"
-  std::string variant;  // what else tells its recipe from others with the same label: "lr=0.002"
+  std::string label;  // "srl focus", "retrained", "original"
+  std::string
+      variant;  // what else tells its recipe from others with the same label: "lr=0.002 beta=0.95"
   std::string seed;
   eval::Measured measured;
   std::optional<eval::Comparison> comparison;  // against the retrained runs, itself left out
@@ -23,7 +24,7 @@ struct ComparedRun {
 
 // Runs that differ in their seeds only, in the order of their first runs.
 struct RunGroup {
-  std::string name;  // the label, with the variant where two groups have the same label
+  std::string name;  // the label, and what tells it from groups with the same label
   std::vector<const ComparedRun*> runs;
 };
 std::vector<RunGroup> group_by_recipe(const std::vector<ComparedRun>& runs);
