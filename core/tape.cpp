@@ -7,11 +7,14 @@ int Tape::push(Node node) {
   return static_cast<int>(nodes_.size()) - 1;
 }
 
-void Tape::bind(const ParamStore& store, GradBuffer grads) {
+void Tape::bind(const ParamStore& store, GradBuffer grads, SliceSink* slices) {
   EXPUNGE_CHECK(nodes_.empty(), "tape: bind comes before the first operation");
   EXPUNGE_CHECK(grads.flat.size() == store.parameters().padded_size(),
                 "tape: gradient buffer of {} for {} elements", grads.flat.size(),
                 store.parameters().padded_size());
+  EXPUNGE_CHECK(slices == nullptr || grads.beta == 0.0f,
+                "tape: slices are watched in passes that overwrite, beta is {}", grads.beta);
+  slices_ = slices;
   store_ = &store;
   grads_ = std::move(grads);
   leaf_of_.assign(static_cast<size_t>(store.parameters().count()), -1);
@@ -53,8 +56,33 @@ void Tape::note_readers(int reader, std::initializer_list<const Var*> inputs) {
   }
 }
 
+const Range& Tape::range_of(const Var& x) const {
+  return store_->parameters()[nodes_[static_cast<size_t>(x.slot)].parameter];
+}
+
+// Who watches the slices of x's gradient: of parameters alone, and one contribution at most.
+SliceSink* Tape::slices_of(const Var& x) const {
+  const Node& node = nodes_[static_cast<size_t>(x.slot)];
+  if (slices_ == nullptr || node.parameter < 0) return nullptr;
+  if (node.touched)
+    fail(ExitCode::usage,
+         "parameter {}: its gradient comes from two operations of a pass, and an estimator that "
+         "looks into batches takes one; choose another estimator",
+         range_of(x).name);
+  return slices_;
+}
+
 GradSink Tape::sink(const Var& x) {
   EXPUNGE_CHECK(x.wants_grad(), "tape: sink of a value that records no gradient");
+  if (slices_ != nullptr && nodes_[static_cast<size_t>(x.slot)].parameter >= 0)
+    fail(ExitCode::usage,
+         "parameter {}: an operation that reads it does not give its gradient image by image, as "
+         "an estimator that looks into batches wants it; choose another estimator",
+         range_of(x).name);
+  return open(x);
+}
+
+GradSink Tape::open(const Var& x) {
   Node& node = nodes_[static_cast<size_t>(x.slot)];
   if (!node.grad) node.grad = Tensor(node.shape);
   const float beta = node.touched ? 1.0f : 0.0f;

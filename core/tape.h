@@ -9,6 +9,7 @@
 #include "core/arena.h"
 #include "core/function_ref.h"
 #include "core/param_store.h"
+#include "core/slices.h"
 #include "core/tensor.h"
 
 namespace expunge {
@@ -54,8 +55,10 @@ class Tape {
   ~Tape() { reset(); }
 
   // Parameters of `store` used from now on collect their gradients in `grads`. Both must outlive
-  // backward().
-  void bind(const ParamStore& store, GradBuffer grads);
+  // backward(). With `slices` (grads.beta = 0) it sees every parameter's gradient slice by slice;
+  // operations must hand theirs in through add_parts, and each parameter may have one only:
+  // anything else is ExitCode::usage.
+  void bind(const ParamStore& store, GradBuffer grads, SliceSink* slices = nullptr);
 
   Var parameter(int index);  // the leaf for the bound store's parameter, the same one each time
   Var leaf(Tensor value, GradSink sink);  // any other leaf; its gradient goes where the caller says
@@ -68,6 +71,12 @@ class Tape {
 
   // The place to add a contribution to d(loss)/d(x). Precondition: x.wants_grad().
   GradSink sink(const Var& x);
+
+  // The same for a gradient whose contributions come image by image: part(n0, n1, sink) adds that
+  // of images [n0, n1) of a batch. Called once, with all images, unless slices are watched.
+  // `product`: the gradient as a product, where it is one.
+  template <std::invocable<int64_t, int64_t, const GradSink&> Part>
+  void add_parts(const Var& x, int64_t images, Part part, const RowProduct* product = nullptr);
 
   // Runs the tape backwards from a scalar whose own gradient is `seed`, freeing activations on the
   // way, then empties it. Parameters that no gradient reached get a zero gradient (beta = 0) and
@@ -94,6 +103,9 @@ class Tape {
   };
 
   int push(Node node);
+  GradSink open(const Var& x);
+  SliceSink* slices_of(const Var& x) const;
+  const Range& range_of(const Var& x) const;
   void note_readers(int reader, std::initializer_list<const Var*> inputs);
   void report(int leaf, Ready ready);
   void pop();
@@ -102,6 +114,7 @@ class Tape {
   std::vector<Node> nodes_;
   const ParamStore* store_ = nullptr;
   GradBuffer grads_;
+  SliceSink* slices_ = nullptr;
   std::vector<int> leaf_of_;  // parameter -> node or -1
 };
 
@@ -121,6 +134,24 @@ Var Tape::record(Tensor y, std::initializer_list<const Var*> inputs, F backward)
   const int slot = push(std::move(node));
   note_readers(slot, inputs);
   return {std::move(y), slot};
+}
+
+template <std::invocable<int64_t, int64_t, const GradSink&> Part>
+void Tape::add_parts(const Var& x, int64_t images, Part part, const RowProduct* product) {
+  SliceSink* slices = slices_of(x);
+  const GradSink whole = open(x);
+  if (slices == nullptr || (product != nullptr && slices->wants_products())) {
+    part(0, images, whole);
+    if (slices != nullptr) slices->take_product(range_of(x), *product, whole.grad);
+    return;
+  }
+  const Tensor scratch(whole.grad.shape());
+  const int64_t k = slices->slices(images);
+  for (int64_t j = 0; j < k; ++j) {
+    const ImageRange range = image_slice(images, k, j);
+    part(range.begin, range.end, GradSink{scratch, 0.0f});
+    slices->take(range_of(x), range, scratch, whole.grad);
+  }
 }
 
 }  // namespace expunge

@@ -7,13 +7,13 @@
 namespace expunge::nn {
 namespace {
 
-// d gamma and d beta: sums in double, written to their float sinks.
-void write_sums(Tape& tape, const Var& parameter, const double* sums) {
-  if (!parameter.wants_grad()) return;
-  const auto [grad, beta] = tape.sink(parameter);
-  for (int64_t c = 0; c < grad.size(); ++c)
-    grad.data()[c] =
-        static_cast<float>((beta == 0.0f ? 0.0 : double{beta} * double{grad.data()[c]}) + sums[c]);
+// Sums in double to a float sink.
+void write_sums(const GradSink& sink, const double* sums) {
+  for (int64_t c = 0; c < sink.grad.size(); ++c) {
+    float& grad = sink.grad.data()[c];
+    const double kept = sink.beta == 0.0f ? 0.0 : double{sink.beta} * double{grad};
+    grad = static_cast<float>(kept + sums[c]);
+  }
 }
 
 }  // namespace
@@ -52,10 +52,23 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
                    stream = ctx.stream, y = y](Tape& tape, const Tensor& dy) {
     const Tensor sums(Shape{4 * C});  // sum g, sum g xhat: (2, C) doubles
     double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + C;
-    kernels::batch_norm_sums(stream, s, 0, s.pixels, x.value.data(), y.data(), dy.data(),
-                             mean.data(), invstd.data(), sum_g, sum_gx);
-    write_sums(tape, beta, sum_g);
-    write_sums(tape, gamma, sum_gx);
+    const auto sum_up = [&](int64_t p0, int64_t p1, double* g, double* gx) {
+      kernels::batch_norm_sums(stream, s, p0, p1, x.value.data(), y.data(), dy.data(), mean.data(),
+                               invstd.data(), g, gx);
+    };
+    sum_up(0, s.pixels, sum_g, sum_gx);
+    const int64_t images = x.value.dim(0), pixels = s.pixels / images;
+    const Tensor slice(Shape{4 * C});
+    double *slice_g = static_cast<double*>(slice.bytes()), *slice_gx = slice_g + C;
+    const auto parts = [&](const double* whole, const double* part) {
+      return [=](int64_t n0, int64_t n1, const GradSink& sink) {
+        const bool all = n1 - n0 == images;
+        if (!all) sum_up(n0 * pixels, n1 * pixels, slice_g, slice_gx);
+        write_sums(sink, all ? whole : part);
+      };
+    };
+    if (beta.wants_grad()) tape.add_parts(beta, images, parts(sum_g, slice_g));
+    if (gamma.wants_grad()) tape.add_parts(gamma, images, parts(sum_gx, slice_gx));
     const GradSink dx = x.wants_grad() ? tape.sink(x) : GradSink{};
     const GradSink dresidual = residual.wants_grad() ? tape.sink(residual) : GradSink{};
     kernels::batch_norm_backward(stream, s,

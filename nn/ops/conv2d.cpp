@@ -33,6 +33,37 @@ Conv2dShape checked_shape(const Var& x, const Var& w, const Var* bias, Conv2dOpt
   return s;
 }
 
+// A linear layer: the gradients are products of rows.
+bool is_linear(const Conv2dShape& s) {
+  return s.H == 1 && s.W == 1 && s.R == 1 && s.S == 1 && s.pad == 0;
+}
+
+void add_bias_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const Var& b,
+                       const Tensor& dy) {
+  const int64_t pixels = s.P() * s.Q();
+  const RowProduct product{.rows = s.N, .in = 1, .out = s.K, .x = nullptr, .dy = dy.data()};
+  tape.add_parts(
+      b, s.N,
+      [&](int64_t n0, int64_t n1, const GradSink& db) {
+        kernels::sum_rows(stream, (n1 - n0) * pixels, s.K, dy.data() + n0 * pixels * s.K, db.beta,
+                          db.grad.data());
+      },
+      is_linear(s) ? &product : nullptr);
+}
+
+void add_weight_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const Var& x,
+                         const Var& w, const Tensor& dy) {
+  const RowProduct product{
+      .rows = s.N, .in = s.C, .out = s.K, .x = x.value.data(), .dy = dy.data()};
+  tape.add_parts(
+      w, s.N,
+      [&](int64_t n0, int64_t n1, const GradSink& dw) {
+        kernels::conv2d_backward_weights(stream, s, n0, n1, x.value.data(), dy.data(), dw.beta,
+                                         dw.grad.data());
+      },
+      is_linear(s) ? &product : nullptr);
+}
+
 // Forward and gradient of any product of this form; linear() is the case of 1x1 images.
 Var convolve(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, const Conv2dShape& s,
              Shape y_shape) {
@@ -43,15 +74,8 @@ Var convolve(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, const 
   const Var b = bias != nullptr ? *bias : Var{};
   return ctx.record(
       std::move(y), {&x, &w, &b}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
-        if (b.wants_grad()) {
-          const auto [db, beta] = tape.sink(b);
-          kernels::sum_rows(stream, dy.size() / s.K, s.K, dy.data(), beta, db.data());
-        }
-        if (w.wants_grad()) {
-          const auto [dw, beta] = tape.sink(w);
-          kernels::conv2d_backward_weights(stream, s, 0, s.N, x.value.data(), dy.data(), beta,
-                                           dw.data());
-        }
+        if (b.wants_grad()) add_bias_gradient(tape, stream, s, b, dy);
+        if (w.wants_grad()) add_weight_gradient(tape, stream, s, x, w, dy);
         if (x.wants_grad()) {
           const auto [dx, beta] = tape.sink(x);
           kernels::conv2d_backward_data(stream, s, dy.data(), w.value.data(), beta, dx.data());

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "core/slices.h"
+#include "kernels/slice_moments_math.h"
+
+namespace expunge::kernels {
+
+// The rule for one of k slices of a batch; they come in order.
+math::SliceRule slice_rule(ImageRange images, int64_t k);
+
+// (n) each. c: what the slice contributes; sum and squared_error are overwritten at the first one.
+void slice_moments(Stream stream, int64_t n, const math::SliceRule& rule, const float* c,
+                   float* sum, float* squared_error);
+
+// SE^2 of a gradient dy^T x from its rows, which are the batch's images, by the squares identity:
+// with g_i = N dy_i x_i^T the images' own gradients and `mean` (out, in) the batch's,
+//   SE^2 = max(0, sum_i g_i^2 - N mean^2) / (N (N - 1)),   sum_i g_i^2 = N^2 (dy^2)^T (x^2)
+// in double. squared_error: (out, in); infinity where N = 1.
+void product_error(Stream stream, const RowProduct& product, const float* mean,
+                   float* squared_error);
+
+}  // namespace expunge::kernels
