@@ -12,7 +12,7 @@
 // be done in any order, whole or in parts, with the same bits.
 namespace expunge::kernels {
 
-enum class Estimator : unsigned char { paper, welford, ema };
+enum class Estimator : unsigned char { paper, welford, ema, moments };
 inline constexpr int kEstimatorBuffers = 3;  // flat buffers an objective's statistics need at most
 
 // One objective's statistics: what this step does to them, the same for every parameter.
@@ -21,11 +21,13 @@ struct StatisticsRule {
   math::PaperRule paper{};
   math::EmaRule ema{};
   math::WelfordRule welford{};
+  math::MomentsRule moments{};
   // Degrees of freedom of Student's distribution; 0: normal.
   float degrees = 0;
 };
 
-// (n) each. paper: s0 = V. ema: s0 = m, s1 = v. welford: s0 = m, s1 = M2, s2 = z.
+// (n) each. paper: s0 = V. ema: s0 = m, s1 = v. welford: s0 = m, s1 = M2, s2 = z. moments, which
+// the step only reads: s0 = SE^2, s1 = m (null: the gradient itself).
 struct StatisticsState {
   float *s0 = nullptr, *s1 = nullptr, *s2 = nullptr;
 };

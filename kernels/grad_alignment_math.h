@@ -37,7 +37,8 @@ EXPUNGE_HD float normal_half(float z) {
   return 0.5f * erf(0.70710678f * z);
 }
 
-// m / SE, at most 8 in size. SE = 0: +-8 for m != 0, and 0 where nothing is known.
+// m / SE, at most 8 in size. SE = 0: +-8 for m != 0, and 0 where m = 0. SE infinite, as where
+// nothing is known: 0.
 EXPUNGE_HD float signal(float m, float squared_error) {
   const float z = m / __builtin_sqrtf(squared_error > 0.0f ? squared_error : 1.0f);
   const float sure = m > 0.0f ? 8.0f : (m < 0.0f ? -8.0f : 0.0f);
@@ -65,13 +66,17 @@ EXPUNGE_HD float paper_half(const PaperRule& r, float g, float& v) {
 //   delta = g - m,  m += a delta,  v = (1 - a) (v + a delta^2),  SE^2 = v S / (1 - S)
 struct EmaRule {
   float a;
-  float spread;  // S / (1 - S); negative before the second sample: z = 0
+  float spread;  // S / (1 - S); negative before the second sample: SE^2 is infinite
 };
-EXPUNGE_HD float ema_signal(const EmaRule& r, float g, float& m, float& v) {
+EXPUNGE_HD float ema_error(const EmaRule& r, float g, float& m, float& v) {  // SE^2
   const float delta = g - m;
   m = m + r.a * delta;
   v = (1.0f - r.a) * (v + r.a * (delta * delta));
-  return r.spread < 0.0f ? 0.0f : signal(m, v * r.spread);
+  return r.spread < 0.0f ? __builtin_inff() : v * r.spread;
+}
+EXPUNGE_HD float ema_signal(const EmaRule& r, float g, float& m, float& v) {
+  const float squared_error = ema_error(r, g, m, v);
+  return signal(m, squared_error);
 }
 
 // Blocks of K batches (Welford 1962); the last complete block's z is used: SE^2 = s^2 / K.
@@ -80,14 +85,30 @@ struct WelfordRule {
   float inverse;  // 1 / j, j = 1 .. K the place in the block
   float scale;    // in the last place 1 / (K (K - 1)), which makes M2 the squared error; else 0
 };
-EXPUNGE_HD float welford_signal(const WelfordRule& r, float g, float& m, float& m2, float& z) {
+EXPUNGE_HD void welford(const WelfordRule& r, float g, float& m, float& m2) {
   const bool first = r.inverse == 1.0f;
   const float m0 = first ? 0.0f : m, s0 = first ? 0.0f : m2;
   const float delta = g - m0;
   m = m0 + r.inverse * delta;
   m2 = s0 + delta * (g - m);
+}
+EXPUNGE_HD float welford_signal(const WelfordRule& r, float g, float& m, float& m2, float& z) {
+  welford(r, g, m, m2);
   z = r.scale > 0.0f ? signal(m, m2 * r.scale) : z;
   return z;
+}
+
+// Moments that are there already (slices of the batch, a block), perhaps shrunk: phi as a posterior
+// under true means drawn from N(0, tau^2) instead of a flat prior,
+//   z' = z sqrt(tau^2 / (tau^2 + SE^2))
+struct MomentsRule {
+  float prior = -1.0f;  // tau^2; negative: flat
+};
+EXPUNGE_HD float moments_signal(const MomentsRule& r, float m, float squared_error) {
+  const float z = signal(m, squared_error);
+  const bool shrink = r.prior >= 0.0f && squared_error > 0.0f;
+  const float share = r.prior / (r.prior + (shrink ? squared_error : 1.0f));
+  return shrink ? z * __builtin_sqrtf(share) : z;
 }
 
 // The focus vector, P(signs agree) = G(z_f) G(z_r) + (1 - G(z_f)) (1 - G(z_r)), from h = G(z) -

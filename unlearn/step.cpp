@@ -43,7 +43,8 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
 double UnlearnStep::differentiate(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                                   const Tensor& grads, Tape::Ready ready) {
   tape_.reset();
-  tape_.bind(model_.params, {grads, 0.0f});
+  if (pass.slices != nullptr) pass.slices->start(batch.size());
+  tape_.bind(model_.params, {grads, 0.0f}, pass.slices);
   const Ctx ctx{.params = &model_.params,
                 .tape = &tape_,
                 .mode = Mode::train,
@@ -89,13 +90,14 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
 
   if (config_.saliency_pass) {
     scalars.pass = 2;
-    if (failed(differentiate({&ascent, probe}, forget, scalars, gradients_.saliency)))
+    if (failed(differentiate({&ascent, probe, nullptr}, forget, scalars, gradients_.saliency)))
       return result;
   }
   scalars.pass = 0;
   if (config_.forget != nullptr || uses_forget(gate)) {
-    const Pass pass =
-        config_.forget != nullptr ? Pass{config_.forget, config_.batch_norm} : Pass{&ascent, probe};
+    SliceStatistics* slices = update_.forget_slices();
+    const Pass pass = config_.forget != nullptr ? Pass{config_.forget, config_.batch_norm, slices}
+                                                : Pass{&ascent, probe, slices};
     report_.forget_loss = differentiate(pass, forget, scalars, gradients_.g_f);
     if (failed(report_.forget_loss)) return result;
   }
@@ -105,8 +107,9 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
   const bool has_retain = config_.retain != nullptr || uses_retain(gate);
   const bool inside = element && config_.in_backward && has_retain;
   if (has_retain) {
-    const Pass pass = config_.retain != nullptr ? Pass{config_.retain, config_.batch_norm}
-                                                : Pass{&descent, probe};
+    SliceStatistics* slices = update_.retain_slices();
+    const Pass pass = config_.retain != nullptr ? Pass{config_.retain, config_.batch_norm, slices}
+                                                : Pass{&descent, probe, slices};
     report_.retain_loss =
         inside ? differentiate(pass, next_retain(scalars), scalars, gradients_.g_r, update_one)
                : differentiate(pass, next_retain(scalars), scalars, gradients_.g_r);

@@ -50,6 +50,7 @@ class UnlearnStep final : public nn::Step {
   struct Pass {
     const Objective* objective;
     BatchNormMode batch_norm;
+    SliceStatistics* slices;
   };
   double differentiate(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                        const Tensor& grads, Tape::Ready ready = {});

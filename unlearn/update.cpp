@@ -104,10 +104,10 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
   return {.g_f = gradients_.g_f.data() + o,
           .g_r = gradients_.g_r.data() + o,
           .beta = static_cast<float>(config_.beta),
-          .rule_f = stats_f_.rule(scalars.step),
-          .rule_r = stats_r_.rule(scalars.step),
-          .state_f = stats_f_.at(o),
-          .state_r = stats_r_.at(o),
+          .rule_f = stats_f_.rule(parameter, scalars.step),
+          .rule_r = stats_r_.rule(parameter, scalars.step),
+          .state_f = stats_f_.at(parameter),
+          .state_r = stats_r_.at(parameter),
           .gate = {.gate = warming(scalars.step) ? kernels::ElementGate::none
                                                  : element_gate(config_.gate.gate),
                    .q = static_cast<float>(config_.gate.value),
@@ -121,9 +121,19 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
           .second = optim.size() > 1 ? optim[1].buffer.data() + o : nullptr};
 }
 
+SliceStatistics* GatedUpdate::slices(GradientStatistics& stats) const {
+  return uses_phi(config_.gate.gate) ? stats.slices() : nullptr;
+}
+
+void GatedUpdate::take_in(int parameter, int64_t step) {
+  stats_f_.take_in(parameter, step, gradients_.g_f);
+  stats_r_.take_in(parameter, step, gradients_.g_r);
+}
+
 // phi of a parameter; the statistics take this step's gradients in.
 void GatedUpdate::focus(int parameter, const StepScalars& scalars) {
   const Range& range = params_.parameters()[parameter];
+  take_in(parameter, scalars.step);
   kernels::focus_vector({}, range.size, alignment(parameter, scalars), phi_.data() + range.offset);
 }
 
@@ -131,6 +141,8 @@ void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
   if (warming(scalars.step)) {
     focus(parameter, scalars);
     if (config_.warmup == Warmup::hold) return;
+  } else if (uses_phi(config_.gate.gate)) {
+    take_in(parameter, scalars.step);
   }
   kernels::grad_alignment({}, params_.parameters()[parameter].size, alignment(parameter, scalars));
 }

@@ -36,6 +36,10 @@ class GatedUpdate {
   GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer, StepGradients gradients,
               UpdateConfig config);
 
+  // What watches the slices of a side's batch in its backward pass, or null.
+  SliceStatistics* forget_slices() { return slices(stats_f_); }
+  SliceStatistics* retain_slices() { return slices(stats_r_); }
+
   // One parameter, under a gate of Scope::element: any order, from inside the backward pass too.
   void parameter(int parameter, const StepScalars& scalars);
   // All parameters, under any gate. Returns how many have w > 0; -1 for element gates, which do not
@@ -51,6 +55,8 @@ class GatedUpdate {
  private:
   bool warming(int64_t step) const;  // phi is wanted and says nothing yet
   kernels::GradAlignment alignment(int parameter, const StepScalars& scalars) const;
+  SliceStatistics* slices(GradientStatistics& stats) const;
+  void take_in(int parameter, int64_t step);
   void focus(int parameter, const StepScalars& scalars);
   void gate_tensor(int parameter, const StepScalars& scalars);
   void gate_model();

@@ -177,7 +177,8 @@ TEST_CASE("unlearn step: the first update of every method and gate against its f
 
 TEST_CASE("unlearn step: inside the backward pass and after it, one thread and two: same bits") {
   for (const char* gate : {"none", "and", "prob", "focus", "bernoulli"})
-    for (const char* estimator : {"paper", "welford:2", "ema:0.9"}) {
+    for (const char* estimator : {"paper", "welford:2", "ema:0.9", "microbatch:4", "persample",
+                                  "welford:2,shrink=on", "microbatch:4,shrink=on"}) {
       CAPTURE(std::string(gate));
       CAPTURE(std::string(estimator));
       StepConfig config = config_of(kNgplus, gate);

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "kernels/grad_alignment.h"
+
+// An estimator's mean and squared error of a whole tensor, for signals that need to know its spread
+// first (shrinkage).
+namespace expunge::kernels {
+
+// (n) each. mean: null where the caller has it already: ema's is its state s0.
+struct MomentsOut {
+  float *mean, *squared_error;
+};
+
+// Takes the step's gradients into the statistics (n) of welford (s0 = m, s1 = M2) or ema (s0 = m,
+// s1 = v). welford writes its moments at the end of a block and leaves them alone before; ema
+// always does, infinity for SE^2 before its second sample.
+void take_in(Stream stream, int64_t n, const StatisticsRule& rule, const float* g,
+             const StatisticsState& state, const MomentsOut& out);
+
+// tau^2 = max(0, mean over the tensor of (m^2 - SE^2)): the variance of the true means, by moments.
+// Sums in double, in the order of reduce.h.
+float prior_variance(Stream stream, int64_t n, const float* mean, const float* squared_error);
+
+}  // namespace expunge::kernels

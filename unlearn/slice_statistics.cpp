@@ -1,0 +1,39 @@
+#include "unlearn/slice_statistics.h"
+
+#include "core/check.h"
+#include "kernels/slice_moments.h"
+
+namespace expunge::unlearn {
+
+SliceStatistics::SliceStatistics(int slices, const ParamStore& params)
+    : slices_(slices), squared_error_(params.make_buffer()) {}
+
+void SliceStatistics::start(int64_t images) {
+  images_ = images;
+  squared_error_.zero();  // a parameter that no gradient reaches has mean 0 and SE^2 0
+}
+
+int64_t SliceStatistics::slices(int64_t batch) const {
+  EXPUNGE_CHECK(batch == images_, "slice statistics: a layer sees {} images, the batch has {}",
+                batch, images_);
+  return slices_ == 0 ? batch : std::min<int64_t>(slices_, batch);
+}
+
+int64_t SliceStatistics::degrees() const {
+  return std::max<int64_t>(1, slices(images_) - 1);
+}
+
+void SliceStatistics::take(const Range& range, ImageRange images, const Tensor& part,
+                           const Tensor& sum) {
+  kernels::slice_moments({}, range.size, kernels::slice_rule(images, slices(images.batch)),
+                         part.data(), sum.data(), squared_error_.data() + range.offset);
+}
+
+void SliceStatistics::take_product(const Range& range, const RowProduct& product,
+                                   const Tensor& sum) {
+  EXPUNGE_CHECK(product.rows == images_, "slice statistics: {} rows, the batch has {} images",
+                product.rows, images_);
+  kernels::product_error({}, product, sum.data(), squared_error_.data() + range.offset);
+}
+
+}  // namespace expunge::unlearn
