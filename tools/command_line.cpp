@@ -33,6 +33,9 @@ constexpr Verb kVerbs[] = {
      "schedules | inits"},
     {"bench train", "time training steps on synthetic images", nullptr, nullptr},
     {"bench unlearn", "time the update of unlearning: statistics, gate, Adam", nullptr, nullptr},
+    {"recipe list", "experiments that check themselves", nullptr, nullptr},
+    {"recipe check", "run one; exit code 8 where its numbers lie outside their bands", "recipe",
+     "name (expunge recipe list)"},
     {"doctor", "the machine, and what is on or off and why", nullptr, nullptr},
     {"version", "version and build", nullptr, nullptr},
 };
@@ -43,6 +46,12 @@ std::string verb_name(const std::string& path) {
   std::string name = path;
   std::ranges::replace(name, ' ', '-');
   return name;
+}
+
+const char* group_help(const std::string& path) {
+  return path.starts_with("data")     ? "packed data sets"
+         : path.starts_with("recipe") ? "experiments that check themselves"
+                                      : "speed";
 }
 
 // Help with "expunge data prepare [options] folder" and "--[no-]nesterov".
@@ -159,8 +168,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     if (space != std::string::npos) {
       CLI::App*& group = groups[path.substr(0, space)];
       if (group == nullptr) {
-        group = app.add_subcommand(path.substr(0, space),
-                                   path.starts_with("data") ? "packed data sets" : "speed");
+        group = app.add_subcommand(path.substr(0, space), group_help(path));
         group->require_subcommand(1)->group("Verbs");
       }
       parent = group;

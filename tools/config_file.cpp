@@ -29,9 +29,14 @@ bool scalar_text(const toml::node& node, std::string& text) {
 
 void read_config(const std::filesystem::path& path, Source source, Settings& settings,
                  std::span<const std::string> left_out) {
-  const AsciiToml ascii = ascii_toml(read_file(path, kMaxBytes));
+  read_config_text(read_file(path, kMaxBytes), path.string(), source, settings, left_out);
+}
+
+void read_config_text(std::string_view toml, const std::string& file, Source source,
+                      Settings& settings, std::span<const std::string> left_out) {
+  const AsciiToml ascii = ascii_toml(toml);
   const auto refuse = [&](size_t line, size_t column, std::string_view what) {
-    fail(ExitCode::usage, "{}: line {}, column {}: {}", path.string(), line, column, what);
+    fail(ExitCode::usage, "{}: line {}, column {}: {}", file, line, column, what);
   };
   if (ascii.fault) refuse(ascii.fault->line, ascii.fault->column, ascii.fault->what);
   toml::table table;
@@ -42,7 +47,7 @@ void read_config(const std::filesystem::path& path, Source source, Settings& set
   }
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
-    const std::string where = fmt::format("{}: line {}", path.string(), key.source().begin.line);
+    const std::string where = fmt::format("{}: line {}", file, key.source().begin.line);
     if (std::ranges::find(left_out, name) != left_out.end()) continue;
     std::string value;
     if (!scalar_text(node, value))

@@ -12,6 +12,10 @@ namespace expunge::tools {
 void read_config(const std::filesystem::path& path, Source source, Settings& settings,
                  std::span<const std::string> left_out = {});
 
+// The same from a text that is at hand; `name` stands for it in messages.
+void read_config_text(std::string_view toml, const std::string& name, Source source,
+                      Settings& settings, std::span<const std::string> left_out = {});
+
 // The resolved options, atomically; a relative path to data is made absolute, so that the run stays
 // valid when it is used from elsewhere.
 void write_config(const std::filesystem::path& path, const Settings& settings);

@@ -28,6 +28,8 @@ constexpr Verb kVerbs[] = {{"train", run_train},
                            {"list", run_list},
                            {"bench", run_bench},
                            {"bench-unlearn", run_bench_unlearn},
+                           {"recipe-list", run_recipe_list},
+                           {"recipe-check", run_recipe_check},
                            {"doctor", run_doctor},
                            {"version", run_version}};
 

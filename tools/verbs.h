@@ -20,6 +20,8 @@ ExitCode run_data_info(Settings& settings);
 ExitCode run_list(Settings& settings);
 ExitCode run_bench(Settings& settings);
 ExitCode run_bench_unlearn(Settings& settings);
+ExitCode run_recipe_list(Settings& settings);
+ExitCode run_recipe_check(Settings& settings);
 ExitCode run_doctor(Settings& settings);
 ExitCode run_version(Settings& settings);
 
