@@ -212,6 +212,8 @@ int64_t GatedUpdate::all(const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
   const Scope scope = row_of(config_.gate.gate).scope;
   const bool ready = !warming(scalars.step);
+  if (uses_phi(config_.gate.gate))
+    for (int p = 0; p < table.count(); ++p) take_in(p, scalars.step);
   std::vector<kernels::GradAlignment> of;
   for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars));
   if (phi_ && (scope != Scope::element || !ready))
