@@ -29,8 +29,9 @@ constexpr Verb kVerbs[] = {
     {"data verify", "check every hash, label and id of a packed file", "file", "packed file"},
     {"data info", "sizes, digest and per-class counts", "file", "packed file, or builtin"},
     {"list", "what there is to choose from", "what",
-     "models | methods | presets | gates | estimators | objectives | datasets | optimizers | "
-     "schedules | inits"},
+     "models | methods | presets | gates | estimators | objectives | metrics | attacks | datasets "
+     "| "
+     "optimizers | schedules | inits"},
     {"bench train", "time training steps on synthetic images", nullptr, nullptr},
     {"bench unlearn", "time the update of unlearning: statistics, gate, Adam", nullptr, nullptr},
     {"recipe list", "experiments that check themselves", nullptr, nullptr},

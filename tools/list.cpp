@@ -6,6 +6,7 @@
 
 #include "core/nearest.h"
 #include "nn/network.h"
+#include "tools/comparison.h"
 #include "tools/verbs.h"
 #include "unlearn/methods.h"
 
@@ -40,6 +41,16 @@ std::vector<List> unlearning_lists() {
           {"gates", rows_of(unlearn::gates())},
           {"estimators", rows_of(unlearn::estimators())},
           {"objectives", objectives}};
+}
+
+std::vector<List> evaluation_lists() {
+  List metrics{"metrics", {}};
+  for (const RunNumber& number : run_numbers()) metrics.rows.push_back({number.name, number.words});
+  return {metrics,
+          {"attacks",
+           {{"svc", "support vector machine, retained against test samples, asked about F"},
+            {"loss", "logistic regression on the loss, F against test samples"},
+            {"threshold", "confidence, entropy, modified entropy: AUC, and rates at few alarms"}}}};
 }
 
 std::vector<List> simple_lists() {
@@ -81,10 +92,12 @@ std::string list_models(bool json) {
 
 std::string list_rows(const List& list, bool json) {
   std::string text;
+  size_t width = 0;
+  for (const Row& row : list.rows) width = std::max(width, row.name.size());
   for (const Row& row : list.rows)
     text += json ? fmt::format("{}{{\"name\":{},\"summary\":{}}}", text.empty() ? "" : ",",
                                json_string(row.name), json_string(row.summary))
-                 : fmt::format("{:<26} {}\n", row.name, row.summary);
+                 : fmt::format("{:<{}}  {}\n", row.name, width, row.summary);
   return json ? fmt::format("{{\"schema\":\"expunge.list/1\",\"{}\":[{}]}}\n", list.name, text)
               : text;
 }
@@ -96,6 +109,7 @@ ExitCode run_list(Settings& settings) {
   std::vector<std::string> known = {"models"};
   if (what == "models") return print_out(list_models(settings.flag("json"))), ExitCode::done;
   std::vector<List> lists = unlearning_lists();
+  std::ranges::move(evaluation_lists(), std::back_inserter(lists));
   std::ranges::move(simple_lists(), std::back_inserter(lists));
   for (const List& list : lists) {
     if (what == list.name) return print_out(list_rows(list, settings.flag("json"))), ExitCode::done;

@@ -40,6 +40,11 @@ expect "precision this build lacks" 7 'fp16.*fp32' train --precision fp16
 expect "an argument too many" 2 'extra|argument|known' train runs/a
 expect "eval without a run" 2 'run folder|argument' eval
 expect "list without a word" 2 'list|argument' list
+for what in models methods presets gates estimators objectives metrics attacks datasets optimizers schedules inits; do
+  expect "list $what" 0 '^[a-zA-Z0-9_]+ ' list $what
+  expect "list $what as JSON" 0 "\"$what\":" list $what --json
+  check "it is one document" is_json out
+done
 expect "list of what is not there" 2 "modles.*models" list modles
 expect "data prepare without --out" 2 '--out' data prepare .
 
