@@ -92,7 +92,8 @@ Findings Forgetting::during(RunStatus& status) {
     found.words += fmt::format("  rUA {:+.2f}", 100 * rua);
   }
   found.enough = enough_ >= 0 && forget_acc <= enough_;
-  if (found.enough && !status.measures.contains("steps_to_target"))
+  const double target = enough_ >= 0 ? enough_ : reference_forget_acc_;
+  if (forget_acc <= target && !status.measures.contains("steps_to_target"))
     status.measures["steps_to_target"] = static_cast<double>(status.steps);
   return found;
 }

@@ -9,7 +9,9 @@
 namespace expunge::tools {
 
 // How unlearning is measured on the way: all of F, 2,000 samples each of R and of the test part; at
-// the end all samples of every part. Against retrained networks where there are some.
+// the end all samples of every part. Against retrained networks where there are some. The measure
+// steps_to_target is the step of the first evaluation with a forget accuracy of at most `until`, or
+// the retrained networks'; it is missing where that was never reached.
 class Forgetting final : public Evaluation {
  public:
   // until: --until-forget-acc, percent or "reference"; "" for never.

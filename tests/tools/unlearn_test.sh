@@ -58,7 +58,7 @@ check "--eval-every 1step evaluates every step" \
   test "$(grep -c '"type":"evaluation"' o--eval-every1step/metrics.jsonl)" = 6
 
 expect "against a retrained run" 0 'rUA' unlearn "${from[@]}" --reference r --json --out ref
-expect "until the forget accuracy is reached" 0 '"steps": 2' unlearn "${from[@]}" \
+expect "until the forget accuracy is reached" 0 '"steps_to_target": 2' unlearn "${from[@]}" \
   --until-forget-acc 100 --json --out until
 expect "until that of the reference" 0 '"status": "finished"' unlearn "${from[@]}" --reference r \
   --until-forget-acc reference --json --out until-r
