@@ -9,7 +9,6 @@
 namespace expunge::tools {
 namespace {
 
-using unlearn::Gate;
 using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point start) {
@@ -30,10 +29,9 @@ void draw_gradients(const RangeTable& table, const unlearn::StepGradients& g) {
 }
 
 int64_t bytes_of(const BenchUnlearn& options, const UpdateProblem& problem) {
-  const Gate gate = options.gate.gate;
   int64_t statistics = 0;  // flat buffers of both objectives; none where phi is not asked for
   for (const NamedBuffer& b : problem.update.state()) statistics += b.name != "mask";
-  const bool tensor = unlearn::row_of(gate).scope != unlearn::Scope::element;
+  const bool tensor = options.gate.row->scope != unlearn::Scope::element;
   return 32 + 8 * statistics + (tensor ? 16 : 0) + (tensor && statistics > 0 ? 16 : 0);
 }
 

@@ -10,18 +10,18 @@
 namespace expunge::tools {
 namespace {
 
-using unlearn::Gate;
+using kernels::ElementGate;
 constexpr int kSteps = 2;
 constexpr int64_t kStride = 997;       // every so manieth parameter
 constexpr int64_t kExhaustive = 4096;  // parameters of a tensor whose prefixes are all tried
 
 [[noreturn]] void refuse(const BenchUnlearn& o, const std::string& what) {
   fail(ExitCode::verification, "bench unlearn {} {}: {}", o.model,
-       unlearn::row_of(o.gate.gate).name, what);
+       o.gate.row->name, what);
 }
 
-bool is_opt(Gate gate) {
-  return gate == Gate::opt || gate == Gate::focus_opt;
+bool is_opt(const unlearn::GateRow& gate) {
+  return std::string_view(gate.name) == "opt" || std::string_view(gate.name) == "focus-opt";
 }
 
 // OPT's condition over the elements from `begin` on of `order` (method: kernels/gates.h).
@@ -38,7 +38,7 @@ void check_opt(const BenchUnlearn& o, const UpdateProblem& p, const Range& range
   const auto part = [&](const Tensor& t) { return t.data() + range.offset; };
   const float *w = part(p.update.weights()), *g_f = part(p.gradients.g_f),
               *g_r = part(p.gradients.g_r);
-  const float* phi = o.gate.gate == Gate::focus_opt ? part(p.update.phi()) : nullptr;
+  const float* phi = o.gate.row->uses.phi ? part(p.update.phi()) : nullptr;
   const auto n = static_cast<size_t>(range.size);
   std::vector<double> u(n), c(n);
   std::vector<size_t> order(n);
@@ -71,12 +71,13 @@ struct Reference {
   }
   // The share of the gradient that the optimizer sees; negative where rounding decides.
   double weight(const unlearn::GateSpec& gate, double g_f, double g_r, int step) {
-    if (gate.gate == Gate::none) return 1;
-    if (gate.gate == Gate::conjunction) return g_f * g_r < 0 ? 0 : 1;
+    const ElementGate element = gate.row->element;
+    if (element == ElementGate::none) return 1;
+    if (element == ElementGate::conjunction) return g_f * g_r < 0 ? 0 : 1;
     v_f = step == 0 ? 0.1 * g_f * g_f : 0.9 * g_f * g_f + 0.1 * v_f;
     v_r = step == 0 ? 0.1 * g_r * g_r : 0.9 * g_r * g_r + 0.1 * v_r;
     const double p = phi(g_f / std::sqrt(v_f + 1e-8), g_r / std::sqrt(v_r + 1e-8));
-    if (gate.gate == Gate::focus) return p;
+    if (element == ElementGate::focus) return p;
     return std::abs(p - gate.value) < 1e-6 ? -1 : p >= gate.value ? 1 : 0;
   }
   void adam(double d, double lr, int step) {
@@ -87,8 +88,8 @@ struct Reference {
 };
 
 void check_values(const BenchUnlearn& o, UpdateProblem& p) {
-  const Gate gate = o.gate.gate;
-  const bool given = unlearn::row_of(gate).scope != unlearn::Scope::element;
+  const unlearn::GateRow& gate = *o.gate.row;
+  const bool given = gate.scope != unlearn::Scope::element;
   const float *g_f = p.gradients.g_f.data(), *g_r = p.gradients.g_r.data(),
               *value = p.model.params.values().data();
   std::vector<int64_t> at;
@@ -134,10 +135,10 @@ void check_bits(const BenchUnlearn& o, const Tensor& values) {
 }  // namespace
 
 void check_update(const BenchUnlearn& o) {
-  const Gate gate = o.gate.gate;
-  const bool plain = gate == Gate::none || gate == Gate::conjunction ||
-                     unlearn::row_of(gate).scope != unlearn::Scope::element;
-  const bool paper = gate == Gate::prob || gate == Gate::focus;
+  const ElementGate gate = o.gate.row->element;
+  const bool plain = gate == ElementGate::none || gate == ElementGate::conjunction ||
+                     o.gate.row->scope != unlearn::Scope::element;
+  const bool paper = gate == ElementGate::prob || gate == ElementGate::focus;
   UpdateProblem problem(o);
   if (plain || (paper && o.estimator.kind == kernels::Estimator::paper))
     check_values(o, problem);

@@ -76,7 +76,7 @@ unlearn::StepConfig step_config(const Settings& s, const unlearn::Method& method
   config.batch_norm = s.text("bn") == "train"    ? BatchNormMode::train
                       : s.text("bn") == "frozen" ? BatchNormMode::frozen
                                                  : BatchNormMode::eval;
-  config.saliency_pass = method.saliency_pass && config.gate.gate == Gate::saliency;
+  config.saliency_pass = method.saliency_pass && config.gate.row->uses.saliency;
   return config;
 }
 
@@ -85,9 +85,7 @@ void check_in_turn(const Settings& s, const unlearn::Method& method, const unlea
   if (method.forget == nullptr || method.retain == nullptr)
     fail(ExitCode::usage, "--preset {}: takes two sides in turn, and {} has only one", preset.name,
          method.name);
-  const bool one_sided =
-      gate.gate == Gate::none || gate.gate == Gate::saliency_global || gate.gate == Gate::random;
-  if (!one_sided)
+  if (gate.row->uses.forget || gate.row->uses.retain)
     fail(ExitCode::usage,
          "--gate {}: preset {} takes the two sides in turn, and this gate needs both gradients in "
          "one step",
@@ -105,13 +103,13 @@ void check_combination(const Settings& s, const unlearn::Method& method,
                        const unlearn::Preset& preset) {
   const unlearn::GateSpec gate = unlearn::GateSpec::parse(s.text("gate"));
   const unlearn::EstimatorSpec estimator = unlearn::EstimatorSpec::parse(estimator_text(s));
-  if (std::string_view(method.name) == "salun" && gate.gate != Gate::saliency_global)
+  if (std::string_view(method.name) == "salun" && !gate.row->uses.mask)
     fail(ExitCode::usage,
          "--gate {}: salun is srl with saliency-global; --method srl takes any gate",
          s.text("gate"));
   if (preset.order == Order::in_turn) check_in_turn(s, method, preset, gate);
   // phi <= 3/4 after the paper's first step, and mostly below afterwards: nothing would be kept
-  if (gate.gate == Gate::fdr && gate.value < 0.25 && estimator.kind == kernels::Estimator::paper)
+  if (std::string_view(gate.row->name) == "fdr" && gate.value < 0.25 && estimator.kind == kernels::Estimator::paper)
     fail(ExitCode::usage,
          "--gate {}: below fdr:0.25 the estimator paper keeps no parameter at all; welford:8 or "
          "ema:0.9 tell more",
@@ -170,7 +168,7 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
   retain_ = retain_batches();
   optimizer_ = std::make_unique<nn::Optimizer>(e.model.params, optimizer_config(s));
   unlearn::StepConfig config = step_config(s, method_);
-  if (config.gate.gate == Gate::saliency_global) config.mask = mask_ = e.model.params.make_buffer();
+  if (config.gate.row->uses.mask) config.mask = mask_ = e.model.params.make_buffer();
   config.batches_per_epoch = forget_->batches();
   passes_ = 1;
   if (!in_turn()) {

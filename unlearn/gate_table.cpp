@@ -1,41 +1,133 @@
 #include "unlearn/gate_table.h"
 
 #include <charconv>
+#include <cmath>
 
 #include "core/check.h"
 #include "core/nearest.h"
+#include "core/rng.h"
+#include "kernels/gates.h"
 
 namespace expunge::unlearn {
+namespace {
+
+using kernels::ElementGate, kernels::Quantile;
+
+int64_t share(double rho, size_t n) {
+  return std::llround(rho * static_cast<double>(n));
+}
+
+// The quantiles that the published code takes (docs/unlearning.md).
+void saliency(const GateInput& in) {
+  if (in.s.empty()) return kernels::gate_saliency(in.g_f, in.value, Quantile::linear, in.w);
+  kernels::gate_saliency(in.s, in.value, Quantile::midpoint, in.w);
+}
+
+// phi is empty where the row does not use it: 1.
+void opt(const GateInput& in) {
+  kernels::gate_opt(in.g_f, in.g_r, in.phi, in.beta, in.w);
+}
+
+void random(const GateInput& in) {
+  std::vector<float> lot(in.w.size());
+  const auto step = static_cast<uint64_t>(in.scalars.step);
+  for (size_t i = 0; i < lot.size(); ++i) {
+    const auto element = static_cast<uint64_t>(in.first) + i;
+    lot[i] = rng::uniform(
+        rng::philox(in.scalars.seed, rng::Purpose::mask,
+                    {{static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32),
+                      static_cast<uint32_t>(element), static_cast<uint32_t>(element >> 32)}})
+            .word[1]);
+  }
+  kernels::gate_top(lot, share(in.value, lot.size()), in.w);
+}
+
+void fdr(const GateInput& in) {
+  kernels::gate_fdr(in.phi, in.value, in.w);
+}
+
+void top(const GateInput& in) {
+  kernels::gate_top(in.phi, share(in.value, in.phi.size()), in.w);
+}
+
+constexpr GateUses kGradients{.forget = true, .retain = true},
+    kPhi{.forget = true, .retain = true, .phi = true};
+
+}  // namespace
 
 const std::vector<GateRow>& gates() {
   static const std::vector<GateRow> table = {
-      {"none", Gate::none, Scope::element, false, 0, 0, 0, "every parameter: w = 1"},
-      {"and", Gate::conjunction, Scope::element, false, 0, 0, 0,
-       "the signs of g_f and g_r agree (0 agrees)"},
-      {"prob", Gate::prob, Scope::element, true, 0.3, 0, 1, "phi >= q"},
-      {"focus", Gate::focus, Scope::element, false, 0, 0, 0, "w = phi"},
-      {"bernoulli", Gate::bernoulli, Scope::element, false, 0, 0, 0, "w = 1 with probability phi"},
-      {"saliency-global", Gate::saliency_global, Scope::element, true, 0.5, 0, 1,
-       "this share of all parameters, the largest |gradient| over F, found before the first step"},
-      {"saliency", Gate::saliency, Scope::tensor, true, 0.5, 0, 1,
-       "|s| at least its quantile in the tensor, s = g_f or the gradient of -CE(F)"},
-      {"opt", Gate::opt, Scope::tensor, false, 0, 0, 0,
-       "drops the worst products g_f g_r of a tensor until the step is feasible"},
-      {"focus-opt", Gate::focus_opt, Scope::tensor, false, 0, 0, 0, "opt on phi g_f and phi g_r"},
-      {"random", Gate::random, Scope::tensor, true, 0.5, 0, 1,
-       "this share of each tensor, drawn by lot: the control for sparsity"},
-      {"global-opt", Gate::global_opt, Scope::model, false, 0, 0, 0, "opt over all parameters"},
-      {"fdr", Gate::fdr, Scope::model, true, 0.3, 0, 1,
-       "the most parameters whose mean 1 - phi is at most alpha"},
-      {"top", Gate::top, Scope::model, true, 0.5, 0, 1, "this share, the highest phi"},
+      {.name = "none",
+       .scope = Scope::element,
+       .element = ElementGate::none,
+       .summary = "every parameter: w = 1"},
+      {.name = "and",
+       .scope = Scope::element,
+       .uses = kGradients,
+       .element = ElementGate::conjunction,
+       .summary = "the signs of g_f and g_r agree (0 agrees)"},
+      {.name = "prob",
+       .scope = Scope::element,
+       .uses = kPhi,
+       .value = GateValue{.fallback = 0.3, .least = 0, .most = 1},
+       .element = ElementGate::prob,
+       .summary = "phi >= q"},
+      {.name = "focus",
+       .scope = Scope::element,
+       .uses = kPhi,
+       .element = ElementGate::focus,
+       .summary = "w = phi"},
+      {.name = "bernoulli",
+       .scope = Scope::element,
+       .uses = kPhi,
+       .element = ElementGate::bernoulli,
+       .summary = "w = 1 with probability phi"},
+      {.name = "saliency-global",
+       .scope = Scope::element,
+       .uses = {.mask = true},
+       .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
+       .summary = "this share of all parameters, the largest |gradient| over F, found before the "
+                  "first step"},
+      {.name = "saliency",
+       .scope = Scope::tensor,
+       .uses = {.forget = true, .saliency = true},
+       .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
+       .weigh = saliency,
+       .summary = "|s| at least its quantile in the tensor, s = g_f or the gradient of -CE(F)"},
+      {.name = "opt",
+       .scope = Scope::tensor,
+       .uses = kGradients,
+       .weigh = opt,
+       .summary = "drops the worst products g_f g_r of a tensor until the step is feasible"},
+      {.name = "focus-opt",
+       .scope = Scope::tensor,
+       .uses = kPhi,
+       .weigh = opt,
+       .summary = "opt on phi g_f and phi g_r"},
+      {.name = "random",
+       .scope = Scope::tensor,
+       .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
+       .weigh = random,
+       .summary = "this share of each tensor, drawn by lot: the control for sparsity"},
+      {.name = "global-opt",
+       .scope = Scope::model,
+       .uses = kGradients,
+       .weigh = opt,
+       .summary = "opt over all parameters"},
+      {.name = "fdr",
+       .scope = Scope::model,
+       .uses = kPhi,
+       .value = GateValue{.fallback = 0.3, .least = 0, .most = 1},
+       .weigh = fdr,
+       .summary = "the most parameters whose mean 1 - phi is at most alpha"},
+      {.name = "top",
+       .scope = Scope::model,
+       .uses = kPhi,
+       .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
+       .weigh = top,
+       .summary = "this share, the highest phi"},
   };
   return table;
-}
-
-const GateRow& row_of(Gate gate) {
-  for (const GateRow& row : gates())
-    if (row.gate == gate) return row;
-  fail(ExitCode::internal, "gate {} is not in the table", static_cast<int>(gate));
 }
 
 GateSpec GateSpec::parse(const std::string& text) {
@@ -45,15 +137,16 @@ GateSpec GateSpec::parse(const std::string& text) {
   for (const GateRow& row : gates()) {
     names.emplace_back(row.name);
     if (name != row.name) continue;
-    GateSpec spec{row.gate, row.fallback};
+    const GateValue range = row.value.value_or(GateValue{});
+    GateSpec spec{&row, range.fallback};
     if (colon == text.npos) return spec;
     const char *begin = text.data() + colon + 1, *end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(begin, end, spec.value);
-    if (!row.has_value || error != std::errc() || stop != end ||
-        !(spec.value >= row.least && spec.value <= row.most))
+    if (!row.value || error != std::errc() || stop != end ||
+        !(spec.value >= range.least && spec.value <= range.most))
       fail(ExitCode::usage, "gate '{}': expected {}{}", text, row.name,
-           row.has_value ? fmt::format(" or {}:X, X from {} to {}", row.name, row.least, row.most)
-                         : ", which has no value");
+           row.value ? fmt::format(" or {}:X, X from {} to {}", row.name, range.least, range.most)
+                     : ", which has no value");
     return spec;
   }
   fail(ExitCode::usage, "gate '{}' is not known{}", name, nearest_hint(name, names));

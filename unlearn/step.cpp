@@ -5,18 +5,6 @@
 #include "nn/ops.h"
 
 namespace expunge::unlearn {
-namespace {
-
-// Whether w depends on a side's gradient, so that a missing one must be probed.
-bool uses_forget(Gate gate) {
-  return gate != Gate::none && gate != Gate::random && gate != Gate::saliency_global;
-}
-bool uses_retain(Gate gate) {
-  return uses_forget(gate) && gate != Gate::saliency;
-}
-
-}  // namespace
-
 UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& retain,
                          StepConfig config)
     : model_(model),
@@ -80,7 +68,7 @@ const Batch& UnlearnStep::next_retain(const StepScalars& scalars) {
 
 nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
   static const Objective &descent = objective("ce"), &ascent = objective("ascent");
-  const Gate gate = config_.gate.gate;
+  const GateUses& uses = config_.gate.row->uses;
   const BatchNormMode probe =
       config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval : BatchNormMode::frozen;
   StepScalars scalars = given;
@@ -94,7 +82,7 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
       return result;
   }
   scalars.pass = 0;
-  if (config_.forget != nullptr || uses_forget(gate)) {
+  if (config_.forget != nullptr || uses.forget) {
     SliceStatistics* slices = update_.forget_slices();
     const Pass pass = config_.forget != nullptr ? Pass{config_.forget, config_.batch_norm, slices}
                                                 : Pass{&ascent, probe, slices};
@@ -102,9 +90,9 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
     if (failed(report_.forget_loss)) return result;
   }
   scalars.pass = 1;
-  const bool element = row_of(gate).scope == Scope::element;
+  const bool element = config_.gate.row->scope == Scope::element;
   const auto update_one = [&](int parameter) { update_.parameter(parameter, scalars); };
-  const bool has_retain = config_.retain != nullptr || uses_retain(gate);
+  const bool has_retain = config_.retain != nullptr || uses.retain;
   const bool inside = element && config_.in_backward && has_retain;
   if (has_retain) {
     SliceStatistics* slices = update_.retain_slices();
@@ -121,10 +109,10 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
 }
 
 int UnlearnStep::passes() const {
-  const Gate gate = config_.gate.gate;
+  const GateUses& uses = config_.gate.row->uses;
   return (config_.saliency_pass ? 1 : 0) +
-         (config_.forget != nullptr || uses_forget(gate) ? 1 : 0) +
-         (config_.retain != nullptr || uses_retain(gate) ? 1 : 0);
+         (config_.forget != nullptr || uses.forget ? 1 : 0) +
+         (config_.retain != nullptr || uses.retain ? 1 : 0);
 }
 
 }  // namespace expunge::unlearn

@@ -6,33 +6,9 @@
 #include <span>
 
 #include "core/parallel.h"
-#include "core/rng.h"
-#include "kernels/gates.h"
 
 namespace expunge::unlearn {
 namespace {
-
-kernels::ElementGate element_gate(Gate gate) {
-  switch (gate) {
-    case Gate::none:
-      return kernels::ElementGate::none;
-    case Gate::conjunction:
-      return kernels::ElementGate::conjunction;
-    case Gate::prob:
-      return kernels::ElementGate::prob;
-    case Gate::focus:
-      return kernels::ElementGate::focus;
-    case Gate::bernoulli:
-      return kernels::ElementGate::bernoulli;
-    default:
-      return kernels::ElementGate::given;
-  }
-}
-
-bool uses_phi(Gate gate) {
-  return gate == Gate::prob || gate == Gate::focus || gate == Gate::bernoulli ||
-         gate == Gate::focus_opt || gate == Gate::fdr || gate == Gate::top;
-}
 
 std::span<float> part(const Tensor& flat, const Range& range) {
   return {flat.data() + range.offset, static_cast<size_t>(range.size)};
@@ -56,10 +32,6 @@ void scatter(const RangeTable& table, std::span<const float> values, const Tenso
   }
 }
 
-int64_t share(double rho, size_t n) {
-  return std::llround(rho * static_cast<double>(n));
-}
-
 }  // namespace
 
 GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
@@ -70,11 +42,13 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
       config_(std::move(config)),
       stats_f_(config_.estimator, params),
       stats_r_(config_.estimator, params) {
-  if (uses_phi(config_.gate.gate)) phi_ = params.make_buffer();
-  if (row_of(config_.gate.gate).scope != Scope::element) weight_ = params.make_buffer();
-  if (config_.gate.gate == Gate::saliency_global) {
+  EXPUNGE_CHECK(row().scope == Scope::element || row().weigh != nullptr,
+                "gated update: gate {} has no function", row().name);
+  if (row().uses.phi) phi_ = params.make_buffer();
+  if (row().scope != Scope::element) weight_ = params.make_buffer();
+  if (row().uses.mask) {
     EXPUNGE_CHECK(config_.mask.size() == params.values().size(),
-                  "gated update: saliency-global needs a mask of {} elements, got {}",
+                  "gated update: gate {} needs a mask of {} elements, got {}", row().name,
                   params.values().size(), config_.mask.size());
     weight_ = config_.mask;
   }
@@ -93,7 +67,7 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
 }
 
 bool GatedUpdate::warming(int64_t step) const {
-  return uses_phi(config_.gate.gate) && !stats_f_.ready(step);
+  return row().uses.phi && !stats_f_.ready(step);
 }
 
 kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& scalars) const {
@@ -109,7 +83,7 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
           .state_f = stats_f_.at(parameter),
           .state_r = stats_r_.at(parameter),
           .gate = {.gate = warming(scalars.step) ? kernels::ElementGate::none
-                                                 : element_gate(config_.gate.gate),
+                                                 : row().element,
                    .q = static_cast<float>(config_.gate.value),
                    .seed = scalars.seed,
                    .step = scalars.step,
@@ -122,7 +96,7 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
 }
 
 SliceStatistics* GatedUpdate::slices(GradientStatistics& stats) const {
-  return uses_phi(config_.gate.gate) ? stats.slices() : nullptr;
+  return row().uses.phi ? stats.slices() : nullptr;
 }
 
 void GatedUpdate::take_in(int parameter, int64_t step) {
@@ -141,7 +115,7 @@ void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
   if (warming(scalars.step)) {
     focus(parameter, scalars);
     if (config_.warmup == Warmup::hold) return;
-  } else if (uses_phi(config_.gate.gate)) {
+  } else if (row().uses.phi) {
     take_in(parameter, scalars.step);
   }
   kernels::grad_alignment({}, params_.parameters()[parameter].size, alignment(parameter, scalars));
@@ -150,51 +124,41 @@ void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
 // w of one tensor, into weight_.
 void GatedUpdate::gate_tensor(int parameter, const StepScalars& scalars) {
   const Range& range = params_.parameters()[parameter];
-  const std::span<const float> g_f = part(gradients_.g_f, range), g_r = part(gradients_.g_r, range);
-  const std::span<float> w = part(weight_, range);
-  switch (config_.gate.gate) {
-    case Gate::saliency:
-      // the quantiles that the published code takes (method: docs/unlearning.md)
-      if (gradients_.saliency)
-        return kernels::gate_saliency(part(gradients_.saliency, range), config_.gate.value,
-                                      kernels::Quantile::midpoint, w);
-      return kernels::gate_saliency(g_f, config_.gate.value, kernels::Quantile::linear, w);
-    case Gate::opt:
-      return kernels::gate_opt(g_f, g_r, {}, config_.beta, w), void();
-    case Gate::focus_opt:
-      return kernels::gate_opt(g_f, g_r, part(phi_, range), config_.beta, w), void();
-    case Gate::random: {
-      std::vector<float> lot(w.size());
-      for (size_t i = 0; i < lot.size(); ++i) {
-        const auto element = static_cast<uint64_t>(first_[static_cast<size_t>(parameter)]) + i;
-        lot[i] = rng::uniform(
-            rng::philox(
-                scalars.seed, rng::Purpose::mask,
-                {{static_cast<uint32_t>(scalars.step), static_cast<uint32_t>(scalars.step >> 32),
-                  static_cast<uint32_t>(element), static_cast<uint32_t>(element >> 32)}})
-                .word[1]);
-      }
-      return kernels::gate_top(lot, share(config_.gate.value, lot.size()), w);
-    }
-    default:
-      fail(ExitCode::internal, "gate {} does not look at tensors", row_of(config_.gate.gate).name);
-  }
+  const auto used = [&](bool uses, const Tensor& flat) {
+    return uses && flat ? part(flat, range) : std::span<float>();
+  };
+  const GateUses& uses = row().uses;
+  row().weigh({.g_f = used(uses.forget, gradients_.g_f),
+               .g_r = used(uses.retain, gradients_.g_r),
+               .s = used(uses.saliency, gradients_.saliency),
+               .phi = used(uses.phi, phi_),
+               .beta = config_.beta,
+               .value = config_.gate.value,
+               .scalars = scalars,
+               .first = first_[static_cast<size_t>(parameter)],
+               .w = part(weight_, range)});
 }
 
 // w of all parameters, into weight_.
-void GatedUpdate::gate_model() {
+void GatedUpdate::gate_model(const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
+  const auto used = [&](bool uses, const Tensor& flat) {
+    return uses && flat ? gather(table, flat) : std::vector<float>();
+  };
+  const GateUses& uses = row().uses;
+  const std::vector<float> g_f = used(uses.forget, gradients_.g_f),
+                           g_r = used(uses.retain, gradients_.g_r),
+                           s = used(uses.saliency, gradients_.saliency), phi = used(uses.phi, phi_);
   std::vector<float> w(static_cast<size_t>(table.size()));
-  if (config_.gate.gate == Gate::global_opt) {
-    kernels::gate_opt(gather(table, gradients_.g_f), gather(table, gradients_.g_r), {},
-                      config_.beta, w);
-  } else {
-    const std::vector<float> phi = gather(table, phi_);
-    if (config_.gate.gate == Gate::fdr)
-      kernels::gate_fdr(phi, config_.gate.value, w);
-    else
-      kernels::gate_top(phi, share(config_.gate.value, w.size()), w);
-  }
+  row().weigh({.g_f = g_f,
+               .g_r = g_r,
+               .s = s,
+               .phi = phi,
+               .beta = config_.beta,
+               .value = config_.gate.value,
+               .scalars = scalars,
+               .first = 0,
+               .w = w});
   scatter(table, w, weight_);
 }
 
@@ -210,7 +174,7 @@ void GatedUpdate::for_pieces(Body body) const {
 // update.
 int64_t GatedUpdate::all(const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
-  const Scope scope = row_of(config_.gate.gate).scope;
+  const Scope scope = row().scope;
   const bool ready = !warming(scalars.step);
   if (uses_phi(config_.gate.gate))
     for (int p = 0; p < table.count(); ++p) take_in(p, scalars.step);
@@ -222,7 +186,7 @@ int64_t GatedUpdate::all(const StepScalars& scalars) {
                             phi_.data() + table[p].offset + begin);
     });
   if (!ready && config_.warmup == Warmup::hold) return scope == Scope::element ? -1 : 0;
-  if (ready && scope == Scope::model) gate_model();
+  if (ready && scope == Scope::model) gate_model(scalars);
   if (ready && scope == Scope::tensor)
     parallel_for(table.count(),
                  [&](int64_t i) { gate_tensor(by_size_[static_cast<size_t>(i)], scalars); });
@@ -240,7 +204,7 @@ int64_t GatedUpdate::all(const StepScalars& scalars) {
 std::vector<NamedBuffer> GatedUpdate::state() const {
   std::vector<NamedBuffer> all;
   if (config_.mask) all.push_back({"mask", config_.mask});
-  if (!uses_phi(config_.gate.gate)) return all;
+  if (!row().uses.phi) return all;
   for (const auto& s : stats_f_.state()) all.push_back({"forget." + s.name, s.buffer});
   for (const auto& s : stats_r_.state()) all.push_back({"retain." + s.name, s.buffer});
   return all;

@@ -18,7 +18,7 @@ enum class Warmup : unsigned char { none, hold };
 struct UpdateConfig {
   double beta = 0.95;  // d = beta g_r + (1 - beta) g_f
   GateSpec gate;
-  Tensor mask{};  // flat: w of saliency_global (unlearn/saliency.h)
+  Tensor mask{};  // flat: w of a gate that uses a mask (unlearn/saliency.h)
   EstimatorSpec estimator;
   kernels::GateOn gate_on = kernels::GateOn::gradient;
   Warmup warmup = Warmup::none;
@@ -27,7 +27,7 @@ struct UpdateConfig {
 // Flat buffers of the model's layout.
 struct StepGradients {
   Tensor g_f, g_r;
-  Tensor saliency{};  // s of Gate::saliency where it is not g_f
+  Tensor saliency{};  // s of gates that use it, where it is not g_f
 };
 
 // Owns what a gate remembers between steps: statistics, the mask.
@@ -53,13 +53,14 @@ class GatedUpdate {
   std::vector<NamedBuffer> state() const;  // to save and restore with a run
 
  private:
+  const GateRow& row() const { return *config_.gate.row; }
   bool warming(int64_t step) const;  // phi is wanted and says nothing yet
   kernels::GradAlignment alignment(int parameter, const StepScalars& scalars) const;
   SliceStatistics* slices(GradientStatistics& stats) const;
   void take_in(int parameter, int64_t step);
   void focus(int parameter, const StepScalars& scalars);
   void gate_tensor(int parameter, const StepScalars& scalars);
-  void gate_model();
+  void gate_model(const StepScalars& scalars);
   // body(parameter, begin, end) over fixed pieces of all parameters, in one parallel round.
   template <class Body>
   void for_pieces(Body body) const;

@@ -119,7 +119,7 @@ void check(const Method& method, const std::string& gate) {
   config.forget = &objective(method.forget);
   config.retain = &objective(method.retain);
   config.gate = GateSpec::parse(gate);
-  config.saliency_pass = method.saliency_pass && config.gate.gate == Gate::saliency;
+  config.saliency_pass = method.saliency_pass && config.gate.row->uses.saliency;
   config.batches_per_epoch = kSteps;
   UnlearnStep step(model, optimizer, retain, config);
   const ParamStore& params = model.params;

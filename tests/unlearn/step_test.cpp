@@ -43,7 +43,7 @@ StepConfig config_of(const Method& m, const std::string& gate) {
   config.retain = m.retain == nullptr ? nullptr : &objective(m.retain);
   config.beta = m.beta;
   config.gate = GateSpec::parse(gate);
-  config.saliency_pass = m.saliency_pass && config.gate.gate == Gate::saliency;
+  config.saliency_pass = m.saliency_pass && config.gate.row->uses.saliency;
   config.batches_per_epoch = 2;
   return config;
 }
