@@ -16,8 +16,7 @@ constexpr int64_t kStride = 997;       // every so manieth parameter
 constexpr int64_t kExhaustive = 4096;  // parameters of a tensor whose prefixes are all tried
 
 [[noreturn]] void refuse(const BenchUnlearn& o, const std::string& what) {
-  fail(ExitCode::verification, "bench unlearn {} {}: {}", o.model,
-       o.gate.row->name, what);
+  fail(ExitCode::verification, "bench unlearn {} {}: {}", o.model, o.gate.row->name, what);
 }
 
 bool is_opt(const unlearn::GateRow& gate) {

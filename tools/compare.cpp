@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "core/file.h"
 #include "nn/model_file.h"
@@ -97,13 +98,15 @@ void check_role(const Candidate& c, const Settings& of_subject, const Experiment
 
 // Every run against the retrained ones, itself left out.
 void compare_all(std::vector<ComparedRun>& runs) {
+  std::set<std::string> said;  // what holds for the references is said once
   for (ComparedRun& run : runs) {
     std::vector<eval::Measured> references;
     for (const ComparedRun& other : runs)
       if (other.label == "retrained" && &other != &run) references.push_back(other.measured);
     if (!references.empty()) run.comparison = eval::compare(run.measured, references);
+    if (run.label == "retrained") continue;
     for (const std::string& warning : eval::warnings(run.measured.scores, references))
-      if (run.label != "retrained") say("expunge: warning: {}: {}\n", run.folder, warning);
+      if (said.insert(warning).second) say("expunge: warning: {}: {}\n", run.folder, warning);
   }
 }
 

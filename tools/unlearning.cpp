@@ -11,7 +11,6 @@
 namespace expunge::tools {
 namespace {
 
-using unlearn::Gate;
 using unlearn::Order;
 
 // Images augmented in epoch `first` only, as the code of arXiv 2511.02435 does.
@@ -109,7 +108,8 @@ void check_combination(const Settings& s, const unlearn::Method& method,
          s.text("gate"));
   if (preset.order == Order::in_turn) check_in_turn(s, method, preset, gate);
   // phi <= 3/4 after the paper's first step, and mostly below afterwards: nothing would be kept
-  if (std::string_view(gate.row->name) == "fdr" && gate.value < 0.25 && estimator.kind == kernels::Estimator::paper)
+  if (std::string_view(gate.row->name) == "fdr" && gate.value < 0.25 &&
+      estimator.kind == kernels::Estimator::paper)
     fail(ExitCode::usage,
          "--gate {}: below fdr:0.25 the estimator paper keeps no parameter at all; welford:8 or "
          "ema:0.9 tell more",

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/batch.h"
+#include "core/step_scalars.h"
 #include "kernels/grad_alignment.h"
 
 // The gates: how much of the step each parameter gets (docs/unlearning.md). One is a function and a

@@ -110,8 +110,7 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
 
 int UnlearnStep::passes() const {
   const GateUses& uses = config_.gate.row->uses;
-  return (config_.saliency_pass ? 1 : 0) +
-         (config_.forget != nullptr || uses.forget ? 1 : 0) +
+  return (config_.saliency_pass ? 1 : 0) + (config_.forget != nullptr || uses.forget ? 1 : 0) +
          (config_.retain != nullptr || uses.retain ? 1 : 0);
 }
 

@@ -82,8 +82,7 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
           .rule_r = stats_r_.rule(parameter, scalars.step),
           .state_f = stats_f_.at(parameter),
           .state_r = stats_r_.at(parameter),
-          .gate = {.gate = warming(scalars.step) ? kernels::ElementGate::none
-                                                 : row().element,
+          .gate = {.gate = warming(scalars.step) ? kernels::ElementGate::none : row().element,
                    .q = static_cast<float>(config_.gate.value),
                    .seed = scalars.seed,
                    .step = scalars.step,
@@ -176,7 +175,7 @@ int64_t GatedUpdate::all(const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
   const Scope scope = row().scope;
   const bool ready = !warming(scalars.step);
-  if (uses_phi(config_.gate.gate))
+  if (row().uses.phi)
     for (int p = 0; p < table.count(); ++p) take_in(p, scalars.step);
   std::vector<kernels::GradAlignment> of;
   for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars));
