@@ -184,6 +184,7 @@ std::string comparison_table(const std::vector<RunGroup>& groups) {
     main.push_back({g.name, std::to_string(g.runs.size())});
     for (const Column& c : kMain)
       main.back().push_back(cell(spread_of(g, number(c.name)), number(c.name).digits));
+    if (g.runs.front()->label == "retrained") continue;  // the measure itself
     spreads.push_back({g.name});
     for (const Column& c : kSpreads) {
       spreads.back().push_back(spreads_cell(g, c.name));
