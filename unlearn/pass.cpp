@@ -8,7 +8,7 @@ double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                Tape::Ready ready) {
   const Ctx ctx{.params = &pass.values,
                 .tape = tape,
-                .mode = pass.batch_norm == BatchNormMode::eval ? Mode::eval : Mode::train,
+                .mode = pass.mode,
                 .batch_norm = pass.batch_norm,
                 .scalars = &scalars};
   Tensor teacher;

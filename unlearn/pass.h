@@ -12,6 +12,7 @@ struct Pass {
   const Objective& objective;
   BatchNormMode batch_norm = BatchNormMode::frozen;
   const ParamStore* teacher = nullptr;  // the original values, where the objective wants them
+  Mode mode = Mode::train;              // of dropout
 };
 
 // The mean of the objective over the batch. With a tape that is bound to `values` also its

@@ -15,7 +15,9 @@ void gradient(const nn::Model& model, const char* name, BatchNormMode batch_norm
               const Batch& batch, Tape& tape, const Tensor& grads) {
   tape.reset();
   tape.bind(model.params, {grads, 0.0f});
-  loss_of({*model.network, model.params, objective(name), batch_norm}, batch, {}, &tape);
+  const Mode mode = batch_norm == BatchNormMode::eval ? Mode::eval : Mode::train;
+  loss_of({*model.network, model.params, objective(name), batch_norm, nullptr, mode}, batch, {},
+          &tape);
 }
 
 std::span<float> part(const Tensor& flat, const Range& range) {

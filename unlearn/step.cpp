@@ -2,9 +2,10 @@
 
 #include <cmath>
 
-#include "nn/ops.h"
+#include "unlearn/pass.h"
 
 namespace expunge::unlearn {
+
 UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& retain,
                          StepConfig config)
     : model_(model),
@@ -28,27 +29,14 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
 
 // The mean of the objective over the batch; its gradient goes to `grads`, unless the loss is not
 // finite.
-double UnlearnStep::differentiate(const Pass& pass, const Batch& batch, const StepScalars& scalars,
+double UnlearnStep::differentiate(const Side& side, const Batch& batch, const StepScalars& scalars,
                                   const Tensor& grads, Tape::Ready ready) {
   tape_.reset();
-  if (pass.slices != nullptr) pass.slices->start(batch.size());
-  tape_.bind(model_.params, {grads, 0.0f}, pass.slices);
-  const Ctx ctx{.params = &model_.params,
-                .tape = &tape_,
-                .mode = Mode::train,
-                .batch_norm = pass.batch_norm,
-                .scalars = &scalars};
-  Tensor teacher;
-  if (pass.objective->wants_teacher)
-    teacher = model_.network->forward({.params = &teacher_}, {batch.x, Var::kNone}).value;
-  Var loss;
-  {
-    const Var logits = model_.network->forward(ctx, {batch.x, Var::kNone});
-    loss = pass.objective->loss({ctx, logits, batch, teacher});
-  }
-  const double value = double{loss.value.data()[0]};
-  if (std::isfinite(value)) tape_.backward(loss, 1.0f, ready);
-  return value;
+  if (side.slices != nullptr) side.slices->start(batch.size());
+  tape_.bind(model_.params, {grads, 0.0f}, side.slices);
+  return loss_of(
+      {*model_.network, model_.params, *side.objective, side.batch_norm, &teacher_, Mode::train},
+      batch, scalars, &tape_, ready);
 }
 
 // A function of epoch and step alone, so that a run can go on anywhere.
@@ -84,9 +72,9 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
   scalars.pass = 0;
   if (config_.forget != nullptr || uses.forget) {
     SliceStatistics* slices = update_.forget_slices();
-    const Pass pass = config_.forget != nullptr ? Pass{config_.forget, config_.batch_norm, slices}
-                                                : Pass{&ascent, probe, slices};
-    report_.forget_loss = differentiate(pass, forget, scalars, gradients_.g_f);
+    const Side side = config_.forget != nullptr ? Side{config_.forget, config_.batch_norm, slices}
+                                                : Side{&ascent, probe, slices};
+    report_.forget_loss = differentiate(side, forget, scalars, gradients_.g_f);
     if (failed(report_.forget_loss)) return result;
   }
   scalars.pass = 1;
@@ -96,11 +84,11 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
   const bool inside = element && config_.in_backward && has_retain;
   if (has_retain) {
     SliceStatistics* slices = update_.retain_slices();
-    const Pass pass = config_.retain != nullptr ? Pass{config_.retain, config_.batch_norm, slices}
-                                                : Pass{&descent, probe, slices};
+    const Side side = config_.retain != nullptr ? Side{config_.retain, config_.batch_norm, slices}
+                                                : Side{&descent, probe, slices};
     report_.retain_loss =
-        inside ? differentiate(pass, next_retain(scalars), scalars, gradients_.g_r, update_one)
-               : differentiate(pass, next_retain(scalars), scalars, gradients_.g_r);
+        inside ? differentiate(side, next_retain(scalars), scalars, gradients_.g_r, update_one)
+               : differentiate(side, next_retain(scalars), scalars, gradients_.g_r);
     if (failed(report_.retain_loss)) return result;
   }
   if (!inside) report_.kept = update_.all(scalars);

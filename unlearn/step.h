@@ -47,12 +47,12 @@ class UnlearnStep final : public nn::Step {
   std::vector<NamedBuffer> state() const { return update_.state(); }
 
  private:
-  struct Pass {
+  struct Side {
     const Objective* objective;
     BatchNormMode batch_norm;
     SliceStatistics* slices;
   };
-  double differentiate(const Pass& pass, const Batch& batch, const StepScalars& scalars,
+  double differentiate(const Side& side, const Batch& batch, const StepScalars& scalars,
                        const Tensor& grads, Tape::Ready ready = {});
   const Batch& next_retain(const StepScalars& scalars);
 
