@@ -12,7 +12,7 @@ namespace {
 
 using kernels::ElementGate;
 constexpr int kSteps = 2;
-constexpr int64_t kStride = 997;       // every so manieth parameter
+constexpr int64_t kStride = 997;       // every 997th parameter is compared
 constexpr int64_t kExhaustive = 4096;  // parameters of a tensor whose prefixes are all tried
 
 [[noreturn]] void refuse(const BenchUnlearn& o, const std::string& what) {

@@ -57,16 +57,17 @@ AuditedStep::AuditedStep(nn::Step& step, const nn::Model& model, BatchSource& fo
 SideAudit AuditedStep::audit(BatchSource& source, const Objective& objective, int64_t batches,
                              const ParamStore& before, const StepScalars& scalars) {
   const int64_t n = source.batches();
-  const int64_t own = scalars.step - scalars.epoch * config_.batches_per_epoch;
-  Pass pass{*model_.network, before, objective,
-            config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval : BatchNormMode::frozen,
-            &teacher_};
+  const Place own = place_of(scalars, config_.batches_per_epoch, n);
+  const Pass pass{
+      *model_.network, before, objective,
+      config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval : BatchNormMode::frozen,
+      &teacher_};
   const Pass after{pass.network, model_.params, objective, pass.batch_norm, pass.teacher};
   std::vector<double> change, difference;
   Batch batch;
   for (int64_t k = 0; k < batches; ++k) {
-    const int64_t index = (own + 1 + k) % n;
-    if (k == 0 || index == 0) source.start(scalars.epoch, index);
+    const int64_t index = (own.batch + 1 + k) % n;
+    if (k == 0 || index == 0) source.start(own.epoch, index);
     source.next(batch);
     tape_.reset();
     tape_.bind(before, {grads_, 0.0f});

@@ -24,4 +24,10 @@ double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
   return value;
 }
 
+Place place_of(const StepScalars& scalars, int64_t steps, int64_t batches) {
+  constexpr int64_t kRound = int64_t{1} << 20;  // more than there are epochs
+  const int64_t place = scalars.step - scalars.epoch * steps;
+  return {static_cast<int>(scalars.epoch + place / batches * kRound), place % batches};
+}
+
 }  // namespace expunge::unlearn

@@ -20,4 +20,13 @@ struct Pass {
 double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                Tape* tape = nullptr, Tape::Ready ready = {});
 
+// Where a step stands in a source of `batches` batches, if an epoch has `steps` steps. A source
+// that is shorter begins anew, as an epoch apart from all others; a function of epoch and step
+// alone, so that a run can go on anywhere.
+struct Place {
+  int epoch;
+  int64_t batch;
+};
+Place place_of(const StepScalars& scalars, int64_t steps, int64_t batches);
+
 }  // namespace expunge::unlearn

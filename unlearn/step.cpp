@@ -39,15 +39,10 @@ double UnlearnStep::differentiate(const Side& side, const Batch& batch, const St
       batch, scalars, &tape_, ready);
 }
 
-// A function of epoch and step alone, so that a run can go on anywhere.
 const Batch& UnlearnStep::next_retain(const StepScalars& scalars) {
-  constexpr int64_t kRound = int64_t{1}
-                             << 20;  // apart from all epochs: a source shorter than an epoch
-  const int64_t place = scalars.step - scalars.epoch * config_.batches_per_epoch;
   const int64_t n = retain_.batches();
-  const int64_t epoch = scalars.epoch + place / n * kRound, index = place % n;
-  if (epoch != retain_epoch_ || index != retain_next_)
-    retain_.start(static_cast<int>(epoch), index);
+  const auto [epoch, index] = place_of(scalars, config_.batches_per_epoch, n);
+  if (epoch != retain_epoch_ || index != retain_next_) retain_.start(epoch, index);
   const bool got = retain_.next(retain_batch_);
   EXPUNGE_CHECK(got, "unlearn step: the retain source ended at batch {} of {}", index, n);
   retain_epoch_ = epoch, retain_next_ = index + 1;

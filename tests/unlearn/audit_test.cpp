@@ -97,6 +97,33 @@ TEST_CASE("step audit: losses before and after on other batches than the step's"
   CHECK(report->forget.loss.n == kForgetBatches - 1);  // all but the step's own
 }
 
+TEST_CASE("step audit: fewer retain than forget batches: still none of the step's own") {
+  constexpr int64_t kLong = 12, kStep = 9;  // the tenth step takes retain batch 1 of a second round
+  constexpr int kSecondRound = 1 << 20;
+  nn::Model model = tiny();
+  nn::Optimizer optimizer(model.params, {.kind = nn::OptimKind::sgd, .momentum = 0});
+  Images forget{1000, kLong}, retain{5000, kRetainBatches};
+  Images forget_again{1000, kLong}, retain_again{5000, kRetainBatches};
+  StepConfig config = ngplus();
+  config.batches_per_epoch = kLong;
+  UnlearnStep step(model, optimizer, retain, config);
+  AuditedStep audited(step, model, forget_again, retain_again,
+                      {.batches = kAudit,
+                       .forget = config.forget,
+                       .retain = config.retain,
+                       .batches_per_epoch = kLong});
+  const ParamStore before = model.params.clone();
+  const nn::StepResult result =
+      audited.run(forget.at(0, kStep), {.seed = 9, .step = kStep, .lr = 0.05f});
+  CHECK(result.loss == loss_at(model, before, retain.at(kSecondRound, 1)));
+  std::vector<double> difference;
+  for (int64_t k = 0; k < kAudit; ++k) {
+    const Batch batch = retain.at(kSecondRound, 2 + k);
+    difference.push_back(loss_at(model, model.params, batch) - loss_at(model, before, batch));
+  }
+  CHECK(audited.report()->retain.loss.mean == one_sided_t_test(difference).mean);
+}
+
 TEST_CASE("step audit: <delta, g> is the loss's change to first order") {
   Run run;
   run.go(run.audited, 1, 1e-4f);
