@@ -101,6 +101,8 @@ void conv2d_backward_weights(Stream, const Conv2dShape& s, int64_t n0, int64_t n
         for (int64_t k = 0; k < k_blocks; ++k)
           tiles.outer({.a = chunk_at(chunk) + k * mr * count,
                        .b = windows.data(),
+                       .lda = mr,
+                       .ldb = nr,
                        .depth = count,
                        .c = dw + k * mr * length + j0,
                        .ldc = length,

@@ -24,9 +24,9 @@ struct RowTile {
 
 // c[i][j] = beta c[i][j] + sum_{p < depth} a[p][i] b[p][j]
 struct OuterTile {
-  const float* a;  // (depth, mr), zero where a row is not valid
-  const float* b;  // (depth, nr)
-  int64_t depth;
+  const float* a;  // (depth, mr), its rows lda apart, zero where a row is not valid
+  const float* b;  // (depth, nr), its rows ldb apart
+  int64_t lda, ldb, depth;
   float* c;
   int64_t ldc;
   int m, n;
