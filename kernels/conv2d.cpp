@@ -6,7 +6,9 @@
 
 #include "core/parallel.h"
 #include "core/tensor.h"
+#include "kernels/conv_algo.h"
 #include "kernels/conv_tile.h"
+#include "kernels/winograd.h"
 
 // Implicit GEMM: a padded copy of a few images, in which the inputs of one kernel row are
 // consecutive, meets weights packed into panels of nr output channels. The gradient by x is the
@@ -130,6 +132,7 @@ void pack_forward(const float* w, int64_t K, int64_t length, int64_t k0, int nr,
 
 void conv2d(Stream, const Conv2dShape& s, const float* x, const float* w, const float* bias,
             float* y) {
+  if (conv_algo_for(s) == ConvAlgo::winograd) return winograd(s, x, w, bias, y);
   const ConvTiles& tiles = conv_tiles();
   const int64_t depth = s.R * s.S * s.C, blocks = (s.K + tiles.nr - 1) / tiles.nr, P = s.P(),
                 Q = s.Q();
@@ -239,6 +242,7 @@ void scale_pixels(const PixelGrid& g, int64_t C) {
 
 void conv2d_backward_data(Stream, const Conv2dShape& s, const float* dy, const float* w, float beta,
                           float* dx) {
+  if (conv_algo_for(s) == ConvAlgo::winograd) return winograd_backward_data(s, dy, w, beta, dx);
   const ConvTiles& tiles = conv_tiles();
   const int64_t P = s.P(), Q = s.Q(), blocks = (s.C + tiles.nr - 1) / tiles.nr;
   const Phases phases(s, blocks * tiles.nr);

@@ -3,7 +3,9 @@
 #include "core/parallel.h"
 #include "core/tensor.h"
 #include "kernels/conv2d.h"
+#include "kernels/conv_algo.h"
 #include "kernels/conv_tile.h"
+#include "kernels/winograd.h"
 
 // The gradient by w: dw[k][j] = sum over output pixels p of dy[p][k] window[p][j], where window[p]
 // is the (R, S, C) patch of x under p. A task owns some columns j and walks all pixels, so that
@@ -69,6 +71,8 @@ void pack_windows(const Conv2dShape& s, const float* x, int64_t first, int64_t c
 
 void conv2d_backward_weights(Stream, const Conv2dShape& s, int64_t n0, int64_t n1, const float* x,
                              const float* dy, float beta, float* dw) {
+  if (conv_algo_for(s) == ConvAlgo::winograd)
+    return winograd_backward_weights(s, n0, n1, x, dy, beta, dw);
   const ConvTiles& tiles = conv_tiles();
   const int mr = tiles.mr, nr = tiles.nr;
   const int64_t first = n0 * s.P() * s.Q(), pixels = (n1 - n0) * s.P() * s.Q();

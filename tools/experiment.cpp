@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/parallel.h"
+#include "kernels/conv_algo.h"
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/model_card.h"
@@ -146,6 +147,7 @@ void apply_machine_options(const Settings& s) {
   if (s.text("precision") != "fp32")
     fail(ExitCode::device, "--precision {}: the CPU backend computes in fp32", s.text("precision"));
   set_thread_count(static_cast<int>(s.integer("threads")));
+  kernels::set_conv_algo(*kernels::conv_algo_of(s.text("conv-algo")));
 }
 
 std::vector<std::string> read_ids(const fs::path& path) {
