@@ -30,6 +30,7 @@ class Mirror {
     device_.push_back(std::make_unique<DeviceArray<>>(x.size()));
     BENCH_CUDA(cudaMemcpy(device_.back()->get(), x.data(), x.size() * sizeof(float),
                           cudaMemcpyHostToDevice));
+    BENCH_CUDA(cudaDeviceSynchronize());  // the kernel's stream does not wait for this copy
     return device_.back()->get();
   }
   // Brings the results to the vectors; false if a guard changed.
