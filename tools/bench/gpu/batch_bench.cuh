@@ -1,6 +1,6 @@
 #pragma once
 
-#include "update_bench.cuh"
+#include "tools/bench/gpu/update_bench.cuh"
 
 // The whole update from k gradients of each objective in one kernel, and running statistics fed c
 // gradients at a time.

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "device.cuh"
+#include "tools/bench/gpu/device.cuh"
 
 // Time a kernel costs besides its work: a chain of kernels that do nothing, or next to nothing, in
 // one CUDA graph or launched one by one, with and without programmatic dependent launch (PDL).

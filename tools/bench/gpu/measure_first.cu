@@ -10,10 +10,10 @@
 #include <random>
 #include <string>
 
-#include "batch_bench.cuh"
-#include "gap_bench.cuh"
-#include "update_bench.cuh"
-#include "warm_bench.cuh"
+#include "tools/bench/gpu/batch_bench.cuh"
+#include "tools/bench/gpu/gap_bench.cuh"
+#include "tools/bench/gpu/update_bench.cuh"
+#include "tools/bench/gpu/warm_bench.cuh"
 
 namespace expunge::gpu_bench {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "update_check.cuh"
+#include "tools/bench/gpu/update_check.cuh"
 
 // Times the kernels of update_kernels.cuh, each checked first.
 namespace expunge::gpu_bench {

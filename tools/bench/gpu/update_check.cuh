@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "device.cuh"
-#include "update_kernels.cuh"
-#include "update_reference.h"
+#include "tools/bench/gpu/device.cuh"
+#include "tools/bench/gpu/update_kernels.cuh"
+#include "tools/bench/gpu/update_reference.h"
 
 // Checks the kernels against double: fresh random inputs, every element of every output compared.
 // The update's outputs overwrite its inputs, so there is nothing to poison: an element left out

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "update_bench.cuh"
+#include "tools/bench/gpu/update_bench.cuh"
 
 // The update right after the kernel that wrote g_r, as a weight gradient does: what the L2 still
 // holds of it need not be read again. Each row is the time of writer and update together in one
