@@ -1,5 +1,6 @@
 #include "core/memory.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdlib>
@@ -50,6 +51,16 @@ struct Pool {
     return *pool;
   }
 
+  // A free block of this size class, or of one at most twice as large: better than asking the system.
+  Block* take_cached(int index) {
+    const int last = std::min(index + kSteps, kClasses - 1);
+    for (int i = index; i <= last; ++i) {
+      Block*& head = cached[static_cast<size_t>(i)];
+      if (head != nullptr) return std::exchange(head, head->next);
+    }
+    return nullptr;
+  }
+
   void trim() {
     for (Block*& head : cached) {
       while (head != nullptr) {
@@ -95,9 +106,8 @@ Block* pool_acquire(size_t bytes) {
   Pool& pool = Pool::instance();
   std::lock_guard lock(pool.mutex);
   const SizeClass wanted = size_class(bytes + (pool.guarded ? Block::kAlign : 0));
-  Block* block = pool.cached[static_cast<size_t>(wanted.index)];
+  Block* block = pool.take_cached(wanted.index);
   if (block != nullptr) {
-    pool.cached[static_cast<size_t>(wanted.index)] = block->next;
     block->users.store(1, std::memory_order_relaxed);
   } else {
     void* memory = std::aligned_alloc(Block::kAlign, system_bytes(wanted.bytes));
