@@ -35,12 +35,22 @@ size_t system_bytes(size_t bytes) {
   return Block::kAlign + (bytes + Block::kAlign - 1) / Block::kAlign * Block::kAlign;
 }
 
-void* system_memory(size_t bytes) {
+// Their headers start at different distances from the page's beginning: arrays that are walked through side by
+// side would otherwise compete for the same sets of the L1 cache.
+constexpr size_t kStagger = 3 * Block::kAlign, kPlaces = 8;
+
+Block* system_block(size_t bytes, int64_t number) {
   const size_t all = system_bytes(bytes);
-  if (all < kLarge) return std::aligned_alloc(Block::kAlign, all);
-  void* memory = std::aligned_alloc(kHugePage, (all + kHugePage - 1) / kHugePage * kHugePage);
-  if (memory != nullptr) madvise(memory, all, MADV_HUGEPAGE);  // a wish: refused, it changes nothing
-  return memory;
+  if (all < kLarge) {
+    void* memory = std::aligned_alloc(Block::kAlign, all);
+    return memory != nullptr ? new (memory) Block{.memory = memory} : nullptr;
+  }
+  const size_t pages = (all + kPlaces * kStagger + kHugePage - 1) / kHugePage * kHugePage;
+  void* memory = std::aligned_alloc(kHugePage, pages);
+  if (memory == nullptr) return nullptr;
+  madvise(memory, pages, MADV_HUGEPAGE);  // a wish: refused, it changes nothing
+  const size_t place = static_cast<size_t>(number) % kPlaces * kStagger;
+  return new (static_cast<unsigned char*>(memory) + place) Block{.memory = memory};
 }
 
 SizeClass size_class(size_t bytes) {
@@ -81,8 +91,9 @@ struct Pool {
         Block* block = head;
         head = block->next;
         stats.bytes_held -= static_cast<int64_t>(block->capacity);
+        void* memory = block->memory;
         block->~Block();
-        std::free(block);
+        std::free(memory);
       }
     }
   }
@@ -124,15 +135,14 @@ Block* pool_acquire(size_t bytes) {
   if (block != nullptr) {
     block->users.store(1, std::memory_order_relaxed);
   } else {
-    void* memory = system_memory(wanted.bytes);
-    if (memory == nullptr) {  // the cache may hold what is missing
+    block = system_block(wanted.bytes, pool.stats.system_allocations);
+    if (block == nullptr) {  // the cache may hold what is missing
       pool.trim();
-      memory = system_memory(wanted.bytes);
+      block = system_block(wanted.bytes, pool.stats.system_allocations);
     }
-    if (memory == nullptr)
+    if (block == nullptr)
       fail(ExitCode::memory, "out of memory: {} MiB asked for, {} MiB in use", wanted.bytes >> 20,
            pool.stats.bytes_in_use >> 20);
-    block = new (memory) Block;
     block->size_class = wanted.index;
     block->capacity = wanted.bytes;
     ++pool.stats.system_allocations;

@@ -16,6 +16,7 @@ struct Block {
   size_t asked = 0;      // of them in use
   bool painted = false;  // guard zones are filled
   Block* next = nullptr;
+  void* memory = nullptr;  // what the system gave: the header or bytes before it
 
   static constexpr size_t kAlign = 256;
   void* bytes() { return reinterpret_cast<unsigned char*>(this) + kAlign; }
