@@ -9,6 +9,10 @@
 
 namespace expunge {
 
+namespace nn {
+struct Trace;  // core knows no operation: nn/trace.h
+}
+
 enum class Mode : unsigned char { train, eval };
 
 // What batch norm does. train: batch statistics, running ones updated. frozen: batch statistics,
@@ -23,7 +27,7 @@ struct Ctx {
   Mode mode = Mode::eval;              // dropout
   BatchNormMode batch_norm = BatchNormMode::eval;
   const StepScalars* scalars = nullptr;  // keys of random draws
-  int64_t* macs = nullptr;               // where layers count multiply-adds, or null
+  nn::Trace* trace = nullptr;            // where operations write their shapes, or null
 
   // A parameter as a differentiable value (or a plain one where nothing is recorded).
   Var param(int index) const {

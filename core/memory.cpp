@@ -172,6 +172,12 @@ PoolStats pool_stats() {
   return pool.stats;
 }
 
+void pool_restart_peak() {
+  Pool& pool = Pool::instance();
+  std::lock_guard lock(pool.mutex);
+  pool.stats.peak_bytes_in_use = pool.stats.bytes_in_use;
+}
+
 int64_t pool_guard(bool on) {
   Pool& pool = Pool::instance();
   std::lock_guard lock(pool.mutex);

@@ -33,6 +33,7 @@ struct PoolStats {
   int64_t peak_bytes_in_use;
 };
 PoolStats pool_stats();
+void pool_restart_peak();  // peak_bytes_in_use becomes what is in use now
 
 // Gives cached blocks back to the system.
 void pool_trim();

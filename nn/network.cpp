@@ -61,10 +61,21 @@ Model make_model(const std::string& name, const InputSpec& spec) {
   fail(ExitCode::usage, "model '{}' is not known{}", name, nearest_hint(name, names));
 }
 
+// One sample runs; the others would have the same shapes.
+Trace Model::trace(int64_t samples) const {
+  Trace trace;
+  const Ctx ctx{.params = &params, .trace = &trace};
+  network->forward(ctx, {Tensor::zeros({1, spec.height, spec.width, spec.channels}), Var::kNone});
+  for (auto& shape : trace.conv2d) shape.N = samples;
+  for (auto& row : trace.batch_norm) row.shape.pixels *= samples;
+  for (auto& shape : trace.max_pool2d) shape.N = samples;
+  for (auto& shape : trace.average_pool2d) shape.N = samples;
+  return trace;
+}
+
 int64_t Model::macs() const {
   int64_t count = 0;
-  const Ctx ctx{.params = &params, .macs = &count};
-  network->forward(ctx, {Tensor::zeros({1, spec.height, spec.width, spec.channels}), Var::kNone});
+  for (const kernels::Conv2dShape& shape : trace().conv2d) count += shape.macs();
   return count;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/ctx.h"
 #include "core/param_store.h"
+#include "nn/trace.h"
 
 namespace expunge::nn {
 
@@ -41,6 +42,7 @@ struct Model {
   ParamStore params;
 
   int64_t parameter_count() const { return params.parameters().size(); }
+  Trace trace(int64_t samples = 1) const;  // shapes of a forward pass of that many samples
   int64_t macs()
       const;  // multiply-adds of one sample's forward pass (convolutions and linear layers)
 };

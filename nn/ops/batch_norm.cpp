@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "nn/ops.h"
+#include "nn/trace.h"
 
 namespace expunge::nn {
 namespace {
@@ -25,6 +26,7 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
   EXPUNGE_CHECK(in.residual == nullptr || in.residual->shape() == in.x.shape(),
                 "batch_norm: residual {} on x {}", in.residual->shape().str(), in.x.shape().str());
   const kernels::BatchNormShape s{.pixels = in.x.value.size() / C, .C = C, .relu = options.relu};
+  if (ctx.trace != nullptr) ctx.trace->batch_norm.push_back({s, in.residual != nullptr});
   const bool batch = ctx.batch_norm != BatchNormMode::eval;
   EXPUNGE_CHECK(!batch || s.pixels > 1,
                 "batch_norm: batch statistics need more than one value per channel, got {}",

@@ -2,6 +2,7 @@
 
 #include "kernels/reduce.h"
 #include "nn/ops.h"
+#include "nn/trace.h"
 
 namespace expunge::nn {
 namespace {
@@ -67,7 +68,7 @@ void add_weight_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const 
 // Forward and gradient of any product of this form; linear() is the case of 1x1 images.
 Var convolve(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, const Conv2dShape& s,
              Shape y_shape) {
-  if (ctx.macs != nullptr) *ctx.macs += s.macs();
+  if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
   Tensor y(y_shape);
   kernels::conv2d(ctx.stream, s, x.value.data(), w.value.data(),
                   bias != nullptr ? bias->value.data() : nullptr, y.data());

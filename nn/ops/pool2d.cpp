@@ -1,6 +1,7 @@
 #include "kernels/pool2d.h"
 
 #include "nn/ops.h"
+#include "nn/trace.h"
 
 namespace expunge::nn {
 namespace {
@@ -15,6 +16,7 @@ void check_pool(const char* op, const Var& x, PoolOptions o) {
 }
 
 Var average(const Ctx& ctx, const Var& x, const kernels::AveragePool2dShape& s, Shape y_shape) {
+  if (ctx.trace != nullptr) ctx.trace->average_pool2d.push_back(s);
   Tensor y(y_shape);
   kernels::average_pool2d(ctx.stream, s, x.value.data(), y.data());
   return ctx.record(std::move(y), {&x},
@@ -46,6 +48,7 @@ Var max_pool2d(const Ctx& ctx, const Var& x, PoolOptions o) {
                                .kernel = o.kernel,
                                .stride = o.stride,
                                .pad = o.pad};
+  if (ctx.trace != nullptr) ctx.trace->max_pool2d.push_back(s);
   Tensor y(Shape{s.N, s.P(), s.Q(), s.C}), which(y.shape(), DType::i32);
   kernels::max_pool2d(ctx.stream, s, x.value.data(), y.data(), which.as<int32_t>());
   return ctx.record(

@@ -38,6 +38,16 @@ TEST_CASE("pool: memory that was released is used again, aligned to 256 bytes") 
   CHECK_THROWS_AS(Tensor({int64_t{1} << 40}), Error);
 }
 
+TEST_CASE("pool: the peak can be taken anew") {
+  { const Tensor large({1 << 20}); }
+  pool_restart_peak();
+  const int64_t before = pool_stats().peak_bytes_in_use;
+  CHECK(before == pool_stats().bytes_in_use);
+  { const Tensor small({1 << 10}); }
+  const int64_t more = pool_stats().peak_bytes_in_use - before;
+  CHECK((more >= 4 << 10 && more < 4 << 20));
+}
+
 TEST_CASE("pool: the guard sees a write behind and before a block") {
   pool_guard(true);
   for (int64_t at : {-1, 10}) {

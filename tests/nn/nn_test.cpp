@@ -102,6 +102,23 @@ TEST_CASE("models: parameter counts and multiply-adds on 32x32 images with ten c
                        "model 'resnet81' is not known; did you mean 'resnet18'?", Error);
 }
 
+TEST_CASE("models: a trace has the shapes of every operation") {
+  const Trace t = make_model("resnet18", {}).trace(5);
+  REQUIRE(t.conv2d.size() == 21);  // 20 convolutions and the linear layer
+  REQUIRE(t.batch_norm.size() == 20);
+  const kernels::Conv2dShape stem = t.conv2d.front(), fc = t.conv2d.back();
+  CHECK((stem.N == 5 && stem.H == 32 && stem.C == 3 && stem.K == 64 && stem.R == 3));
+  CHECK((fc.N == 5 && fc.H == 1 && fc.C == 512 && fc.K == 10));
+  CHECK((t.batch_norm[0].shape.pixels == 5 * 32 * 32 && !t.batch_norm[0].residual));
+  CHECK((t.batch_norm[2].residual && t.batch_norm[2].shape.relu));
+  CHECK(t.max_pool2d.empty());
+  REQUIRE(t.average_pool2d.size() == 1);
+  CHECK((t.average_pool2d[0].N == 5 && t.average_pool2d[0].H == 4 && t.average_pool2d[0].P == 1));
+  const Trace vgg = make_model("vgg16_bn", {}).trace();
+  REQUIRE(vgg.max_pool2d.size() == 4);
+  CHECK((vgg.max_pool2d[3].H == 4 && vgg.max_pool2d[3].C == 512));
+}
+
 TEST_CASE("models: names are those of PyTorch's state_dict") {
   const ParamStore resnet = make_model("resnet18", {}).params;
   for (const char* name : {"conv1.weight", "bn1.bias", "layer1.0.conv2.weight",
