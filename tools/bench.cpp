@@ -1,8 +1,12 @@
-#include <fmt/core.h>
+#include <algorithm>
+#include <cmath>
 
 #include "core/parallel.h"
 #include "kernels/isa.h"
-#include "tools/bench_train.h"
+#include "nn/network.h"
+#include "tools/bench_kernels.h"
+#include "tools/bench_network.h"
+#include "tools/bench_table.h"
 #include "tools/bench_unlearn.h"
 #include "tools/experiment.h"
 #include "tools/verbs.h"
@@ -10,101 +14,212 @@
 namespace expunge::tools {
 namespace {
 
-struct UnlearnRow {
-  std::string gate;
-  BenchUnlearnResult r;
-};
+using Row = std::vector<BenchTable::Cell>;
 
-std::string as_md(const Settings& s, double triad, const std::vector<UnlearnRow>& rows) {
-  std::string text = fmt::format(
-      "{}, {} parameters, estimator {}, {} threads, {}; triad {:.1f} GB/s\n\n"
-      "| gate | ms | min..max | B/parameter | GB/s | % of triad | Mparam/s |\n"
-      "|---|---:|---:|---:|---:|---:|---:|\n",
-      s.text("model"), rows.front().r.parameters, s.text("estimator"), thread_count(),
-      kernels::isa_name(), triad);
-  for (const auto& [gate, r] : rows)
-    text += fmt::format("| {} | {:.2f} | {:.2f}..{:.2f} | {} | {:.1f} | {:.0f} | {:.0f} |\n", gate,
-                        r.median_ms, r.min_ms, r.max_ms, r.bytes_per_parameter, r.gb_per_s(),
-                        100 * r.gb_per_s() / triad, r.mparam_per_s());
+const std::string& format_of(const Settings& s) {
+  static const std::string json = "json";
+  const std::string& format = s.text("format");
+  if (!s.flag("json")) return format;
+  if (s.given("format") && format != json)
+    fail(ExitCode::usage, "--json and --format {}: one of them", format);
+  return json;
+}
+
+void print_table(const Settings& s, const BenchTable& table) {
+  print_out(table.as(format_of(s)));
+}
+
+std::vector<BenchTable::Fact> machine_facts(const Settings& s) {
+  return {{"threads", int64_t{thread_count()}, 0, "{} threads"},
+          {"instruction_set", kernels::isa_name(), 0, "{}"},
+          {"steps", s.integer("steps"), 0, "{} steps"}};
+}
+
+std::vector<BenchTable::Fact> speed_facts(const MachineSpeed& machine) {
+  return {{"peak_gflops", machine.gflops, 1, "peak {} GFLOP/s"},
+          {"triad_gb_per_s", machine.gb_per_s, 1, "triad {} GB/s"}};
+}
+
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+const std::vector<BenchTable::Column> kTimes = {
+    {"median_ms", "ms", 3}, {"min_ms", "min", 3}, {"max_ms", "max", 3}};
+Row cells(const Timing& t) {
+  return {t.median_ms, t.min_ms, t.max_ms};
+}
+
+// --model, each once.
+std::vector<std::string> models_of(const Settings& s) {
+  std::vector<std::string> models;
+  for (const std::string& model : s.list("model"))
+    if (std::ranges::find(models, model) == models.end()) models.push_back(model);
+  return models;
+}
+
+// The rows that --only names; a name that no row has is an error.
+std::vector<KernelCase> chosen_cases(const Settings& s) {
+  std::vector<KernelCase> rows = kernel_cases(models_of(s), s.integer("batch-size"));
+  std::vector<bool> chosen(rows.size(), s.list("only").empty());
+  for (const std::string& part : s.list("only")) {
+    bool found = false;
+    for (size_t i = 0; i < rows.size(); ++i)
+      if (rows[i].name().find(part) != std::string::npos) found = chosen[i] = true;
+    if (found) continue;
+    std::string kernels;
+    for (size_t i = 0; i < rows.size(); ++i)
+      if (i == 0 || rows[i].kernel != rows[i - 1].kernel)
+        kernels += (kernels.empty() ? "" : ", ") + rows[i].kernel;
+    fail(ExitCode::usage, "--only '{}': no row has it in its name; kernels are {}", part, kernels);
+  }
+  size_t at = 0;
+  std::erase_if(rows, [&](const KernelCase&) { return !chosen[at++]; });
+  return rows;
+}
+
+std::string layers_text(const std::map<std::string, int>& layers) {
+  std::string text;
+  for (const auto& [model, count] : layers)
+    text += fmt::format("{}{}:{}", text.empty() ? "" : " ", model, count);
   return text;
 }
 
-std::string as_csv(const Settings& s, double triad, const std::vector<UnlearnRow>& rows) {
-  std::string text =
-      "model,estimator,gate,threads,instruction_set,parameters,median_ms,min_ms,max_ms,"
-      "bytes_per_parameter,gb_per_s,triad_gb_per_s,mparam_per_s\n";
-  for (const auto& [gate, r] : rows)
-    text += fmt::format("{},\"{}\",{},{},{},{},{:.4f},{:.4f},{:.4f},{},{:.2f},{:.2f},{:.1f}\n",
-                        s.text("model"), s.text("estimator"), gate, thread_count(),
-                        kernels::isa_name(), r.parameters, r.median_ms, r.min_ms, r.max_ms,
-                        r.bytes_per_parameter, r.gb_per_s(), triad, r.mparam_per_s());
-  return text;
-}
-
-std::string as_json(const Settings& s, double triad, const std::vector<UnlearnRow>& rows) {
-  std::string text = fmt::format(
-      "{{\"schema\":\"expunge.bench/1\",\"name\":\"unlearn\",\"model\":{},\"estimator\":{},"
-      "\"threads\":{},\"instruction_set\":\"{}\",\"parameters\":{},\"triad_gb_per_s\":{:.2f},"
-      "\"rows\":[",
-      json_string(s.text("model")), json_string(s.text("estimator")), thread_count(),
-      kernels::isa_name(), rows.front().r.parameters, triad);
-  for (const auto& [gate, r] : rows)
-    text += fmt::format(
-        "{}{{\"gate\":{},\"median_ms\":{:.4f},\"min_ms\":{:.4f},\"max_ms\":{:.4f},"
-        "\"bytes_per_parameter\":{},\"gb_per_s\":{:.2f},\"mparam_per_s\":{:.1f}}}",
-        &r == &rows.front().r ? "" : ",", json_string(gate), r.median_ms, r.min_ms, r.max_ms,
-        r.bytes_per_parameter, r.gb_per_s(), r.mparam_per_s());
-  return text + "]}\n";
+// Milliseconds that a network's layers take by kernel, and together.
+std::string layer_note(const std::string& model, const std::vector<KernelCase>& rows,
+                       const std::vector<KernelResult>& results) {
+  std::string text;
+  double all = 0, of_kernel = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto found = rows[i].layers.find(model);
+    if (found != rows[i].layers.end()) of_kernel += found->second * results[i].time.median_ms;
+    if (i + 1 < rows.size() && rows[i + 1].kernel == rows[i].kernel) continue;
+    if (of_kernel > 0)
+      text += fmt::format("{}{} {:.2f}", text.empty() ? "" : ", ", rows[i].kernel, of_kernel);
+    all += of_kernel, of_kernel = 0;
+  }
+  return fmt::format("{}, ms of all layers: {}; together {:.2f}", model, text, all);
 }
 
 }  // namespace
 
+ExitCode run_bench_kernels(Settings& settings) {
+  apply_machine_options(settings);
+  format_of(settings);
+  const std::vector<KernelCase> rows = chosen_cases(settings);
+  const MachineSpeed machine = machine_speed();
+  BenchTable table{.name = "kernels", .facts = {}, .columns = {}, .rows = {}, .notes = {}};
+  table.facts = {{"batch", settings.integer("batch-size"), 0, "batch {}"}};
+  append(table.facts, machine_facts(settings));
+  append(table.facts, speed_facts(machine));
+  table.columns = {{"kernel", "kernel", 0}, {"shape", "shape", 0}, {"layers", "layers", 0}};
+  append(table.columns, kTimes);
+  append(table.columns, {{"gflops", "GFLOP/s", 1},
+                         {"peak_percent", "% of peak", 0},
+                         {"gb_per_s", "GB/s", 1},
+                         {"triad_percent", "% of triad", 0},
+                         {"memory_mb", "memory MB", 1}});
+  std::vector<KernelResult> results;
+  for (const KernelCase& c : rows) {
+    const KernelResult r = run_kernel_case(c, static_cast<int>(settings.integer("warmup-steps")),
+                                           static_cast<int>(settings.integer("steps")));
+    results.push_back(r);
+    const double gflops = r.flops > 0 ? 1e-6 * r.flops / r.time.median_ms : std::nan("");
+    const double gb_per_s = 1e-6 * r.bytes / r.time.median_ms;
+    Row row = {c.kernel, c.shape, layers_text(c.layers)};
+    append(row, cells(r.time));
+    append(row, Row{gflops, 100 * gflops / machine.gflops, gb_per_s,
+                    100 * gb_per_s / machine.gb_per_s, r.memory_mb});
+    table.rows.push_back(std::move(row));
+  }
+  for (const std::string& model : models_of(settings))
+    table.notes.push_back(layer_note(model, rows, results));
+  print_table(settings, table);
+  return ExitCode::done;
+}
+
 ExitCode run_bench_unlearn(Settings& settings) {
   apply_machine_options(settings);
+  format_of(settings);
   BenchUnlearn options{.model = settings.text("model"),
                        .estimator = unlearn::EstimatorSpec::parse(settings.text("estimator")),
                        .steps = static_cast<int>(settings.integer("steps")),
                        .warmup = static_cast<int>(settings.integer("warmup-steps"))};
   const std::vector<std::string> gates = settings.list("gate");
   for (const std::string& gate : gates) unlearn::GateSpec::parse(gate);
-  std::vector<UnlearnRow> rows;
-  const double triad = triad_gb_per_s();
+  BenchTable table{.name = "unlearn", .facts = {}, .columns = {}, .rows = {}, .notes = {}};
+  table.columns = {{"gate", "gate", 0}};
+  append(table.columns, kTimes);
+  append(table.columns, {{"bytes_per_parameter", "B/parameter", 0},
+                         {"gb_per_s", "GB/s", 1},
+                         {"triad_percent", "% of triad", 0},
+                         {"mparam_per_s", "Mparam/s", 0}});
+  std::vector<BenchUnlearnResult> results;
   for (const std::string& gate : gates) {
     options.gate = unlearn::GateSpec::parse(gate);
-    rows.push_back({gate, bench_unlearn(options)});
+    results.push_back(bench_unlearn(options));
   }
-  const std::string& format = settings.text("format");
-  print_out(format == "md"    ? as_md(settings, triad, rows)
-            : format == "csv" ? as_csv(settings, triad, rows)
-                              : as_json(settings, triad, rows));
+  const int64_t peak_mb = peak_rss_mb();  // before the triad's buffers
+  const double triad = triad_gb_per_s();
+  for (size_t i = 0; i < gates.size(); ++i) {
+    const BenchUnlearnResult& r = results[i];
+    Row row = {gates[i]};
+    append(row, cells(r.time));
+    append(row,
+           Row{r.bytes_per_parameter, r.gb_per_s(), 100 * r.gb_per_s() / triad, r.mparam_per_s()});
+    table.rows.push_back(std::move(row));
+  }
+  table.facts = {{"model", options.model, 0, "{}"},
+                 {"estimator", settings.text("estimator"), 0, "estimator {}"},
+                 {"parameters", results.front().parameters, 0, "{} parameters"}};
+  append(table.facts, machine_facts(settings));
+  append(table.facts, {{"triad_gb_per_s", triad, 1, "triad {} GB/s"},
+                       {"peak_rss_mb", peak_mb, 0, "peak {} MB"}});
+  print_table(settings, table);
   return ExitCode::done;
 }
 
-ExitCode run_bench(Settings& settings) {
+namespace {
+
+// One row: the network's whole step or forward pass.
+ExitCode run_bench_network(Settings& settings, const char* name,
+                           BenchNetworkResult (*bench)(const BenchNetwork&)) {
   apply_machine_options(settings);
-  const BenchTrain options{.model = settings.text("model"),
-                           .batch_size = settings.integer("batch-size"),
-                           .steps = static_cast<int>(settings.integer("steps")),
-                           .warmup = static_cast<int>(settings.integer("warmup-steps"))};
-  const BenchTrainResult r = bench_train(options);
-  if (settings.flag("json"))
-    print_out(fmt::format(
-        "{{\"schema\":\"expunge.bench/"
-        "1\",\"name\":\"train\",\"model\":{},\"batch\":{},\"threads\":{},"
-        "\"instruction_set\":\"{}\",\"steps\":{},\"median_ms\":{:.3f},\"min_ms\":{:.3f},\"max_ms\":"
-        "{:.3f},"
-        "\"images_per_s\":{:.2f},\"gflops\":{:.1f},\"peak_rss_mb\":{}}}\n",
-        json_string(options.model), options.batch_size, thread_count(), kernels::isa_name(),
-        options.steps, r.median_ms, r.min_ms, r.max_ms, r.images_per_s, r.gflops, r.peak_rss_mb));
-  else
-    print_out(
-        fmt::format("{} batch {}, {} threads, {}: {:.1f} ms a step (median of {}, {:.1f} to "
-                    "{:.1f}), {:.1f} images/s, "
-                    "{:.1f} GFLOP/s, peak {} MB; loss {:.4f} -> {:.4f}\n",
-                    options.model, options.batch_size, thread_count(), kernels::isa_name(),
-                    r.median_ms, options.steps, r.min_ms, r.max_ms, r.images_per_s, r.gflops,
-                    r.peak_rss_mb, r.first_loss, r.last_loss));
+  format_of(settings);
+  const BenchNetwork options{.model = settings.text("model"),
+                             .batch_size = settings.integer("batch-size"),
+                             .steps = static_cast<int>(settings.integer("steps")),
+                             .warmup = static_cast<int>(settings.integer("warmup-steps"))};
+  const double peak = peak_gflops();
+  const BenchNetworkResult r = bench(options);
+  BenchTable table{.name = name, .facts = {}, .columns = {}, .rows = {}, .notes = {r.checked}};
+  table.facts = machine_facts(settings);
+  append(table.facts, {{"peak_gflops", peak, 1, "peak {} GFLOP/s"}});
+  table.columns = {{"model", "model", 0}, {"batch", "batch", 0}};
+  append(table.columns, kTimes);
+  append(table.columns, {{"images_per_s", "images/s", 1},
+                         {"gflops", "GFLOP/s", 1},
+                         {"peak_percent", "% of peak", 0},
+                         {"peak_rss_mb", "peak MB", 0}});
+  const double gflops = 1e-6 * r.flops / r.time.median_ms;
+  Row row = {options.model, options.batch_size};
+  append(row, cells(r.time));
+  append(row, Row{1e3 * static_cast<double>(options.batch_size) / r.time.median_ms, gflops,
+                  100 * gflops / peak, r.peak_rss_mb});
+  table.rows = {row};
+  print_table(settings, table);
   return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode run_bench_train(Settings& settings) {
+  return run_bench_network(settings, "train", bench_train);
+}
+
+ExitCode run_bench_infer(Settings& settings) {
+  return run_bench_network(settings, "infer", bench_infer);
 }
 
 }  // namespace expunge::tools

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "nn/network.h"
+#include "tools/bench_measure.h"
 #include "unlearn/update.h"
 
 namespace expunge::tools {
@@ -19,20 +20,13 @@ struct BenchUnlearn {
 };
 
 struct BenchUnlearnResult {
-  double median_ms, min_ms, max_ms;
+  Timing time;
   int64_t parameters;
-  // What the formulas must move, in bytes of a parameter, once per pass that the gate's scope
-  // needs:
-  //   update           g_f, g_r read; value and Adam's two states read and written: 32
-  //   statistics       4 B buffers read and written, B of each objective: 16 B
-  //   gate by tensors  g_f, g_r read, w written, and read by the update: 16
-  //   focus-opt        g_f, g_r read once more for phi; phi written, and read by the gate: 16
-  // none, and: 32; prob, focus with the paper's estimator (B = 1): 48; opt: 48; focus-opt: 80.
   int64_t bytes_per_parameter;
   double gb_per_s() const {
-    return 1e-6 * static_cast<double>(bytes_per_parameter * parameters) / median_ms;
+    return 1e-6 * static_cast<double>(bytes_per_parameter * parameters) / time.median_ms;
   }
-  double mparam_per_s() const { return 1e-3 * static_cast<double>(parameters) / median_ms; }
+  double mparam_per_s() const { return 1e-3 * static_cast<double>(parameters) / time.median_ms; }
 };
 
 // Checks before it times (check_update), otherwise ExitCode::verification.
@@ -51,14 +45,20 @@ struct UpdateProblem {
   void step();
 };
 
+// What the formulas must move, in bytes of a parameter, once per pass that the gate's scope
+// needs:
+//   update           g_f, g_r read; value and Adam's two states read and written: 32
+//   statistics       4 B buffers read and written, B of each objective: 16 B
+//   gate by tensors  g_f, g_r read, w written, and read by the update: 16
+//   focus-opt        g_f, g_r read once more for phi; phi written, and read by the gate: 16
+// none, and: 32; prob, focus with the paper's estimator (B = 1): 48; opt: 48; focus-opt: 80.
+int64_t bytes_per_parameter(const BenchUnlearn& options, const UpdateProblem& problem);
+
 // Two steps against plain loops in double, of every 997th parameter: under the paper's estimator
 // all gates, under others those that do not ask for phi. Gates over tensors also: what is left is
 // feasible, what was dropped has the smallest products, and in tensors of up to 4096 parameters no
 // shorter prefix would do. And for all: one thread on the baseline instruction set has the same
 // bits.
 void check_update(const BenchUnlearn& options);
-
-// a = b + 3 c over 128 MiB buffers: GB/s of 12 bytes an element, the best of several passes.
-double triad_gb_per_s();
 
 }  // namespace expunge::tools

@@ -32,7 +32,10 @@ constexpr Verb kVerbs[] = {
      "models | methods | presets | gates | estimators | objectives | metrics | attacks | datasets "
      "| "
      "optimizers | schedules | inits"},
+    {"bench kernels", "time every kernel on the shapes of networks, and check it", nullptr,
+     nullptr},
     {"bench train", "time training steps on synthetic images", nullptr, nullptr},
+    {"bench infer", "time forward passes in evaluation mode", nullptr, nullptr},
     {"bench unlearn", "time the update of unlearning: statistics, gate, Adam", nullptr, nullptr},
     {"recipe list", "experiments that check themselves", nullptr, nullptr},
     {"recipe check", "run one; exit code 8 where its numbers lie outside their bands", "recipe",
@@ -41,9 +44,8 @@ constexpr Verb kVerbs[] = {
     {"version", "version and build", nullptr, nullptr},
 };
 
-// "data prepare" is the verb data-prepare of the option table; "bench train" is bench.
+// "data prepare" is the verb data-prepare of the option table.
 std::string verb_name(const std::string& path) {
-  if (path == "bench train") return "bench";
   std::string name = path;
   std::ranges::replace(name, ' ', '-');
   return name;

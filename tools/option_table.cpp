@@ -4,6 +4,7 @@ namespace expunge::tools {
 namespace {
 
 constexpr const char* kOptimizers = "sgd|adam|adamw";
+constexpr const char* kBench = "bench-kernels bench-train bench-infer bench-unlearn";
 
 constexpr Option kOptions[] = {
     // data
@@ -63,7 +64,7 @@ constexpr Option kOptions[] = {
     {"model", Kind::text, "smallcnn", "", "inherited from the run", "unlearn"},
     {"augment", Kind::text, "none", "", "inherited from the run", "unlearn"},
     // model
-    {"model", Kind::text, "smallcnn", "", "network (expunge list models)", "train bench"},
+    {"model", Kind::text, "smallcnn", "", "network (expunge list models)", "train"},
     {"init", Kind::choice, "pytorch", "pytorch|kaiming", "initial values (expunge list inits)",
      "train"},
     // recipe
@@ -72,8 +73,7 @@ constexpr Option kOptions[] = {
      "train unlearn"},
     {"smoke", Kind::integer, "0", "0..1000000", "only this many batches of every stage (0: all)",
      "train unlearn"},
-    {"batch-size", Kind::integer, "128", "1..65536", "samples of a step",
-     "train eval predict bench"},
+    {"batch-size", Kind::integer, "128", "1..65536", "samples of a step", "train eval predict"},
     {"optimizer", Kind::choice, "sgd", kOptimizers, "update rule", "train"},
     {"lr", Kind::real, "0.1", "0..1e30", "peak learning rate", "train"},
     {"momentum", Kind::real, "0.9", "0..1", "momentum of sgd", "train"},
@@ -135,16 +135,22 @@ constexpr Option kOptions[] = {
     {"data", Kind::text, "", "", "packed data set that the new run belongs to, or builtin",
      "convert", false},
     // bench
-    {"model", Kind::text, "resnet18", "", "network (expunge list models)", "bench-unlearn", false},
+    {"model", Kind::list, "resnet18,vgg16_bn", "",
+     "networks whose layers are timed (expunge list models); several by commas", "bench-kernels",
+     false},
+    {"model", Kind::text, "resnet18", "", "network (expunge list models)",
+     "bench-train bench-infer bench-unlearn", false},
+    {"batch-size", Kind::integer, "64", "1..65536", "images of a batch",
+     "bench-kernels bench-train bench-infer", false},
+    {"only", Kind::list, "", "", "rows with this in kernel or shape: conv2d, 64-128, adam_step",
+     "bench-kernels", false},
     {"gate", Kind::list, "none,and,prob,focus,opt,focus-opt", "",
      "what is updated (expunge list gates); several by commas", "bench-unlearn", false},
     {"estimator", Kind::text, "paper", "", "how sure signs are (expunge list estimators)",
      "bench-unlearn", false},
-    {"format", Kind::choice, "md", "md|csv|json", "how the table is printed", "bench-unlearn",
-     false},
-    {"steps", Kind::integer, "10", "1..1000000", "timed steps", "bench bench-unlearn", false},
-    {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing",
-     "bench bench-unlearn", false},
+    {"format", Kind::choice, "md", "md|csv|json", "how the table is printed", kBench, false},
+    {"steps", Kind::integer, "10", "1..1000000", "timed steps", kBench, false},
+    {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing", kBench, false},
     // recipe check
     {"seed", Kind::integer, "1", "0..", "draws (by recipe)", "recipe-check", false},
     {"redraws", Kind::integer, "100000", "10000..1000000", "coordinate pairs (by recipe)",
@@ -183,18 +189,26 @@ constexpr Option kOptions[] = {
      "share of each class to hold out where the source has no test part", "data-prepare", false},
     // the machine
     {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]",
-     "train unlearn eval compare predict bench bench-unlearn recipe-check", false},
+     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
+     "recipe-check",
+     false},
     {"threads", Kind::integer, "0", "0..1024", "CPU threads (0: as many as allowed)",
-     "train unlearn eval compare predict bench bench-unlearn data-prepare recipe-check", false},
+     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
+     "data-prepare recipe-check",
+     false},
     {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode",
-     "train unlearn eval compare predict bench bench-unlearn recipe-check", false},
+     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
+     "recipe-check",
+     false},
     {"conv-algo", Kind::choice, "auto", "auto|direct|winograd",
      "convolutions: the faster one by shape; the direct sum; Winograd where it applies",
-     "train unlearn eval compare predict bench bench-unlearn recipe-check"},
+     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
+     "recipe-check"},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",
      "train unlearn", false},
     {"json", Kind::flag, "false", "", "one JSON document on stdout",
-     "train unlearn eval compare predict inspect bench data-prepare data-info data-verify list "
+     "train unlearn eval compare predict inspect bench-kernels bench-train bench-infer "
+     "bench-unlearn data-prepare data-info data-verify list "
      "doctor version recipe-list",
      false},
 };

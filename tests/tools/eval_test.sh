@@ -45,15 +45,4 @@ expect "ResNet18 has the published number of parameters" 0 'resnet18 +11173962' 
 expect "doctor" 0 'threads +[0-9]' doctor
 expect "doctor as JSON" 0 '"cpu":' doctor --json
 check "it is JSON" is_json out
-expect "bench" 0 '"median_ms":' bench train --model mlp --steps 1 --warmup-steps 2 --json
-check "it is JSON" is_json out
-expect "bench unlearn, every gate checked" 0 '\| global-opt \| [0-9.]+ \|' bench unlearn --model smallcnn \
-  --steps 1 --warmup-steps 2 \
-  --gate none,and,prob,focus,bernoulli,saliency,opt,focus-opt,random,global-opt,fdr,top
-expect "bench unlearn as CSV" 0 '"ema:0.9",focus,' bench unlearn --model smallcnn --gate focus \
-  --estimator ema:0.9 --steps 1 --format csv
-expect "bench unlearn as JSON" 0 '"gate":"focus"' bench unlearn --model smallcnn --gate focus \
-  --steps 1 --format json
-check "it is JSON" is_json out
-expect "bench unlearn of a gate that is not known" 2 "'focus'" bench unlearn --gate focsu
 finish

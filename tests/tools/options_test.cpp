@@ -27,7 +27,8 @@ TEST_CASE("options: every row has a help and a default that is valid") {
 }
 
 TEST_CASE("options: no verb has two of one name") {
-  for (const char* verb : {"train", "eval", "bench", "bench-unlearn", "data-prepare", "list"}) {
+  for (const char* verb :
+       {"train", "eval", "bench-kernels", "bench-train", "bench-unlearn", "data-prepare", "list"}) {
     std::set<std::string> names;
     for (const Option& o : options_of(verb)) CHECK(names.insert(o.name).second);
     CHECK(!names.empty());

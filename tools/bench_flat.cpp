@@ -1,0 +1,72 @@
+#include <cmath>
+
+#include "tools/bench_kernels.h"
+#include "tools/bench_unlearn.h"
+
+namespace expunge::tools {
+namespace {
+
+constexpr int64_t kStride = 97;  // elements between those that are compared
+// An update is lr x a number near 1: a thousandth of lr = 1e-3. Float rounds values near 1 to 6e-8.
+constexpr double kUpdateTolerance = 1e-6;
+constexpr StepScalars kFirstStep{.lr = 1e-3f};
+
+// The first step of an optimizer on the model's flat buffers.
+KernelRun optimizer_step(const std::string& model, nn::OptimConfig config,
+                         const std::string& name) {
+  struct Problem {
+    nn::Model model;
+    nn::Optimizer optimizer;
+    Tensor gradient, before;
+  };
+  nn::Model built = nn::make_model(model, {});
+  nn::Optimizer optimizer(built.params, config);
+  const Tensor gradient = built.params.make_buffer(), value = built.params.values();
+  fill_uniform(gradient, 1), fill_uniform(value, 2);
+  const auto p = std::make_shared<Problem>(
+      Problem{std::move(built), std::move(optimizer), gradient, value.clone()});
+  const bool adam = config.kind != nn::OptimKind::sgd;
+  KernelRun run{.result = value};
+  run.bytes = (adam ? 28 : 20) * static_cast<double>(value.size());  // read g; value, state both
+  run.call = [p] { p->optimizer.step(p->model.params, p->gradient, kFirstStep); };
+  run.check = [=] {
+    check_elements(name, value, kStride, kUpdateTolerance, [&](int64_t i) {
+      const double w = double{p->before.data()[i]};
+      const double g = double{gradient.data()[i]} + double{config.weight_decay} * w;
+      // Adam's first step: m / bias1 = g, s / bias2 = g^2
+      return w - double{kFirstStep.lr} * (adam ? g / (std::abs(g) + double{config.eps}) : g);
+    });
+  };
+  return run;
+}
+
+KernelRun update_step(const BenchUnlearn& options) {
+  const auto problem = std::make_shared<UpdateProblem>(options);
+  const int64_t parameters = problem->model.params.parameters().size();
+  return {.call = [problem] { problem->step(); },
+          .check = [options] { check_update(options); },
+          .result = {},
+          .bytes = static_cast<double>(bytes_per_parameter(options, *problem) * parameters)};
+}
+
+}  // namespace
+
+void add_flat_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models) {
+  for (const std::string& model : models) {
+    const int64_t count = nn::make_model(model, {}).parameter_count();
+    const std::string label = fmt::format("{} {} parameters", model, count);
+    const auto add = [&](std::string kernel, auto prepare) {
+      add_case(rows, {std::move(kernel), label, {}, prepare});
+    };
+    for (nn::OptimKind kind : {nn::OptimKind::sgd, nn::OptimKind::adam})
+      add(kind == nn::OptimKind::sgd ? "sgd_step" : "adam_step",
+          [=](const std::string& name) { return optimizer_step(model, {.kind = kind}, name); });
+    for (const char* gate : {"none", "prob", "focus"}) {
+      const BenchUnlearn options{.model = model, .gate = unlearn::GateSpec::parse(gate)};
+      add(fmt::format("grad_alignment {}", gate),
+          [=](const std::string&) { return update_step(options); });
+    }
+  }
+}
+
+}  // namespace expunge::tools

@@ -1,0 +1,273 @@
+#include <cmath>
+#include <vector>
+
+#include "kernels/loss.h"
+#include "nn/network.h"
+#include "tools/bench_kernels.h"
+
+namespace expunge::tools {
+namespace {
+
+using kernels::BatchNormShape;
+
+// Sums of a few thousand values near 1 by blocks of float: 1e-6 in a mean, the same in what a mean
+// is taken from. A pixel left out of 1024 moves a mean by 1e-3.
+constexpr double kSumTolerance = 1e-5;
+
+double at(const Tensor& t, int64_t i) {
+  return double{t.data()[i]};
+}
+double elements(std::initializer_list<Tensor> tensors) {  // bytes of all of them
+  double n = 0;
+  for (const Tensor& t : tensors) n += static_cast<double>(t.size());
+  return 4 * n;
+}
+
+struct Norm {
+  BatchNormShape s;
+  bool add;
+  Tensor x{{s.pixels, s.C}}, y{{s.pixels, s.C}}, residual{{s.pixels, s.C}};
+  Tensor gamma{{s.C}}, beta{{s.C}}, mean{{s.C}}, invstd{{s.C}}, running{{2 * s.C}};
+
+  static constexpr float kEps = 1e-5f;
+  Norm(const nn::Trace::BatchNorm& row) : s(row.shape), add(row.residual) {
+    fill_uniform(x, 1), fill_uniform(residual, 2), fill_uniform(gamma, 3), fill_uniform(beta, 4);
+    fill_uniform(running, 5);
+  }
+  void forward() const {
+    kernels::batch_norm_statistics({}, s, x.data(), kEps,
+                                   {running.data(), running.data() + s.C, 0.1f}, mean.data(),
+                                   invstd.data());
+    kernels::batch_norm_apply({}, s, x.data(), mean.data(), invstd.data(), gamma.data(),
+                              beta.data(), add ? residual.data() : nullptr, y.data());
+  }
+};
+
+struct Moments {
+  std::vector<double> mean, invstd;
+};
+Moments moments_of(const Norm& b) {
+  const auto C = static_cast<size_t>(b.s.C);
+  const double n = static_cast<double>(b.s.pixels);
+  Moments m{std::vector<double>(C), std::vector<double>(C)};
+  for (int64_t i = 0; i < b.x.size(); ++i) m.mean[static_cast<size_t>(i) % C] += at(b.x, i) / n;
+  for (int64_t i = 0; i < b.x.size(); ++i) {
+    const double d = at(b.x, i) - m.mean[static_cast<size_t>(i) % C];
+    m.invstd[static_cast<size_t>(i) % C] += d * d / n;
+  }
+  for (double& v : m.invstd) v = 1 / std::sqrt(v + double{Norm::kEps});
+  return m;
+}
+
+KernelRun norm_forward(const nn::Trace::BatchNorm& row, const std::string& name) {
+  const auto b = std::make_shared<Norm>(row);
+  KernelRun run{.call = [b] { b->forward(); }, .result = b->y};
+  run.bytes = elements({b->x, b->x, b->y}) + (b->add ? elements({b->residual}) : 0);
+  run.check = [b, name] {
+    const Moments m = moments_of(*b);
+    check_elements(name, b->y, 1, kSumTolerance, [&](int64_t i) {
+      const auto c = static_cast<size_t>(i % b->s.C);
+      const double xhat = (at(b->x, i) - m.mean[c]) * m.invstd[c];
+      const double y = double{b->gamma.data()[c]} * xhat + double{b->beta.data()[c]} +
+                       (b->add ? at(b->residual, i) : 0);
+      return b->s.relu && y < 0 ? 0 : y;
+    });
+  };
+  return run;
+}
+
+// dx = gamma invstd (g - [sum g + xhat sum g xhat] / n) in double; g = dy where y > 0
+std::vector<double> norm_gradient(const Norm& b, const Tensor& dy) {
+  const auto C = static_cast<size_t>(b.s.C), size = static_cast<size_t>(b.x.size());
+  const Moments m = moments_of(b);
+  const double n = static_cast<double>(b.s.pixels);
+  const auto g = [&](size_t i) { return b.s.relu && !(b.y.data()[i] > 0) ? 0 : dy.data()[i]; };
+  const auto xhat = [&](size_t i) {
+    return (double{b.x.data()[i]} - m.mean[i % C]) * m.invstd[i % C];
+  };
+  std::vector<double> sum_g(C), sum_gx(C), dx(size);
+  for (size_t i = 0; i < size; ++i)
+    sum_g[i % C] += double{g(i)} / n, sum_gx[i % C] += double{g(i)} * xhat(i) / n;
+  for (size_t i = 0; i < size; ++i)
+    dx[i] = double{b.gamma.data()[i % C]} * m.invstd[i % C] *
+            (double{g(i)} - sum_g[i % C] - xhat(i) * sum_gx[i % C]);
+  return dx;
+}
+
+KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name) {
+  const auto b = std::make_shared<Norm>(row);
+  b->forward();
+  const Tensor dy = empty_like(b->x), dx = empty_like(b->x), dresidual = empty_like(b->x);
+  const Tensor sums({4 * b->s.C});  // (2, C) doubles
+  fill_uniform(dy, 6);
+  KernelRun run{.result = dx};
+  const Tensor y = b->s.relu ? b->y : Tensor({0});
+  run.bytes = elements({b->x, y, dy, b->x, y, dy, dx}) + (b->add ? elements({dresidual}) : 0);
+  run.call = [=] {
+    double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + b->s.C;
+    kernels::batch_norm_sums({}, b->s, 0, b->s.pixels, b->x.data(), b->y.data(), dy.data(),
+                             b->mean.data(), b->invstd.data(), sum_g, sum_gx);
+    kernels::batch_norm_backward({}, b->s,
+                                 {.x = b->x.data(),
+                                  .y = b->y.data(),
+                                  .dy = dy.data(),
+                                  .mean = b->mean.data(),
+                                  .invstd = b->invstd.data(),
+                                  .gamma = b->gamma.data(),
+                                  .sum_g = sum_g,
+                                  .sum_gx = sum_gx,
+                                  .beta_dx = 0,
+                                  .dx = dx.data(),
+                                  .beta_residual = 0,
+                                  .dresidual = b->add ? dresidual.data() : nullptr});
+  };
+  run.check = [=] {
+    const std::vector<double> want = norm_gradient(*b, dy);
+    check_elements(name, dx, 1, kSumTolerance,
+                   [&](int64_t i) { return want[static_cast<size_t>(i)]; });
+    if (b->add)
+      check_elements(name + ", residual", dresidual, 1, 0,
+                     [&](int64_t i) { return b->s.relu && !(at(b->y, i) > 0) ? 0 : at(dy, i); });
+  };
+  return run;
+}
+
+KernelRun max_pool(const kernels::Pool2dShape& s, bool backward, const std::string& name) {
+  const Tensor x({s.N, s.H, s.W, s.C}), y({s.N, s.P(), s.Q(), s.C});
+  const Tensor which(y.shape(), DType::i32);
+  fill_uniform(x, 1);
+  KernelRun run{.bytes = elements({x, y, which})};
+  if (backward) {
+    kernels::max_pool2d({}, s, x.data(), y.data(), which.as<int32_t>());
+    fill_uniform(y, 2);
+    run.result = x;
+    run.call = [=] {
+      kernels::max_pool2d_backward({}, s, y.data(), which.as<int32_t>(), 0, x.data());
+    };
+  } else {
+    run.result = y;
+    run.call = [=] { kernels::max_pool2d({}, s, x.data(), y.data(), which.as<int32_t>()); };
+  }
+  const int64_t image = s.P() * s.Q() * s.C;
+  run.check = [=] {
+    std::vector<double> dx(static_cast<size_t>(backward ? x.size() : 0));
+    const auto at_maximum = [&](int64_t i) {
+      return (i / image * s.H * s.W + which.as<int32_t>()[i]) * s.C + i % s.C;
+    };
+    for (int64_t i = 0; backward && i < y.size(); ++i)
+      dx[static_cast<size_t>(at_maximum(i))] += at(y, i);
+    if (backward)
+      return check_elements(name, x, 1, kSumTolerance,
+                            [&](int64_t i) { return dx[static_cast<size_t>(i)]; });
+    check_elements(name, y, 1, 0, [&](int64_t i) {
+      const int64_t q = i / s.C % s.Q(), p = i / s.C / s.Q() % s.P(), n = i / image;
+      double top = -INFINITY;
+      for (int64_t h = p * s.stride - s.pad; h < p * s.stride - s.pad + s.kernel; ++h)
+        for (int64_t w = q * s.stride - s.pad; w < q * s.stride - s.pad + s.kernel; ++w)
+          if (h >= 0 && h < s.H && w >= 0 && w < s.W)
+            top = std::max(top, at(x, ((n * s.H + h) * s.W + w) * s.C + i % s.C));
+      return at(x, at_maximum(i)) == top ? top : std::nan("");  // `which` is not the maximum's
+    });
+  };
+  return run;
+}
+
+// Weight of input row (or column) h in output row p: whether its window has it, over its length.
+double average_share(const kernels::AveragePool2dShape& s, int64_t p, int64_t h, int64_t in,
+                     int64_t out) {
+  const int64_t begin = s.kernel > 0 ? p * s.stride - s.pad : p * in / out,
+                end = s.kernel > 0 ? begin + s.kernel : ((p + 1) * in + out - 1) / out;
+  return h >= begin && h < end ? 1.0 / static_cast<double>(end - begin) : 0.0;
+}
+
+KernelRun average_pool(const kernels::AveragePool2dShape& s, bool backward,
+                       const std::string& name) {
+  const Tensor x({s.N, s.H, s.W, s.C}), y({s.N, s.P, s.Q, s.C});
+  fill_uniform(backward ? y : x, 1);
+  KernelRun run{.result = backward ? x : y, .bytes = elements({x, y})};
+  run.call = [=] {
+    if (backward)
+      kernels::average_pool2d_backward({}, s, y.data(), 0, x.data());
+    else
+      kernels::average_pool2d({}, s, x.data(), y.data());
+  };
+  run.check = [=] {
+    const int64_t H = backward ? s.H : s.P, W = backward ? s.W : s.Q;  // of the result
+    const int64_t from_h = backward ? s.P : s.H, from_w = backward ? s.Q : s.W;
+    check_elements(name, run.result, 1, kSumTolerance, [&](int64_t i) {
+      const int64_t c = i % s.C, w = i / s.C % W, h = i / s.C / W % H, n = i / s.C / W / H;
+      double sum = 0;
+      for (int64_t u = 0; u < from_h; ++u)
+        for (int64_t v = 0; v < from_w; ++v) {
+          const double share =
+              backward ? average_share(s, u, h, s.H, s.P) * average_share(s, v, w, s.W, s.Q)
+                       : average_share(s, h, u, s.H, s.P) * average_share(s, w, v, s.W, s.Q);
+          if (share > 0)
+            sum += share * at(backward ? y : x, ((n * from_h + u) * from_w + v) * s.C + c);
+        }
+      return sum;
+    });
+  };
+  return run;
+}
+
+KernelRun cross_entropy(int64_t N, int64_t C, const std::string& name) {
+  const Tensor logits({N, C}), losses({N}), gradient({N, C}), labels({N}, DType::i32);
+  fill_uniform(logits, 1);
+  for (int64_t i = 0; i < N; ++i) labels.as<int32_t>()[i] = static_cast<int32_t>(i % C);
+  KernelRun run{.result = gradient, .bytes = elements({logits, gradient, losses})};
+  run.call = [=] {
+    kernels::softmax_xent({},
+                          {.N = N, .C = C, .logits = logits.data(), .labels = labels.as<int32_t>()},
+                          losses.data(), gradient.data());
+  };
+  run.check = [=] {
+    const auto exps = [&](int64_t n) {
+      double sum = 0;
+      for (int64_t c = 0; c < C; ++c) sum += std::exp(at(logits, n * C + c));
+      return sum;
+    };
+    check_elements(name, gradient, 1, kSumTolerance, [&](int64_t i) {
+      return std::exp(at(logits, i)) / exps(i / C) - (i / C % C == i % C ? 1 : 0);
+    });
+    check_elements(name + ", losses", losses, 1, kSumTolerance,
+                   [&](int64_t n) { return std::log(exps(n)) - at(logits, n * C + n % C); });
+  };
+  return run;
+}
+
+}  // namespace
+
+void add_layer_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,
+                     int64_t batch_size) {
+  for (const std::string& model : models) {
+    const nn::Model network = nn::make_model(model, {});
+    const nn::Trace trace = network.trace(batch_size);
+    const auto add = [&](const char* kernel, std::string shape, auto prepare) {
+      add_case(rows, {kernel, std::move(shape), {{model, 1}}, prepare});
+    };
+    for (const auto& row : trace.batch_norm) {
+      const std::string label =
+          fmt::format("{}x{}{}{}", row.shape.pixels, row.shape.C, row.residual ? " add" : "",
+                      row.shape.relu ? " relu" : "");
+      add("batch_norm forward", label, [row](const auto& name) { return norm_forward(row, name); });
+      add("batch_norm backward", label,
+          [row](const auto& name) { return norm_backward(row, name); });
+    }
+    for (const auto& s : trace.max_pool2d)
+      for (bool back : {false, true})
+        add(back ? "max_pool2d backward" : "max_pool2d forward",
+            fmt::format("{} {}x{} k{} s{}", s.C, s.H, s.W, s.kernel, s.stride),
+            [=](const auto& name) { return max_pool(s, back, name); });
+    for (const auto& s : trace.average_pool2d)
+      for (bool back : {false, true})
+        add(back ? "average_pool2d backward" : "average_pool2d forward",
+            fmt::format("{} {}x{} to {}x{}", s.C, s.H, s.W, s.P, s.Q),
+            [=](const auto& name) { return average_pool(s, back, name); });
+    const int64_t classes = network.spec.classes;
+    add("softmax_xent", fmt::format("{}x{}", batch_size, classes),
+        [=](const auto& name) { return cross_entropy(batch_size, classes, name); });
+  }
+}
+
+}  // namespace expunge::tools

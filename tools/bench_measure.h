@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/function_ref.h"
+#include "core/tensor.h"
+
+// What every benchmark needs: a clock, data, and what this machine can do at best.
+namespace expunge::tools {
+
+struct Timing {
+  double median_ms, min_ms, max_ms;
+};
+
+// `run` first `warmup` (>= 1) times, then `steps` times by the clock. Calls shorter than a
+// millisecond are timed several together, and a step is their mean.
+Timing time_calls(int warmup, int steps, FunctionRef<void()> run);
+
+struct MachineSpeed {
+  double gflops;    // multiply-adds in registers on the current instruction set, all threads
+  double gb_per_s;  // triad: a = b + 3 c over 128 MiB buffers, 12 bytes an element
+};
+// The best of several passes each: all percentages of a run refer to it.
+MachineSpeed machine_speed();
+double peak_gflops();
+double triad_gb_per_s();
+
+int64_t peak_rss_mb();  // of this process so far
+
+// Uniform in [-1.7, 1.7), variance about 1; `key` tells buffers apart.
+void fill_uniform(const Tensor& x, uint32_t key);
+
+}  // namespace expunge::tools

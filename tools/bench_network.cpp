@@ -1,0 +1,97 @@
+#include "tools/bench_network.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "nn/fit.h"
+
+namespace expunge::tools {
+namespace {
+
+// Two algorithms for one convolution (by the batch's size) differ by 1e-5 of the largest value.
+constexpr double kLogitTolerance = 1e-3;
+constexpr int64_t kSingles = 4;  // images that run on their own, too
+
+Batch synthetic_batch(const nn::InputSpec& spec, int64_t size) {
+  Batch batch{.x = Tensor({size, spec.height, spec.width, spec.channels}),
+              .labels = Tensor({size}, DType::i32)};
+  fill_uniform(batch.x, 0);
+  for (int64_t i = 0; i < size; ++i)
+    batch.labels.as<int32_t>()[i] = static_cast<int32_t>(i % spec.classes);
+  return batch;
+}
+
+nn::Model initial_model(const BenchNetwork& options) {
+  nn::Model model = nn::make_model(options.model, {});
+  nn::initialise(model.params, nn::Init::kaiming, 0);
+  return model;
+}
+
+double flops_of(const nn::Model& model, int passes, int64_t batch_size) {
+  return 2.0 * passes * static_cast<double>(model.macs() * batch_size);
+}
+
+// Running statistics must fit the network's values, or these grow layer by layer.
+void settle_statistics(const nn::Model& model, const Batch& batch) {
+  const Ctx ctx{.params = &model.params, .batch_norm = BatchNormMode::train};
+  for (int i = 0; i < 3; ++i) model.network->forward(ctx, {batch.x, Var::kNone});
+}
+
+Tensor logits_of(const nn::Model& model, const Tensor& x) {
+  return model.network->forward({.params = &model.params}, {x, Var::kNone}).value;
+}
+
+double check_singles(const nn::Model& model, const Tensor& x, const Tensor& logits) {
+  const int64_t classes = logits.dim(1), image = x.size() / x.dim(0);
+  double largest = 0, worst = 0;
+  for (float z : logits.span()) largest = std::max(largest, std::abs(double{z}));
+  for (int64_t n = 0; n < std::min(kSingles, x.dim(0)); ++n) {
+    const Tensor one = logits_of(model, x.slice(n * image, {1, x.dim(1), x.dim(2), x.dim(3)}));
+    for (int64_t c = 0; c < classes; ++c) {
+      const double together = double{logits.data()[n * classes + c]}, alone = double{one.data()[c]};
+      if (!(std::abs(together - alone) <= kLogitTolerance * largest))
+        fail(ExitCode::verification,
+             "bench infer {}: logit {} of image {} is {} in the batch and {} alone", model.name, c,
+             n, together, alone);
+      worst = std::max(worst, std::abs(together - alone));
+    }
+  }
+  return worst;
+}
+
+}  // namespace
+
+BenchNetworkResult bench_train(const BenchNetwork& options) {
+  nn::Model model = initial_model(options);
+  nn::Optimizer optimizer(model.params, {});
+  nn::SupervisedStep step(model, optimizer);
+  const Batch batch = synthetic_batch(model.spec, options.batch_size);
+  StepScalars scalars{.lr = 0.01f};
+  const auto run = [&] {
+    const nn::StepResult result = step.run(batch, scalars);
+    ++scalars.step;
+    return result.loss;
+  };
+  const double first_loss = run();
+  double last_loss = 0;
+  for (int i = 1; i < std::max(2, options.warmup); ++i) last_loss = run();
+  if (!std::isfinite(last_loss) || last_loss >= first_loss)
+    fail(ExitCode::verification,
+         "bench train {}: the loss went from {} to {} on one batch, expected a fall", options.model,
+         first_loss, last_loss);
+  const Timing time = time_calls(1, options.steps, [&] { run(); });
+  return {time, flops_of(model, 3, options.batch_size), peak_rss_mb(),
+          fmt::format("loss of the first steps: {:.4f} to {:.4f}", first_loss, last_loss)};
+}
+
+BenchNetworkResult bench_infer(const BenchNetwork& options) {
+  const nn::Model model = initial_model(options);
+  const Batch batch = synthetic_batch(model.spec, options.batch_size);
+  settle_statistics(model, batch);
+  const double worst = check_singles(model, batch.x, logits_of(model, batch.x));
+  const Timing time = time_calls(options.warmup, options.steps, [&] { logits_of(model, batch.x); });
+  return {time, flops_of(model, 1, options.batch_size), peak_rss_mb(),
+          fmt::format("logits in the batch and of single images differ by {:.1e}", worst)};
+}
+
+}  // namespace expunge::tools

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+
+#include "tools/bench_measure.h"
+
+namespace expunge::tools {
+
+// A whole network on one synthetic batch of images.
+struct BenchNetwork {
+  std::string model = "resnet18";
+  int64_t batch_size = 64;
+  int steps = 10, warmup = 3;
+};
+
+struct BenchNetworkResult {
+  Timing time;
+  double flops;  // of a step by the formulas: 2 a multiply-add, convolutions and linear layers
+  int64_t peak_rss_mb;
+  std::string checked;  // what was found before the timing, in words
+};
+
+// Training steps of SGD (momentum 0.9, weight decay 5e-4): forward, gradients by x and by w. On the
+// same batch the loss must be finite and fall, otherwise ExitCode::verification.
+BenchNetworkResult bench_train(const BenchNetwork& options);
+
+// Forward passes in evaluation mode. The batch's logits must be finite and those of its images one
+// by one, otherwise ExitCode::verification.
+BenchNetworkResult bench_infer(const BenchNetwork& options);
+
+}  // namespace expunge::tools
