@@ -154,28 +154,27 @@ ExitCode run_bench_unlearn(Settings& settings) {
   append(table.columns, {{"bytes_per_parameter", "B/parameter", 0},
                          {"gb_per_s", "GB/s", 1},
                          {"triad_percent", "% of triad", 0},
-                         {"mparam_per_s", "Mparam/s", 0}});
+                         {"mparam_per_s", "Mparam/s", 0},
+                         {"memory_mb", "memory MB", 1}});
   std::vector<BenchUnlearnResult> results;
   for (const std::string& gate : gates) {
     options.gate = unlearn::GateSpec::parse(gate);
     results.push_back(bench_unlearn(options));
   }
-  const int64_t peak_mb = peak_rss_mb();  // before the triad's buffers
   const double triad = triad_gb_per_s();
   for (size_t i = 0; i < gates.size(); ++i) {
     const BenchUnlearnResult& r = results[i];
     Row row = {gates[i]};
     append(row, cells(r.time));
-    append(row,
-           Row{r.bytes_per_parameter, r.gb_per_s(), 100 * r.gb_per_s() / triad, r.mparam_per_s()});
+    append(row, Row{r.bytes_per_parameter, r.gb_per_s(), 100 * r.gb_per_s() / triad,
+                    r.mparam_per_s(), r.memory_mb});
     table.rows.push_back(std::move(row));
   }
   table.facts = {{"model", options.model, 0, "{}"},
                  {"estimator", settings.text("estimator"), 0, "estimator {}"},
                  {"parameters", results.front().parameters, 0, "{} parameters"}};
   append(table.facts, machine_facts(settings));
-  append(table.facts, {{"triad_gb_per_s", triad, 1, "triad {} GB/s"},
-                       {"peak_rss_mb", peak_mb, 0, "peak {} MB"}});
+  append(table.facts, {{"triad_gb_per_s", triad, 1, "triad {} GB/s"}});
   print_table(settings, table);
   return ExitCode::done;
 }

@@ -37,8 +37,7 @@ KernelResult run_kernel_case(const KernelCase& row, int warmup, int steps) {
   run.check();
   pool_restart_peak();
   const Timing time = time_calls(warmup, steps, run.call);
-  const int64_t peak = pool_stats().peak_bytes_in_use - before;
-  return {time, run.flops, run.bytes, static_cast<double>(peak) / (1 << 20)};
+  return {time, run.flops, run.bytes, mb_of(pool_stats().peak_bytes_in_use - before)};
 }
 
 void check_elements(const std::string& name, const Tensor& got, int64_t stride, double tolerance,

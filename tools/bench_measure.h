@@ -25,6 +25,9 @@ MachineSpeed machine_speed();
 double peak_gflops();
 double triad_gb_per_s();
 
+constexpr double mb_of(int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
 int64_t peak_rss_mb();  // of this process so far
 
 // Uniform in [-1.7, 1.7), variance about 1; `key` tells buffers apart.

@@ -1,5 +1,6 @@
 #include "tools/bench_unlearn.h"
 
+#include "core/memory.h"
 #include "core/parallel.h"
 #include "core/rng.h"
 
@@ -45,11 +46,14 @@ int64_t bytes_per_parameter(const BenchUnlearn& options, const UpdateProblem& pr
 
 BenchUnlearnResult bench_unlearn(const BenchUnlearn& options) {
   check_update(options);
+  const int64_t before = pool_stats().bytes_in_use;
+  pool_restart_peak();
   UpdateProblem problem(options);
   const Timing time = time_calls(options.warmup, options.steps, [&] { problem.step(); });
   return {.time = time,
           .parameters = problem.model.params.parameters().size(),
-          .bytes_per_parameter = bytes_per_parameter(options, problem)};
+          .bytes_per_parameter = bytes_per_parameter(options, problem),
+          .memory_mb = mb_of(pool_stats().peak_bytes_in_use - before)};
 }
 
 }  // namespace expunge::tools

@@ -23,6 +23,7 @@ struct BenchUnlearnResult {
   Timing time;
   int64_t parameters;
   int64_t bytes_per_parameter;
+  double memory_mb;  // most that the update and its buffers had of the pool
   double gb_per_s() const {
     return 1e-6 * static_cast<double>(bytes_per_parameter * parameters) / time.median_ms;
   }

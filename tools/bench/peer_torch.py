@@ -3,6 +3,7 @@
 
 --row train: forward, softmax cross-entropy, backward, SGD (momentum 0.9, weight decay 5e-4) in fp32 on one synthetic
 batch. The models are those of tools/torch_models.py; their parameter counts are checked, and that the loss falls.
+--row infer: the forward pass in evaluation mode, without gradients.
 --row focus_adam_loop, focus_adam_foreach, opt_adam: updates of unlearning (tools/bench/peer_unlearn.py).
 
   python3 tools/bench/peer_torch.py --model resnet18 --batch 64 --threads 2 --format channels_last
@@ -12,7 +13,7 @@ import argparse
 import json
 import math
 import os
-import resource
+import re
 import statistics
 import sys
 import time
@@ -32,11 +33,20 @@ def fail(text):
     sys.exit("peer_torch: " + text)
 
 
+def status_mb(key):
+    """Of /proc/self/status: VmHWM, the peak of this process (getrusage keeps that of the process that started it)."""
+    with open("/proc/self/status") as file:
+        return round(int(re.search(key + r":\s+(\d+) kB", file.read()).group(1)) / 1024)
+
+
+START_MB = status_mb("VmHWM")  # Python and torch
+
+
 def emit(args, times, **more):
     print(json.dumps({
         "name": args.row, "model": args.model, "threads": args.threads,
         "median_ms": round(statistics.median(times), 3), "min_ms": round(min(times), 3), **more,
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), "torch": torch.__version__}))
+        "peak_rss_mb": status_mb("VmHWM"), "start_rss_mb": START_MB, "torch": torch.__version__}))
 
 
 def timed(step, args):
@@ -48,10 +58,25 @@ def timed(step, args):
     return times[args.warmup:]
 
 
+def emit_batch(args, times):
+    emit(args, times, batch=args.batch, format=args.format,
+         images_per_s=round(1e3 * args.batch / statistics.median(times), 1))
+
+
+def infer_step(model, x):
+    model.train()
+    for _ in range(3):  # running statistics that fit, as in `expunge bench infer`
+        model(x)
+    model.eval()
+    if not bool(model(x).isfinite().all()):
+        fail("the logits are not finite")
+    return lambda: model(x)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=MODELS, default="resnet18")
-    parser.add_argument("--row", choices=("train", *ROWS), default="train")
+    parser.add_argument("--row", choices=("train", "infer", *ROWS), default="train")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--format", choices=("nchw", "channels_last"), default="channels_last")
@@ -69,12 +94,17 @@ def main():
     count = sum(p.numel() for p in model.parameters())
     if count != expected:
         fail("%s has %d parameters, expected %d" % (args.model, count, expected))
-    if args.row != "train":
+    if args.row in ROWS:
         with torch.no_grad():
             emit(args, timed(ROWS[args.row](model.parameters()), args))
         return
-    model = model.to(memory_format=layout).train()
+    model = model.to(memory_format=layout)
     x = torch.randn(args.batch, 3, 32, 32).contiguous(memory_format=layout)
+    if args.row == "infer":
+        with torch.no_grad():
+            emit_batch(args, timed(infer_step(model, x), args))
+        return
+    model.train()
     y = torch.randint(0, CLASSES, (args.batch,))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
@@ -92,8 +122,7 @@ def main():
         fail("the loss became %r" % losses)
     if len(losses) > 1 and min(losses[1:]) >= losses[0]:
         fail("the loss did not fall: %r" % losses)
-    emit(args, times, batch=args.batch, format=args.format,
-         images_per_s=round(1e3 * args.batch / statistics.median(times), 1))
+    emit_batch(args, times)
 
 
 if __name__ == "__main__":

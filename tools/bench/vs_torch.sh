@@ -1,22 +1,30 @@
 #!/usr/bin/env bash
-# Our training step, or our update of unlearning, against PyTorch's on this CPU: same model and
-# threads, fp32. Both sides take turns, so that a busy moment hits all of them.
-#   tools/bench/vs_torch.sh [train] [--model resnet18] [--batch 64] [--threads N] [--steps 10]
-#     [--rounds 3]       PyTorch in both memory formats
-#   tools/bench/vs_torch.sh unlearn [--model resnet18] [--threads N] [--steps 10] [--rounds 3]
-#                        statistics, focus vector, Adam; OPT, Adam (tools/bench/peer_unlearn.py)
-# Needs build/bin/expunge (tools/test.sh builds it) and a python with torch: PYTHON=... chooses one.
-# Compare within one table only: machines drift.
+# Ours against PyTorch on this CPU: same model, batch and threads, fp32. Both sides take turns, so
+# that a busy moment hits all of them; medians, and the ratio to PyTorch's better form, whatever it
+# is.
+#   tools/bench/vs_torch.sh [train]   a training step; PyTorch in both memory formats
+#   tools/bench/vs_torch.sh infer     a forward pass in evaluation mode, likewise
+#   tools/bench/vs_torch.sh memory    peak resident memory of both, of short runs
+#   tools/bench/vs_torch.sh unlearn   statistics, focus vector, Adam; OPT, Adam (peer_unlearn.py)
+# Options: [--model resnet18] [--batch 64] [--threads N] [--steps 10] [--rounds 3]
+#   --isa baseline|avx2|avx512   the widest instruction set that both sides may use
+#   --algo auto|direct           how ours computes convolutions (expunge bench --conv-algo)
+# Needs build/bin/expunge (tools/test.sh builds it; EXPUNGE=/path) and a python with torch, 1.13 or
+# later (PYTHON=/path). Compare within one table only: machines drift.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-model=resnet18 batch=64 threads=$(nproc) steps=10 rounds=3
+model=resnet18 batch=64 threads=$(nproc) steps=10 rounds=3 isa='' algo=()
 usage() {
   sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' tools/bench/vs_torch.sh >&2
   exit 2
 }
+refuse() {
+  echo "vs_torch: $2" >&2
+  exit "$1"
+}
 what=train
-if [[ ${1:-} == train || ${1:-} == unlearn ]]; then
+if [[ ${1:-} =~ ^(train|infer|memory|unlearn)$ ]]; then
   what=$1
   shift
 fi
@@ -28,104 +36,80 @@ while (($# > 0)); do
     --threads) threads=$2 ;;
     --steps) steps=$2 ;;
     --rounds) rounds=$2 ;;
+    --isa) isa=$2 ;;
+    --algo) algo=(--conv-algo "$2") ;;
     *) usage ;;
   esac
   shift 2
 done
+case $isa in
+  '') ;;
+  baseline) export EXPUNGE_ISA=$isa DNNL_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default ;;
+  avx2) export EXPUNGE_ISA=$isa DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 ;;
+  avx512) export EXPUNGE_ISA=$isa DNNL_MAX_CPU_ISA=AVX512_CORE ATEN_CPU_CAPABILITY=avx512 ;;
+  *) refuse 2 "--isa $isa: expected baseline, avx2 or avx512" ;;
+esac
 
 expunge=${EXPUNGE:-build/bin/expunge}
-if [[ ! -x $expunge ]]; then
-  echo "vs_torch: $expunge is not there; build it: cmake --preset release && cmake --build --preset release" >&2
-  exit 1
-fi
+[[ -x $expunge ]] ||
+  refuse 1 "$expunge is not there; build it: cmake --preset release && cmake --build --preset release"
 python=
-for candidate in ${PYTHON:-/usr/bin/python3 python3}; do
+for candidate in ${PYTHON:-/usr/bin/python3 python3}; do  # PYTHON alone where it is given
   if "$candidate" -c 'import torch' 2> /dev/null; then
     python=$candidate
     break
   fi
 done
-if [[ -z $python ]]; then
-  echo "vs_torch: no torch in ${PYTHON:-/usr/bin/python3 or python3}; apt install python3-torch," \
-    "or PYTHON=/path/to/python with torch" >&2
-  exit 1
-fi
+[[ -n $python ]] || refuse 7 "no torch in ${PYTHON:-/usr/bin/python3 or python3}; apt install \
+python3-torch, or PYTHON=/path/to/python with torch"
 
-# Prints the number behind "median_ms" of the JSON line.
-median_ms() { sed -n 's/.*"median_ms": *\([0-9.]*\).*/\1/p'; }
+# The number behind a key of the JSON line in $json.
+field() { sed -n 's/.*"'"$1"'": *\([0-9.]*\).*/\1/p' <<< "$json"; }
 
-ours() {
-  if [[ $1 == train ]]; then
-    "$expunge" bench train --model "$model" --batch-size "$batch" --threads "$threads" \
-      --steps "$steps" --json | median_ms
-  else
-    "$expunge" bench unlearn --model "$model" --gate "$1" --threads "$threads" --steps "$steps" \
-      --format json | median_ms
-  fi
-}
+ours() { "$expunge" bench "$@" --threads "$threads" --steps "$steps" --format json; }
 peer() {
-  "$python" tools/bench/peer_torch.py --model "$model" --threads "$threads" --steps "$steps" \
-    "$@" | median_ms
+  "$python" tools/bench/peer_torch.py --model "$model" --threads "$threads" --steps "$steps" "$@"
 }
-measure() {
-  case $1 in
-    expunge) ours train ;;
-    nchw | channels_last) peer --batch "$batch" --format "$1" ;;
-    expunge:*) ours "${1#expunge:}" ;;
-    torch:*) peer --row "${1#torch:}" ;;
+# A side's run as one JSON line: of `train` or `infer`, or an update.
+run() {
+  case $2 in
+    expunge) ours "$1" --model "$model" --batch-size "$batch" "${algo[@]}" ;;
+    nchw | channels_last) peer --row "$1" --batch "$batch" --format "$2" ;;
+    expunge:*) ours unlearn --model "$model" --gate "${2#expunge:}" ;;
+    torch:*) peer --row "${2#torch:}" ;;
   esac
 }
-
-if [[ $what == train ]]; then
-  sides=(expunge nchw channels_last)
-else
-  sides=(expunge:focus torch:focus_adam_loop torch:focus_adam_foreach expunge:opt torch:opt_adam)
-fi
 results=
+measure() {  # what, side, words: appends "side ms MB MB-before" to $results
+  local json
+  json=$(run "$1" "$2")
+  local ms mb before
+  ms=$(field median_ms) mb=$(field peak_rss_mb) before=$(field start_rss_mb)
+  [[ -n $ms && (-n $mb || $1 == unlearn) ]] ||
+    refuse 1 "$2 printed no median_ms and peak_rss_mb: $json"
+  echo "vs_torch: $3, $2: $ms ms${mb:+, $mb MB}" >&2
+  results+="$4 $ms ${mb:-0} ${before:-0}"$'\n'
+}
+
+case $what in
+  unlearn)
+    sides=(expunge:focus torch:focus_adam_loop torch:focus_adam_foreach expunge:opt torch:opt_adam)
+    ;;
+  memory) rounds=1 steps=3 sides=(expunge nchw channels_last) ;;
+  *) sides=(expunge nchw channels_last) ;;
+esac
 for ((round = 1; round <= rounds; ++round)); do
   for who in "${sides[@]}"; do
-    ms=$(measure "$who")
-    [[ -n $ms ]] || { echo "vs_torch: $who printed no median_ms" >&2; exit 1; }
-    echo "vs_torch: round $round of $rounds, $who: $ms ms" >&2
-    results+="$who $ms"$'\n'
+    if [[ $what == memory ]]; then
+      for part in train infer; do measure $part "$who" "memory, $part" "$part:$who"; done
+    else
+      measure "$what" "$who" "round $round of $rounds" "$who"
+    fi
   done
 done
 
 version=$("$python" -c 'import torch; print(torch.__version__)')
-[[ $what == unlearn ]] || model+=", batch $batch"
-echo "$model, $threads threads, fp32, $steps steps x $rounds rounds, PyTorch $version"
-printf '%s' "$results" | sort -k1,1 -k2,2n | awk -v what="$what" -v batch="$batch" '
-  { value[$1, ++n[$1]] = $2 }
-  function median(who) {
-    return (value[who, int((n[who] + 1) / 2)] + value[who, int(n[who] / 2) + 1]) / 2
-  }
-  function row(name, who) {
-    printf "%-22s %10.2f %10.2f %10.2f", name, median(who), value[who, 1], value[who, n[who]]
-    if (what == "train") printf " %10.1f", 1e3 * batch / median(who)
-    print ""
-  }
-  function better(a, b) { return median(a) < median(b) ? a : b }
-  END {
-    printf "%-22s %10s %10s %10s", "ms per step", "median", "min", "max"
-    print what == "train" ? "   images/s" : ""
-    if (what == "train") {
-      row("expunge", "expunge")
-      row("PyTorch NCHW", "nchw")
-      row("PyTorch channels_last", "channels_last")
-      best = better("nchw", "channels_last")
-      printf "better PyTorch layout: %s; PyTorch / expunge = %.2f\n", best,
-             median(best) / median("expunge")
-    } else {
-      row("expunge focus", "expunge:focus")
-      row("PyTorch focus loop", "torch:focus_adam_loop")
-      row("PyTorch focus foreach", "torch:focus_adam_foreach")
-      row("expunge opt", "expunge:opt")
-      row("PyTorch opt", "torch:opt_adam")
-      best = better("torch:focus_adam_loop", "torch:focus_adam_foreach")
-      printf "PyTorch / expunge: focus %.2f (%s), opt %.2f; of minima %.2f, %.2f\n",
-             median(best) / median("expunge:focus"), substr(best, 7),
-             median("torch:opt_adam") / median("expunge:opt"),
-             value[best, 1] / value["expunge:focus", 1],
-             value["torch:opt_adam", 1] / value["expunge:opt", 1]
-    }
-  }'
+[[ $what == unlearn ]] || model+=", batch $batch${algo[1]:+, ours ${algo[1]}}"
+echo "$model, $threads threads, fp32${isa:+, $isa}, $steps steps x $rounds rounds, PyTorch $version"
+printf '%s' "$results" | sort -k1,1 -k2,2n | awk -v what="$what" -v batch="$batch" \
+  -f tools/bench/vs_torch.awk

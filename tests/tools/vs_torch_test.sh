@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# tools/bench/vs_torch.sh with a few images. Without torch only what it refuses; the figures are
+# not judged.
+script=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../../tools/bench/vs_torch.sh")
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+export EXPUNGE=$bin
+
+bin=$script  # `expect` runs it
+expect "an option that is not known" 2 'vs_torch.sh infer' --model resnet18 --bacth 3
+expect "an option without a value" 2 'vs_torch.sh memory' train --batch
+expect "an instruction set that is none" 2 'expected baseline, avx2 or avx512' infer --isa sse5
+EXPUNGE=/nowhere expect "no program" 1 '/nowhere is not there' infer
+PYTHON=/nowhere expect "no torch" 7 'no torch in /nowhere' infer
+if ! "${PYTHON:-/usr/bin/python3}" -c 'import torch' 2> /dev/null; then
+  echo "# no torch: the comparison itself is skipped"
+  finish && exit 77
+fi
+few=(--batch 2 --steps 1 --rounds 1 --threads 1)
+expect "a training step" 0 'PyTorch / expunge = [0-9.]+' "${few[@]}"
+check "in both layouts" grep -qE '^PyTorch channels_last +[0-9.]+ ' out
+check "with memory" grep -qE '^expunge( +[0-9.]+){4} +[1-9][0-9]*$' out
+expect "a forward pass, on AVX2" 0 'fp32, avx2, .*PyTorch' infer "${few[@]}" --isa avx2
+expect "memory" 0 'PyTorch / expunge, infer: [0-9.]+; without imports [0-9.]+' memory "${few[@]}"
+check "of both layouts" grep -qE '^PyTorch NCHW train +[1-9][0-9]* +[1-9][0-9]*$' out
+finish
