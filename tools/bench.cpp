@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "kernels/conv_algo.h"
 #include "kernels/isa.h"
 #include "nn/network.h"
 #include "tools/bench_kernels.h"
@@ -32,6 +33,7 @@ void print_table(const Settings& s, const BenchTable& table) {
 std::vector<BenchTable::Fact> machine_facts(const Settings& s) {
   return {{"threads", int64_t{thread_count()}, 0, "{} threads"},
           {"instruction_set", kernels::isa_name(), 0, "{}"},
+          {"conv_algo", kernels::conv_algo_name(kernels::conv_algo()), 0, "convolutions {}"},
           {"steps", s.integer("steps"), 0, "{} steps"}};
 }
 
@@ -113,7 +115,10 @@ ExitCode run_bench_kernels(Settings& settings) {
   table.facts = {{"batch", settings.integer("batch-size"), 0, "batch {}"}};
   append(table.facts, machine_facts(settings));
   append(table.facts, speed_facts(machine));
-  table.columns = {{"kernel", "kernel", 0}, {"shape", "shape", 0}, {"layers", "layers", 0}};
+  table.columns = {{"kernel", "kernel", 0},
+                   {"shape", "shape", 0},
+                   {"layers", "layers", 0},
+                   {"algo", "algorithm", 0}};
   append(table.columns, kTimes);
   append(table.columns, {{"gflops", "GFLOP/s", 1},
                          {"peak_percent", "% of peak", 0},
@@ -127,7 +132,7 @@ ExitCode run_bench_kernels(Settings& settings) {
     results.push_back(r);
     const double gflops = r.flops > 0 ? 1e-6 * r.flops / r.time.median_ms : std::nan("");
     const double gb_per_s = 1e-6 * r.bytes / r.time.median_ms;
-    Row row = {c.kernel, c.shape, layers_text(c.layers)};
+    Row row = {c.kernel, c.shape, layers_text(c.layers), r.algo};
     append(row, cells(r.time));
     append(row, Row{gflops, 100 * gflops / machine.gflops, gb_per_s,
                     100 * gb_per_s / machine.gb_per_s, r.memory_mb});

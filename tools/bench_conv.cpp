@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "core/rng.h"
+#include "kernels/conv_algo.h"
 #include "nn/network.h"
 #include "tools/bench_kernels.h"
 
@@ -107,6 +108,7 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
   if (is_linear(s)) bias = Tensor({s.K}), fill_uniform(bias, 4);
   KernelRun run{.flops = 2 * static_cast<double>(s.macs()),
                 .bytes = 4 * static_cast<double>(x.size() + w.size() + y.size())};
+  run.algo = kernels::conv_algo_name(kernels::conv_algo_for(s));
   ConvResult r{};
   switch (row.direction) {
     case Direction::forward:

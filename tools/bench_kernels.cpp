@@ -37,7 +37,7 @@ KernelResult run_kernel_case(const KernelCase& row, int warmup, int steps) {
   run.check();
   pool_restart_peak();
   const Timing time = time_calls(warmup, steps, run.call);
-  return {time, run.flops, run.bytes, mb_of(pool_stats().peak_bytes_in_use - before)};
+  return {time, run.algo, run.flops, run.bytes, mb_of(pool_stats().peak_bytes_in_use - before)};
 }
 
 void check_elements(const std::string& name, const Tensor& got, int64_t stride, double tolerance,

@@ -17,9 +17,10 @@ struct KernelRun {
   // Compares what the first call left with plain loops in double; otherwise
   // ExitCode::verification, in a sentence that begins with the row's name.
   std::function<void()> check{};
-  Tensor result{};   // what `check` looks at; none where it makes buffers of its own
-  double flops = 0;  // of a call by the formula, additions and multiplications; 0: not counted
-  double bytes = 0;  // that a call must read and write at least
+  Tensor result{};        // what `check` looks at; none where it makes buffers of its own
+  double flops = 0;       // of a call by the formula, additions and multiplications; 0: not counted
+  const char* algo = "";  // of a convolution: what --conv-algo comes to on this shape
+  double bytes = 0;       // that a call must read and write at least
 };
 
 // A row of the benchmark: a kernel on one shape, and how often the networks have it.
@@ -35,6 +36,7 @@ std::vector<KernelCase> kernel_cases(const std::vector<std::string>& models, int
 
 struct KernelResult {
   Timing time;
+  const char* algo;
   double flops, bytes;
   double memory_mb;  // most that the kernel and its buffers had of the pool
 };

@@ -39,6 +39,10 @@ check "it is JSON" is_json out
 check "with figures" positive median_ms gflops peak_percent gb_per_s triad_percent memory_mb
 expect "layers of two networks" 0 'mlp:1 smallcnn:1' "${kernels[@]}" --model mlp,smallcnn \
   --only softmax
+for algo in direct winograd; do
+  expect "convolutions by $algo" 0 "conv2d forward,64-64 16x16 k3 s1,smallcnn:1,$algo," "${kernels[@]}" \
+    --conv-algo $algo --only 64-64 --format csv
+done
 expect "a row that is not there" 2 "--only 'convd'.*kernels are conv2d forward" "${kernels[@]}" \
   --only conv2d,convd
 check_not "nothing was timed" test -s out

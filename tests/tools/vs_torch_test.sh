@@ -19,7 +19,8 @@ few=(--batch 2 --steps 1 --rounds 1 --threads 1)
 expect "a training step" 0 'PyTorch / expunge = [0-9.]+' "${few[@]}"
 check "in both layouts" grep -qE '^PyTorch channels_last +[0-9.]+ ' out
 check "with memory" grep -qE '^expunge( +[0-9.]+){4} +[1-9][0-9]*$' out
-expect "a forward pass, on AVX2" 0 'fp32, avx2, .*PyTorch' infer "${few[@]}" --isa avx2
+expect "a forward pass, on AVX2" 0 'fp32, avx2, .*PyTorch' infer "${few[@]}" --isa avx2 --algo direct
+check "by the algorithm asked for" grep -q 'batch 2, ours direct, 1 threads' out
 expect "memory" 0 'PyTorch / expunge, infer: [0-9.]+; without imports [0-9.]+' memory "${few[@]}"
 check "of both layouts" grep -qE '^PyTorch NCHW train +[1-9][0-9]* +[1-9][0-9]*$' out
 finish
