@@ -62,8 +62,7 @@ std::vector<std::string> models_of(const Settings& s) {
 }
 
 // The rows that --only names; a name that no row has is an error.
-std::vector<KernelCase> chosen_cases(const Settings& s) {
-  std::vector<KernelCase> rows = kernel_cases(models_of(s), s.integer("batch-size"));
+std::vector<KernelCase> chosen_of(const Settings& s, std::vector<KernelCase> rows) {
   std::vector<bool> chosen(rows.size(), s.list("only").empty());
   for (const std::string& part : s.list("only")) {
     bool found = false;
@@ -107,9 +106,14 @@ std::string layer_note(const std::string& model, const std::vector<KernelCase>& 
 }  // namespace
 
 ExitCode run_bench_kernels(Settings& settings) {
+  return bench_kernels(settings, kernel_cases);
+}
+
+ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases>& cases) {
   apply_machine_options(settings);
   format_of(settings);
-  const std::vector<KernelCase> rows = chosen_cases(settings);
+  const std::vector<KernelCase> rows =
+      chosen_of(settings, cases(models_of(settings), settings.integer("batch-size")));
   const MachineSpeed machine = machine_speed();
   BenchTable table{.name = "kernels", .facts = {}, .columns = {}, .rows = {}, .notes = {}};
   table.facts = {{"batch", settings.integer("batch-size"), 0, "batch {}"}};

@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "core/check.h"
 #include "kernels/conv2d.h"
 #include "tools/bench_measure.h"
+#include "tools/options.h"
 
 // Every CPU kernel on the shapes of real networks.
 namespace expunge::tools {
@@ -33,6 +35,11 @@ struct KernelCase {
   std::string name() const { return kernel + " " + shape; }
 };
 std::vector<KernelCase> kernel_cases(const std::vector<std::string>& models, int64_t batch_size);
+
+// `bench kernels` with rows of another origin: the same options, checks and table.
+using KernelCases = std::vector<KernelCase>(const std::vector<std::string>& models,
+                                            int64_t batch_size);
+ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases>& cases);
 
 struct KernelResult {
   Timing time;

@@ -42,13 +42,8 @@ while (($# > 0)); do
   esac
   shift 2
 done
-case $isa in
-  '') ;;
-  baseline) export EXPUNGE_ISA=$isa DNNL_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default ;;
-  avx2) export EXPUNGE_ISA=$isa DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 ;;
-  avx512) export EXPUNGE_ISA=$isa DNNL_MAX_CPU_ISA=AVX512_CORE ATEN_CPU_CAPABILITY=avx512 ;;
-  *) refuse 2 "--isa $isa: expected baseline, avx2 or avx512" ;;
-esac
+source tools/bench/isa.sh
+limit_isa "$isa"
 
 expunge=${EXPUNGE:-build/bin/expunge}
 [[ -x $expunge ]] ||
