@@ -136,8 +136,7 @@ constexpr Option kOptions[] = {
      "convert", false},
     // bench
     {"model", Kind::list, "resnet18,vgg16_bn", "",
-     "networks whose layers are timed (expunge list models); several by commas", "bench-kernels",
-     false},
+     "whose layers are timed (expunge list models); several by commas", "bench-kernels", false},
     {"model", Kind::text, "resnet18", "", "network (expunge list models)",
      "bench-train bench-infer bench-unlearn", false},
     {"batch-size", Kind::integer, "64", "1..65536", "images of a batch",
@@ -201,7 +200,7 @@ constexpr Option kOptions[] = {
      "recipe-check",
      false},
     {"conv-algo", Kind::choice, "auto", "auto|direct|winograd",
-     "convolutions: the faster one by shape; the direct sum; Winograd where it applies",
+     "convolutions: the faster by shape, the direct sum, or Winograd where it applies",
      "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
      "recipe-check"},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",
