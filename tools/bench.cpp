@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +12,8 @@
 #include "tools/bench_table.h"
 #include "tools/bench_unlearn.h"
 #include "tools/experiment.h"
+#include "tools/say.h"
+#include "tools/signals.h"
 #include "tools/verbs.h"
 
 namespace expunge::tools {
@@ -17,13 +21,12 @@ namespace {
 
 using Row = std::vector<BenchTable::Cell>;
 
-const std::string& format_of(const Settings& s) {
-  static const std::string json = "json";
+std::string format_of(const Settings& s) {
   const std::string& format = s.text("format");
   if (!s.flag("json")) return format;
-  if (s.given("format") && format != json)
+  if (s.given("format") && format != "json")
     fail(ExitCode::usage, "--json and --format {}: one of them", format);
-  return json;
+  return "json";
 }
 
 void print_table(const Settings& s, const BenchTable& table) {
@@ -33,8 +36,11 @@ void print_table(const Settings& s, const BenchTable& table) {
 std::vector<BenchTable::Fact> machine_facts(const Settings& s) {
   return {{"threads", int64_t{thread_count()}, 0, "{} threads"},
           {"instruction_set", kernels::isa_name(), 0, "{}"},
-          {"conv_algo", kernels::conv_algo_name(kernels::conv_algo()), 0, "convolutions {}"},
           {"steps", s.integer("steps"), 0, "{} steps"}};
+}
+
+BenchTable::Fact conv_fact() {
+  return {"conv_algo", kernels::conv_algo_name(kernels::conv_algo()), 0, "convolutions {}"};
 }
 
 std::vector<BenchTable::Fact> speed_facts(const MachineSpeed& machine) {
@@ -103,6 +109,13 @@ std::string layer_note(const std::string& model, const std::vector<KernelCase>& 
   return fmt::format("{}, ms of all layers: {}; together {:.2f}", model, text, all);
 }
 
+// On a terminal: which row is being timed.
+void show_place(size_t done, size_t rows, const std::string& name) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  const std::string text = done < rows ? fmt::format("{} of {}: {}", done + 1, rows, name) : "";
+  say("\r{:<78}{}", text.substr(0, 78), done < rows ? "" : "\r");
+}
+
 }  // namespace
 
 ExitCode run_bench_kernels(Settings& settings) {
@@ -116,7 +129,7 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
       chosen_of(settings, cases(models_of(settings), settings.integer("batch-size")));
   const MachineSpeed machine = machine_speed();
   BenchTable table{.name = "kernels", .facts = {}, .columns = {}, .rows = {}, .notes = {}};
-  table.facts = {{"batch", settings.integer("batch-size"), 0, "batch {}"}};
+  table.facts = {{"batch", settings.integer("batch-size"), 0, "batch {}"}, conv_fact()};
   append(table.facts, machine_facts(settings));
   append(table.facts, speed_facts(machine));
   table.columns = {{"kernel", "kernel", 0},
@@ -131,6 +144,9 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
                          {"memory_mb", "memory MB", 1}});
   std::vector<KernelResult> results;
   for (const KernelCase& c : rows) {
+    if (stop_requested())
+      return static_cast<ExitCode>(128 + stop_signal());  // half a table is none
+    show_place(results.size(), rows.size(), c.name());
     const KernelResult r = run_kernel_case(c, static_cast<int>(settings.integer("warmup-steps")),
                                            static_cast<int>(settings.integer("steps")));
     results.push_back(r);
@@ -142,6 +158,7 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
                     100 * gb_per_s / machine.gb_per_s, r.memory_mb});
     table.rows.push_back(std::move(row));
   }
+  show_place(rows.size(), rows.size(), "");
   for (const std::string& model : models_of(settings))
     table.notes.push_back(layer_note(model, rows, results));
   print_table(settings, table);
@@ -203,7 +220,7 @@ ExitCode run_bench_network(Settings& settings, const char* name,
   const BenchNetworkResult r = bench(options);
   BenchTable table{.name = name, .facts = {}, .columns = {}, .rows = {}, .notes = {r.checked}};
   table.facts = machine_facts(settings);
-  append(table.facts, {{"peak_gflops", peak, 1, "peak {} GFLOP/s"}});
+  append(table.facts, {conv_fact(), {"peak_gflops", peak, 1, "peak {} GFLOP/s"}});
   table.columns = {{"model", "model", 0}, {"batch", "batch", 0}};
   append(table.columns, kTimes);
   append(table.columns, {{"images_per_s", "images/s", 1},

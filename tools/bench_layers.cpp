@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/loss.h"
@@ -161,7 +162,7 @@ KernelRun max_pool(const kernels::Pool2dShape& s, bool backward, const std::stri
                             [&](int64_t i) { return dx[static_cast<size_t>(i)]; });
     check_elements(name, y, 1, 0, [&](int64_t i) {
       const int64_t q = i / s.C % s.Q(), p = i / s.C / s.Q() % s.P(), n = i / image;
-      double top = -INFINITY;
+      double top = -std::numeric_limits<double>::infinity();
       for (int64_t h = p * s.stride - s.pad; h < p * s.stride - s.pad + s.kernel; ++h)
         for (int64_t w = q * s.stride - s.pad; w < q * s.stride - s.pad + s.kernel; ++w)
           if (h >= 0 && h < s.H && w >= 0 && w < s.W)

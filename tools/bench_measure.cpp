@@ -32,6 +32,7 @@ Timing time_calls(int warmup, int steps, FunctionRef<void()> run) {
   const int calls =
       once >= kShortestMs ? 1 : static_cast<int>(std::min(kMostCalls, 1 + kShortestMs / once));
   std::vector<double> ms;
+  ms.reserve(static_cast<size_t>(steps));
   for (int i = 0; i < steps; ++i) ms.push_back(ms_of(calls, run));
   std::ranges::sort(ms);
   return {ms[ms.size() / 2], ms.front(), ms.back()};
@@ -42,17 +43,19 @@ MachineSpeed machine_speed() {
 }
 
 double triad_gb_per_s() {
-  constexpr int64_t n = int64_t{32} << 20;
-  const Tensor a({n}), b({n}), c({n});
+  constexpr int64_t kElements = int64_t{32} << 20;
+  const Tensor a({kElements}), b({kElements}), c({kElements});
   for (const Tensor& t : {a, b, c})
-    parallel_ranges(
-        n, [&](int64_t begin, int64_t end) { std::fill(t.data() + begin, t.data() + end, 1.0f); });
-  const Timing time = time_calls(1, 9, [&] {
-    parallel_ranges(n, [x = a.data(), y = b.data(), z = c.data()](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) x[i] = y[i] + 3.0f * z[i];
+    parallel_ranges(kElements, [&](int64_t begin, int64_t end) {
+      std::fill(t.data() + begin, t.data() + end, 1.0f);
     });
+  const Timing time = time_calls(1, 9, [&] {
+    parallel_ranges(kElements,
+                    [x = a.data(), y = b.data(), z = c.data()](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) x[i] = y[i] + 3.0f * z[i];
+                    });
   });
-  return 12e-6 * static_cast<double>(n) / time.min_ms;
+  return 12e-6 * static_cast<double>(kElements) / time.min_ms;
 }
 
 // VmHWM; getrusage, where there is none, also knows the process that started this one.

@@ -28,7 +28,7 @@ for kernel in 'conv2d backward data' 'conv2d backward weights' 'linear forward' 
   check "a row of $kernel" grep -q "^| $kernel |" out
 done
 check "the sum over the network's layers" grep -q '^smallcnn, ms of all layers: .*together' out
-expect "some rows as CSV" 0 '^4,1,.*,conv2d forward,' "${kernels[@]}" --threads 1 --format csv \
+expect "some rows as CSV" 0 '^4,auto,1,.*,conv2d forward,' "${kernels[@]}" --threads 1 --format csv \
   --only 'conv2d forward,adam'
 check "it is CSV" is_csv
 check "the rows asked for" test "$(grep -c 'conv2d forward' out)" = 5
@@ -49,6 +49,11 @@ check_not "nothing was timed" test -s out
 expect "a network that is not there" 2 "did you mean 'smallcnn'" bench kernels --model smalcnn
 EXPUNGE_ISA=baseline expect "on another instruction set" 0 ',baseline,' "${kernels[@]}" \
   --only softmax --format csv
+
+status=0
+timeout --preserve-status -s TERM 1 "$bin" bench kernels --steps 20 > out 2> err || status=$?
+check "a signal stops it between two rows" test $status = 143
+check_not "and half a table is none" test -s out
 
 for what in train infer; do
   expect "bench $what" 0 '\| smallcnn \| 8 \|' bench $what "${network[@]}"

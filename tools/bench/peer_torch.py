@@ -3,13 +3,15 @@
 
 --row train: forward, softmax cross-entropy, backward, SGD (momentum 0.9, weight decay 5e-4) in fp32 on one synthetic
 batch. The models are those of tools/torch_models.py; their parameter counts are checked, and that the loss falls.
---row infer: the forward pass in evaluation mode, without gradients.
+--row infer: the forward pass in evaluation mode, without gradients; --format onnxruntime: the same network exported to
+ONNX and run by ONNX Runtime, where it is there (exit code 77 where it is not).
 --row focus_adam_loop, focus_adam_foreach, opt_adam: updates of unlearning (tools/bench/peer_unlearn.py).
 
   python3 tools/bench/peer_torch.py --model resnet18 --batch 64 --threads 2 --format channels_last
   python3 tools/bench/peer_torch.py --row focus_adam_loop --model resnet18 --threads 2
 """
 import argparse
+import io
 import json
 import math
 import os
@@ -73,13 +75,31 @@ def infer_step(model, x):
     return lambda: model(x)
 
 
+def onnx_step(model, x, args):
+    try:
+        import onnxruntime
+        file = io.BytesIO()
+        torch.onnx.export(model, x, file)
+    except ImportError as error:  # onnxruntime, or what newer PyTorch exports with
+        print("peer_torch: no ONNX Runtime row: %s" % error, file=sys.stderr)
+        sys.exit(77)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = args.threads
+    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: x.numpy()}
+    difference = abs(session.run(None, feed)[0] - model(x).numpy()).max()
+    if not difference < 1e-3:
+        fail("ONNX Runtime's logits differ from PyTorch's by %g" % difference)
+    return lambda: session.run(None, feed)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=MODELS, default="resnet18")
     parser.add_argument("--row", choices=("train", "infer", *ROWS), default="train")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--format", choices=("nchw", "channels_last"), default="channels_last")
+    parser.add_argument("--format", choices=("nchw", "channels_last", "onnxruntime"), default="channels_last")
     parser.add_argument("--steps", type=int, default=10, help="steps that are timed")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
     args = parser.parse_args()
@@ -102,8 +122,11 @@ def main():
     x = torch.randn(args.batch, 3, 32, 32).contiguous(memory_format=layout)
     if args.row == "infer":
         with torch.no_grad():
-            emit_batch(args, timed(infer_step(model, x), args))
+            step = infer_step(model, x)
+            emit_batch(args, timed(onnx_step(model, x, args) if args.format == "onnxruntime" else step, args))
         return
+    if args.format == "onnxruntime":
+        fail("--format onnxruntime is for --row infer")
     model.train()
     y = torch.randint(0, CLASSES, (args.batch,))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)

@@ -39,9 +39,12 @@ END {
     row("expunge", "expunge")
     row("PyTorch NCHW", "nchw")
     row("PyTorch channels_last", "channels_last")
+    if (n["onnxruntime"] > 0) row("ONNX Runtime", "onnxruntime")
     best = better("nchw", "channels_last")
     printf "better PyTorch layout: %s; PyTorch / expunge = %.2f, of minima %.2f\n", best,
            median(best) / median("expunge"), value[best, 1] / value["expunge", 1]
+    if (n["onnxruntime"] > 0)
+      printf "ONNX Runtime / expunge = %.2f\n", median("onnxruntime") / median("expunge")
     exit
   }
   row("expunge focus", "expunge:focus")

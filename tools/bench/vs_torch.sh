@@ -3,7 +3,8 @@
 # that a busy moment hits all of them; medians, and the ratio to PyTorch's better form, whatever it
 # is.
 #   tools/bench/vs_torch.sh [train]   a training step; PyTorch in both memory formats
-#   tools/bench/vs_torch.sh infer     a forward pass in evaluation mode, likewise
+#   tools/bench/vs_torch.sh infer     a forward pass in evaluation mode, likewise; and ONNX Runtime
+#                                     where python can import it
 #   tools/bench/vs_torch.sh memory    peak resident memory of both, of short runs
 #   tools/bench/vs_torch.sh unlearn   statistics, focus vector, Adam; OPT, Adam (peer_unlearn.py)
 # Options: [--model resnet18] [--batch 64] [--threads N] [--steps 10] [--rounds 3]
@@ -69,7 +70,7 @@ peer() {
 run() {
   case $2 in
     expunge) ours "$1" --model "$model" --batch-size "$batch" "${algo[@]}" ;;
-    nchw | channels_last) peer --row "$1" --batch "$batch" --format "$2" ;;
+    nchw | channels_last | onnxruntime) peer --row "$1" --batch "$batch" --format "$2" ;;
     expunge:*) ours unlearn --model "$model" --gate "${2#expunge:}" ;;
     torch:*) peer --row "${2#torch:}" ;;
   esac
@@ -93,6 +94,13 @@ case $what in
   memory) rounds=1 steps=3 sides=(expunge nchw channels_last) ;;
   *) sides=(expunge nchw channels_last) ;;
 esac
+if [[ $what == infer ]]; then
+  if "$python" -c 'import onnxruntime' 2> /dev/null; then
+    sides+=(onnxruntime)
+  else
+    echo "vs_torch: no onnxruntime in $python: no row of it" >&2
+  fi
+fi
 for ((round = 1; round <= rounds; ++round)); do
   for who in "${sides[@]}"; do
     if [[ $what == memory ]]; then
