@@ -4,67 +4,161 @@
 #include "core/tensor.h"
 #include "kernels/conv2d.h"
 #include "kernels/conv_algo.h"
+#include "kernels/conv_axis.h"
 #include "kernels/conv_tile.h"
 #include "kernels/winograd.h"
 
-// The gradient by w: dw[k][j] = sum over output pixels p of dy[p][k] window[p][j], where window[p]
-// is the (R, S, C) patch of x under p. A task owns some columns j and walks all pixels, so that
-// every element is one sum in one order whatever the thread count.
+// The gradient by w: dw[k][r][q][c] = sum over output pixels (n, y, x) of dy[n][y][x][k]
+// x[n][y stride - pad + r][x stride - pad + q][c]. Pixels that see nothing under a tap are left
+// out. A task sums a group of output rows for some of the weights. Groups are cut by the shape
+// alone and their sums added in order, so that the thread count changes no bit.
 namespace expunge::kernels {
 namespace {
 
-constexpr int64_t kDepth = 256;  // pixels that a tile sums between loads and stores of dw
+constexpr int64_t kDepth = 512;         // pixels that a tile sums between load and store of dw
+constexpr int64_t kGroupPixels = 2048;  // of a group, at least: its sums are added up afterwards
+constexpr int64_t kMaxGroups = 16, kTasks = 32;
 
-// Output pixels of a range of images, in order.
-struct Pixels {
-  const Conv2dShape& s;
-  int64_t n, y, x;
-  Pixels(const Conv2dShape& shape, int64_t first) : s(shape) {
-    x = first % s.Q(), y = first / s.Q() % s.P(), n = first / s.Q() / s.P();
+// Pixels of some output rows: where their channels start, counted from the first of these rows in
+// dy and from the first image in x.
+class PixelList {
+ public:
+  explicit PixelList(int64_t capacity)
+      : dy_(Shape{capacity}, DType::i32), x_(Shape{capacity}, DType::i32) {}
+
+  // Of rows (n, y) those in `ys`, of their pixels those in `xs`; x under tap (r, q).
+  void find(const Conv2dShape& s, Range rows, Range ys, Range xs, int64_t r, int64_t q) {
+    const int64_t first_image = rows.begin / s.P();
+    size_ = 0;
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const int64_t y = row % s.P(), image = row / s.P() - first_image;
+      if (y < ys.begin || y >= ys.end) continue;
+      int64_t out = ((row - rows.begin) * s.Q() + xs.begin) * s.K,
+              in = ((image * s.H + y * s.stride - s.pad + r) * s.W + xs.begin * s.stride - s.pad +
+                    q) *
+                   s.C;
+      for (int64_t i = xs.begin; i < xs.end; ++i, out += s.K, in += s.stride * s.C, ++size_)
+        dy()[size_] = static_cast<int32_t>(out), x()[size_] = static_cast<int32_t>(in);
+    }
   }
-  void next() {
-    if (++x < s.Q()) return;
-    x = 0;
-    if (++y < s.P()) return;
-    y = 0, ++n;
+  int64_t size() const { return size_; }
+  int32_t* dy() const { return dy_.as<int32_t>(); }
+  int32_t* x() const { return x_.as<int32_t>(); }
+
+ private:
+  Tensor dy_, x_;
+  int64_t size_ = 0;
+};
+
+// A block of columns narrower than the tile, copied side by side with zeros beside them: reading a
+// whole block would pass the end of the tensor.
+class NarrowBlock {
+ public:
+  NarrowBlock(int64_t depth, int64_t nr)
+      : at_(Shape{depth}, DType::i32), data_(Shape{depth * nr}), nr_(nr) {
+    for (int64_t p = 0; p < depth; ++p) at_.as<int32_t>()[p] = static_cast<int32_t>(p * nr);
+  }
+  void replace(OuterTile& tile) {
+    float* out = data_.data();
+    for (int64_t p = 0; p < tile.depth; ++p, out += nr_) {
+      std::copy_n(tile.b + tile.b_at[p], tile.n, out);
+      std::fill(out + tile.n, out + nr_, 0.0f);
+    }
+    tile.b = data_.data();
+    tile.b_at = at_.as<int32_t>();
+  }
+
+ private:
+  Tensor at_, data_;
+  int64_t nr_;
+};
+
+struct Problem {
+  const Conv2dShape& s;
+  const ConvTiles& tiles;
+  Range rows;  // output rows (n, y) of all images
+  const float *x, *dy;
+
+  Axis down() const { return {s.H, s.P(), s.R, s.stride, s.pad}; }
+  Axis across() const { return {s.W, s.Q(), s.S, s.stride, s.pad}; }
+  int64_t weights() const { return s.K * s.R * s.S * s.C; }
+  int64_t chunk_rows() const { return std::max<int64_t>(1, kDepth / s.Q()); }
+
+  // body(chunk of rows, its dy, the image of x it starts in); once for no rows at all.
+  template <class Body>
+  void for_chunks(Range group, Body body) const {
+    Range chunk{group.begin, 0};
+    do {
+      chunk.end = std::min(chunk.begin + chunk_rows(), group.end);
+      body(chunk, dy + chunk.begin * s.Q() * s.K, x + chunk.begin / s.P() * s.H * s.W * s.C);
+      chunk.begin = chunk.end;
+    } while (chunk.begin < group.end);
   }
 };
 
-// out[p][i] = dy[first + p][k0 + i] for `count` pixels, zero where there is no such channel
-void pack_outputs(const float* dy, int64_t K, int64_t first, int64_t count, int64_t k0, int mr,
-                  float* out) {
-  const int64_t valid = std::min<int64_t>(mr, K - k0);
-  for (int64_t p = 0; p < count; ++p, out += mr) {
-    const float* row = dy + (first + p) * K + k0;
-    for (int64_t i = 0; i < mr; ++i) out[i] = i < valid ? row[i] : 0.0f;
-  }
+// dw (K, R, S, C) = beta dw + the sums of a group. Columns of a tile: a block of channels under one
+// tap; rows: outputs.
+void sum_by_channels(const Problem& p, Range group, Range blocks, Range outputs, float beta,
+                     float* dw) {
+  const Conv2dShape& s = p.s;
+  const int64_t nr = p.tiles.nr, depth = p.chunk_rows() * s.Q();
+  PixelList pixels(depth);
+  NarrowBlock narrow(s.C % nr != 0 ? depth : 0, nr);
+  p.for_chunks(group, [&](Range chunk, const float* dy, const float* x) {
+    for (int64_t tap = 0; tap < s.R * s.S; ++tap) {
+      const int64_t r = tap / s.S, q = tap % s.S;
+      pixels.find(s, chunk, p.down().outputs_of(r), p.across().outputs_of(q), r, q);
+      for (int64_t c = blocks.begin * nr; c < std::min(blocks.end * nr, s.C); c += nr) {
+        OuterTile tile{.b = x + c, .depth = pixels.size(), .ldc = s.R * s.S * s.C, .beta = beta};
+        tile.a_at = pixels.dy(), tile.b_at = pixels.x();
+        tile.n = static_cast<int>(std::min(nr, s.C - c));
+        if (tile.n < nr) narrow.replace(tile);
+        for_pieces(outputs, p.tiles.mr, [&](Range k) {
+          tile.a = dy + k.begin, tile.m = static_cast<int>(k.size());
+          tile.c = dw + k.begin * tile.ldc + tap * s.C + c;
+          p.tiles.outer(tile);
+        });
+      }
+    }
+    beta = 1.0f;
+  });
 }
 
-// out[p][i] = channel c + i, i < run, of the input under tap (r, q) of output pixel first + p; zero
-// outside
-void pack_tap(const Conv2dShape& s, const float* x, int64_t first, int64_t count, int64_t tap,
-              int64_t c, int64_t run, int nr, float* out) {
-  const int64_t dy = tap / s.S - s.pad, dx = tap % s.S - s.pad;
-  Pixels pixel(s, first);
-  for (int64_t p = 0; p < count; ++p, pixel.next(), out += nr) {
-    const int64_t iy = pixel.y * s.stride + dy, ix = pixel.x * s.stride + dx;
-    if (iy >= 0 && iy < s.H && ix >= 0 && ix < s.W)
-      std::copy_n(x + ((pixel.n * s.H + iy) * s.W + ix) * s.C + c, run, out);
-    else
-      std::fill_n(out, run, 0.0f);
-  }
+// The same for layers of few channels: sums (R, S, C, K). Columns of a tile: a block of outputs;
+// rows: the channels under the taps of a kernel row that some pixels see.
+void sum_by_outputs(const Problem& p, Range group, Range blocks, float* sums) {
+  const Conv2dShape& s = p.s;
+  const int64_t nr = p.tiles.nr, depth = p.chunk_rows() * s.Q();
+  const Axis across = p.across();
+  PixelList pixels(depth);
+  NarrowBlock narrow(s.K % nr != 0 ? depth : 0, nr);
+  for (int64_t j = 0; j < s.R * s.S * s.C; ++j)
+    std::fill(sums + j * s.K + blocks.begin * nr, sums + j * s.K + std::min(blocks.end * nr, s.K),
+              0.0f);
+  p.for_chunks(group, [&](Range chunk, const float* dy, const float* x) {
+    for (int64_t r = 0; r < s.R; ++r)
+      for (Range run{0, 0}; run.begin < s.Q(); run.begin = run.end) {
+        run = across.run_from(run.begin);
+        const Range taps = across.taps_of(run.begin);
+        pixels.find(s, chunk, p.down().outputs_of(r), run, r, taps.begin);
+        for (int64_t k = blocks.begin * nr; k < std::min(blocks.end * nr, s.K); k += nr) {
+          OuterTile tile{.b = dy + k, .depth = pixels.size(), .ldc = s.K, .beta = 1.0f};
+          tile.a_at = pixels.x(), tile.b_at = pixels.dy();
+          tile.n = static_cast<int>(std::min(nr, s.K - k));
+          if (tile.n < nr) narrow.replace(tile);
+          for_pieces({0, taps.size() * s.C}, p.tiles.mr, [&](Range c) {
+            tile.a = x + c.begin, tile.m = static_cast<int>(c.size());
+            tile.c = sums + ((r * s.S + taps.begin) * s.C + c.begin) * s.K + k;
+            p.tiles.outer(tile);
+          });
+        }
+      }
+  });
 }
 
-// out[p][j] = window[first + p][j0 + j] for `count` pixels and `valid` columns, zero beyond
-void pack_windows(const Conv2dShape& s, const float* x, int64_t first, int64_t count, int64_t j0,
-                  int64_t valid, int nr, float* out) {
-  for (int64_t j = 0; j < valid;) {  // runs of columns that share a tap
-    const int64_t c = (j0 + j) % s.C, run = std::min(valid - j, s.C - c);
-    pack_tap(s, x, first, count, (j0 + j) / s.C, c, run, nr, out + j);
-    j += run;
-  }
-  for (int64_t p = 0; valid < nr && p < count; ++p)
-    std::fill(out + p * nr + valid, out + (p + 1) * nr, 0.0f);
+// Share of the tile's columns that a block of n uses.
+double use_of_columns(int64_t n, int64_t nr) {
+  return static_cast<double>(n) / static_cast<double>(ceil_div(n, nr) * nr);
 }
 
 }  // namespace
@@ -74,46 +168,35 @@ void conv2d_backward_weights(Stream, const Conv2dShape& s, int64_t n0, int64_t n
   if (conv_algo_for(s) == ConvAlgo::winograd)
     return winograd_backward_weights(s, n0, n1, x, dy, beta, dw);
   const ConvTiles& tiles = conv_tiles();
-  const int mr = tiles.mr, nr = tiles.nr;
-  const int64_t first = n0 * s.P() * s.Q(), pixels = (n1 - n0) * s.P() * s.Q();
-  const int64_t length = s.R * s.S * s.C, k_blocks = (s.K + mr - 1) / mr;
-  const int64_t chunks = std::max<int64_t>(1, (pixels + kDepth - 1) / kDepth);
-  const Tensor outputs(
-      Shape{k_blocks * mr * pixels});  // (chunks, k_blocks, pixels of the chunk, mr)
-  const auto chunk_at = [&](int64_t chunk) {
-    return outputs.data() + chunk * kDepth * k_blocks * mr;
-  };
-  const auto chunk_size = [&](int64_t chunk) { return std::min(kDepth, pixels - chunk * kDepth); };
-  parallel_for(chunks, [&](int64_t chunk) {
-    const int64_t count = chunk_size(chunk);
-    for (int64_t k = 0; k < k_blocks; ++k)
-      pack_outputs(dy, s.K, first + chunk * kDepth, count, k * mr, mr,
-                   chunk_at(chunk) + k * mr * count);
+  const Problem p{.s = s, .tiles = tiles, .rows = {n0 * s.P(), n1 * s.P()}, .x = x, .dy = dy};
+  const bool by_outputs = use_of_columns(s.K, tiles.nr) > use_of_columns(s.C, tiles.nr);
+  const int64_t groups = std::clamp<int64_t>(p.rows.size() * s.Q() / kGroupPixels, 1, kMaxGroups);
+  const int64_t blocks = ceil_div(by_outputs ? s.K : s.C, tiles.nr),
+                parts = std::min(blocks, ceil_div(kTasks, groups));
+  const int64_t cuts = by_outputs ? 1
+                                  : std::min(ceil_div(s.K, tiles.mr),
+                                             std::max<int64_t>(1, kTasks / (groups * parts)));
+  const bool direct = groups == 1 && !by_outputs;
+  const Tensor sums(Shape{direct ? 0 : groups * p.weights()});
+  parallel_for(groups * parts * cuts, [&](int64_t task) {
+    const int64_t cut = task % cuts, part = task / cuts % parts, g = task / cuts / parts;
+    const Range group = p.rows.piece(g, groups), share = Range{0, blocks}.piece(part, parts);
+    float* own = sums.data() + (direct ? 0 : g * p.weights());
+    if (by_outputs)
+      sum_by_outputs(p, group, share, own);
+    else
+      sum_by_channels(p, group, share, Range{0, s.K}.piece(cut, cuts), direct ? beta : 0.0f,
+                      direct ? dw : own);
   });
-  // With whole blocks of channels a task takes one kernel row's taps of one block, which read the
-  // same lines of x; otherwise (the first layer's 3 channels) columns are cut across taps.
-  const bool whole = s.C % nr == 0;
-  const int64_t taps = whole ? s.S : 1, c_blocks = whole ? s.C / nr : 1;
-  parallel_for(whole ? s.R * c_blocks : (length + nr - 1) / nr, [&](int64_t task) {
-    const int64_t start = whole ? task / c_blocks * s.S * s.C + task % c_blocks * nr : task * nr;
-    const Tensor windows(Shape{kDepth * nr});
-    for (int64_t chunk = 0; chunk < chunks; ++chunk)
-      for (int64_t tap = 0; tap < taps; ++tap) {
-        const int64_t j0 = start + tap * s.C, valid = std::min<int64_t>(nr, length - j0),
-                      count = chunk_size(chunk);
-        pack_windows(s, x, first + chunk * kDepth, count, j0, valid, nr, windows.data());
-        for (int64_t k = 0; k < k_blocks; ++k)
-          tiles.outer({.a = chunk_at(chunk) + k * mr * count,
-                       .b = windows.data(),
-                       .lda = mr,
-                       .ldb = nr,
-                       .depth = count,
-                       .c = dw + k * mr * length + j0,
-                       .ldc = length,
-                       .m = static_cast<int>(std::min<int64_t>(mr, s.K - k * mr)),
-                       .n = static_cast<int>(valid),
-                       .beta = chunk == 0 ? beta : 1.0f});
-      }
+  if (direct) return;
+  const int64_t length = s.R * s.S * s.C;
+  parallel_for(s.K, [&](int64_t k) {
+    for (int64_t j = 0; j < length; ++j) {
+      const float* sum = sums.data() + (by_outputs ? j * s.K + k : k * length + j);
+      float total = beta == 0.0f ? 0.0f : beta * dw[k * length + j];
+      for (int64_t g = 0; g < groups; ++g) total += sum[g * p.weights()];
+      dw[k * length + j] = total;
+    }
   });
 }
 

@@ -26,16 +26,16 @@ struct RowTile {
 
 // c[i][j] = beta c[i][j] + sum_{p < depth} a[p][i] b[p][j]
 struct OuterTile {
-  const float* a;  // (depth, m), its rows lda apart
-  const float* b;  // (depth, nr), its rows ldb apart
-  int64_t lda, ldb, depth;
-  float* c;
-  int64_t ldc;
-  int m, n;
-  float beta;
+  const float* a = nullptr;  // (depth, m), its rows lda apart
+  const float* b = nullptr;  // (depth, nr), its rows ldb apart
+  int64_t lda = 0, ldb = 0, depth = 0;
+  float* c = nullptr;
+  int64_t ldc = 0;
+  int m = 0, n = 0;
+  float beta = 0;
   // Where given, row p of A starts at a + a_at[p] and row p of B at b + b_at[p]: pixels of an image
   // that one tap of a kernel reaches.
-  const int64_t *a_at = nullptr, *b_at = nullptr;
+  const int32_t *a_at = nullptr, *b_at = nullptr;
 };
 
 struct ConvTiles {
