@@ -15,9 +15,11 @@
 namespace expunge::kernels {
 namespace {
 
-constexpr int64_t kDepth = 512;         // pixels that a tile sums between load and store of dw
-constexpr int64_t kGroupPixels = 2048;  // of a group, at least: its sums are added up afterwards
-constexpr int64_t kMaxGroups = 16, kTasks = 32;
+constexpr int64_t kDepth = 512;  // pixels that a tile sums between load and store of its sums
+// Groups' sums are written, read and added up: groups must be long and their sums together stay in
+// the cache.
+constexpr int64_t kGroupPixels = 1024, kGroupSums = int64_t{1} << 20, kMaxGroups = 32;
+constexpr int64_t kTasks = 32;  // wanted, so that they spread evenly over threads
 
 // Pixels of some output rows: where their channels start, counted from the first of these rows in
 // dy and from the first image in x.
@@ -170,12 +172,13 @@ void conv2d_backward_weights(Stream, const Conv2dShape& s, int64_t n0, int64_t n
   const ConvTiles& tiles = conv_tiles();
   const Problem p{.s = s, .tiles = tiles, .rows = {n0 * s.P(), n1 * s.P()}, .x = x, .dy = dy};
   const bool by_outputs = use_of_columns(s.K, tiles.nr) > use_of_columns(s.C, tiles.nr);
-  const int64_t groups = std::clamp<int64_t>(p.rows.size() * s.Q() / kGroupPixels, 1, kMaxGroups);
-  const int64_t blocks = ceil_div(by_outputs ? s.K : s.C, tiles.nr),
-                parts = std::min(blocks, ceil_div(kTasks, groups));
-  const int64_t cuts = by_outputs ? 1
-                                  : std::min(ceil_div(s.K, tiles.mr),
-                                             std::max<int64_t>(1, kTasks / (groups * parts)));
+  const int64_t groups = std::clamp<int64_t>(
+      std::min(p.rows.size() * s.Q() / kGroupPixels, kGroupSums / p.weights()), 1, kMaxGroups);
+  const int64_t blocks = ceil_div(by_outputs ? s.K : s.C, tiles.nr);
+  int64_t parts = std::min(blocks, ceil_div(kTasks, groups));
+  while (blocks % parts != 0) ++parts;
+  const int64_t cuts =
+      by_outputs ? 1 : std::min(ceil_div(s.K, tiles.mr), ceil_div(kTasks, groups * parts));
   const bool direct = groups == 1 && !by_outputs;
   const Tensor sums(Shape{direct ? 0 : groups * p.weights()});
   parallel_for(groups * parts * cuts, [&](int64_t task) {
