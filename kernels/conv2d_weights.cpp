@@ -171,6 +171,7 @@ void conv2d_backward_weights(Stream, const Conv2dShape& s, int64_t n0, int64_t n
     return winograd_backward_weights(s, n0, n1, x, dy, beta, dw);
   const ConvTiles& tiles = conv_tiles();
   const Problem p{.s = s, .tiles = tiles, .rows = {n0 * s.P(), n1 * s.P()}, .x = x, .dy = dy};
+  if (p.weights() == 0) return;
   const bool by_outputs = use_of_columns(s.K, tiles.nr) > use_of_columns(s.C, tiles.nr);
   const int64_t groups = std::clamp<int64_t>(
       std::min(p.rows.size() * s.Q() / kGroupPixels, kGroupSums / p.weights()), 1, kMaxGroups);
@@ -192,13 +193,13 @@ void conv2d_backward_weights(Stream, const Conv2dShape& s, int64_t n0, int64_t n
                       direct ? dw : own);
   });
   if (direct) return;
-  const int64_t length = s.R * s.S * s.C;
+  const int64_t length = s.R * s.S * s.C, step = by_outputs ? s.K : 1;
   parallel_for(s.K, [&](int64_t k) {
-    for (int64_t j = 0; j < length; ++j) {
-      const float* sum = sums.data() + (by_outputs ? j * s.K + k : k * length + j);
-      float total = beta == 0.0f ? 0.0f : beta * dw[k * length + j];
-      for (int64_t g = 0; g < groups; ++g) total += sum[g * p.weights()];
-      dw[k * length + j] = total;
+    float* row = dw + k * length;
+    for (int64_t j = 0; j < length; ++j) row[j] = beta == 0.0f ? 0.0f : beta * row[j];
+    for (int64_t g = 0; g < groups; ++g) {
+      const float* sum = sums.data() + g * p.weights() + k * (by_outputs ? 1 : length);
+      for (int64_t j = 0; j < length; ++j) row[j] += sum[j * step];
     }
   });
 }

@@ -42,6 +42,8 @@ struct ConvTiles {
   int mr, nr;
   void (*rows)(const RowTile&);
   void (*outer)(const OuterTile&);
+  // panel[k][j] = w[j ld + k] for k < length, j < columns; 0 in the other columns of nr
+  void (*transpose)(const float* w, int64_t ld, int columns, int64_t length, float* panel);
 };
 
 extern const ConvTiles kConvTilesBaseline, kConvTilesAvx2, kConvTilesAvx512;
