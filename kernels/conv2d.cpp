@@ -212,18 +212,23 @@ struct Phases {
   const Phase* end() const { return phase.data() + count; }
 };
 
+constexpr int64_t kLine = 16, kAhead = 12;  // floats of a cache line, rows to look ahead
+
 // panel[(u, v, k)][n] = w[k][r][q][c0 + n], taps reversed: r = a + stride (taps - 1 - u), q
 // likewise
 void pack_backward(const Conv2dShape& s, const float* w, const Phase& p, int64_t c0, int64_t nr,
                    float* panel) {
-  const int64_t valid = std::min(nr, s.C - c0);
+  const int64_t valid = std::min(nr, s.C - c0), step = s.R * s.S * s.C;
   for (int64_t u = p.y.axis.taps - 1; u >= 0; --u)
-    for (int64_t v = p.x.axis.taps - 1; v >= 0; --v)
-      for (int64_t k = 0; k < s.K; ++k, panel += nr) {
-        const int64_t r = p.y.a + s.stride * u, q = p.x.a + s.stride * v;
-        std::copy_n(w + ((k * s.R + r) * s.S + q) * s.C + c0, valid, panel);
+    for (int64_t v = p.x.axis.taps - 1; v >= 0; --v) {
+      const float* from = w + ((p.y.a + s.stride * u) * s.S + p.x.a + s.stride * v) * s.C + c0;
+      for (int64_t k = 0; k < s.K; ++k, from += step, panel += nr) {
+        for (int64_t c = 0; c < valid; c += kLine)  // too far apart for the hardware to foresee
+          __builtin_prefetch(from + kAhead * step + c);
+        std::copy_n(from, valid, panel);
         std::fill(panel + valid, panel + nr, 0.0f);
       }
+    }
 }
 
 // dx = beta dx in some channels of some images

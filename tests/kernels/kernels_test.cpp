@@ -4,36 +4,11 @@
 
 #include "core/param_store.h"
 #include "kernels/batch_norm.h"
-#include "kernels/conv2d.h"
-#include "kernels/isa.h"
 #include "kernels/optim_step.h"
 #include "kernels/reduce.h"
 #include "support/op_harness.h"
 
 namespace expunge::test {
-
-TEST_CASE(
-    "conv2d: weight gradients of image ranges add up to the whole, on every instruction set") {
-  const kernels::Conv2dShape s{
-      .N = 5, .H = 7, .W = 6, .C = 16, .K = 9, .R = 3, .S = 3, .stride = 2, .pad = 1};
-  const Tensor x = to_tensor(normal_values(s.N * s.H * s.W * s.C, 1), {s.N, s.H, s.W, s.C});
-  const Tensor dy =
-      to_tensor(normal_values(s.N * s.P() * s.Q() * s.K, 2), {s.N, s.P(), s.Q(), s.K});
-  const kernels::Isa chosen = kernels::isa();
-  for (kernels::Isa isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512}) {
-    if (!kernels::isa_supported(isa)) continue;
-    kernels::set_isa(isa);
-    Tensor whole({s.K, s.R, s.S, s.C}), parts = empty_like(whole);
-    kernels::conv2d_backward_weights({}, s, 0, s.N, x.data(), dy.data(), 0.0f, whole.data());
-    kernels::conv2d_backward_weights({}, s, 0, 2, x.data(), dy.data(), 0.0f, parts.data());
-    kernels::conv2d_backward_weights({}, s, 2, 2, x.data(), dy.data(), 1.0f,
-                                     parts.data());  // empty
-    kernels::conv2d_backward_weights({}, s, 2, 5, x.data(), dy.data(), 1.0f, parts.data());
-    for (int64_t i = 0; i < whole.size(); ++i)
-      CHECK(parts.data()[i] == doctest::Approx(whole.data()[i]).epsilon(1e-4));
-  }
-  kernels::set_isa(chosen);
-}
 
 TEST_CASE("batch norm: parameter gradients of row ranges add up to the whole") {
   const kernels::BatchNormShape s{.pixels = 50, .C = 3, .relu = false};

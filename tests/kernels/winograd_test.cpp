@@ -6,10 +6,10 @@
 #include <cstring>
 
 #include "core/parallel.h"
-#include "kernels/conv_algo.h"
 #include "kernels/isa.h"
 #include "nn/ops.h"
 #include "support/op_harness.h"
+#include "support/with_algo.h"
 
 namespace expunge::test {
 namespace {
@@ -22,17 +22,6 @@ using kernels::ConvAlgo;
 constexpr double kTolerance = 1e-4;
 // Root of the mean square error, of the values' own.
 constexpr double kRms = 1e-5;
-
-class WithAlgo {
- public:
-  explicit WithAlgo(ConvAlgo algo) : before_(kernels::conv_algo()) { kernels::set_conv_algo(algo); }
-  ~WithAlgo() { kernels::set_conv_algo(before_); }
-  WithAlgo(const WithAlgo&) = delete;
-  WithAlgo& operator=(const WithAlgo&) = delete;
-
- private:
-  ConvAlgo before_;
-};
 
 void check_conv(const reference::Conv& s, bool bias) {
   std::vector<Shape> inputs = {{s.N, s.H, s.W, s.C}, {s.K, s.R, s.S, s.C}};
