@@ -78,7 +78,10 @@ run() {
 results=
 measure() {  # what, side, words: appends "side ms MB MB-before" to $results
   local json
-  json=$(run "$1" "$2")
+  json=$(run "$1" "$2") || {
+    [[ $? == 77 && $2 == onnxruntime ]] && return  # it has said what it lacks
+    refuse 1 "$2 failed"
+  }
   local ms mb before
   ms=$(field median_ms) mb=$(field peak_rss_mb) before=$(field start_rss_mb)
   [[ -n $ms && (-n $mb || $1 == unlearn) ]] ||
