@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "kernels/winograd.h"
+#include "kernels/winograd_grid.h"
 
 namespace expunge::kernels {
 namespace {
@@ -17,13 +18,26 @@ struct Name {
 constexpr Name kNames[] = {
     {ConvAlgo::automatic, "auto"}, {ConvAlgo::direct, "direct"}, {ConvAlgo::winograd, "winograd"}};
 
-// Measured, training step of one layer, direct against Winograd (docs/performance.md): below 3 x 3
-// outputs most of a tile is thrown away, below 16 channels the transforms cost more than the
-// products that they save.
-constexpr int64_t kLeastOutputs = 3, kLeastChannels = 16;
+// Measured (docs/performance.md): the transforms pay from 16 channels on, and where Winograd
+// multiplies at most 1 / 1.75 as often as the direct sum, which leaves out taps that see padding.
+// Tiles that reach over the edge of the image decide the latter: sides of 4, 6 to 8 and more than 8
+// do, 1 to 3 and 5 do not.
+constexpr int64_t kLeastChannels = 16;
+constexpr double kLeastSaving = 1.75;
+
+// Pairs of an output and a tap that falls inside, along one side of the image.
+int64_t taps_inside(int64_t outputs, int64_t inputs, int64_t pad) {
+  int64_t count = 0;
+  for (int64_t p = 0; p < outputs; ++p)
+    for (int64_t r = 0; r < 3; ++r) count += p - pad + r >= 0 && p - pad + r < inputs;
+  return count;
+}
 
 bool winograd_pays(const Conv2dShape& s) {
-  return std::min(s.P(), s.Q()) >= kLeastOutputs && std::min(s.C, s.K) >= kLeastChannels;
+  if (std::min(s.C, s.K) < kLeastChannels) return false;
+  const int64_t direct = taps_inside(s.P(), s.H, s.pad) * taps_inside(s.Q(), s.W, s.pad),
+                winograd = kWinogradPlanes * TileGrid(s.P(), s.Q()).per_image();
+  return static_cast<double>(direct) >= kLeastSaving * static_cast<double>(winograd);
 }
 
 }  // namespace

@@ -145,8 +145,11 @@ TEST_CASE("conv_algo: the choice is by the shape of the layer, not by the batch"
   };
   for (int64_t N : {1, 64}) {
     CHECK(pick(N, 32, 64) == ConvAlgo::winograd);
-    CHECK(pick(N, 32, 3) == ConvAlgo::direct);      // too few channels
-    CHECK(pick(N, 2, 64) == ConvAlgo::direct);      // too small an image
+    CHECK(pick(N, 32, 3) == ConvAlgo::direct);  // too few channels
+    CHECK(pick(N, 3, 64) == ConvAlgo::direct);  // most of a tile outside of the image
+    CHECK(pick(N, 4, 64) == ConvAlgo::winograd);
+    CHECK(pick(N, 5, 64) == ConvAlgo::direct);  // 25 of the 64 outputs of four tiles
+    CHECK(pick(N, 7, 16) == ConvAlgo::winograd);
     CHECK(pick(N, 32, 64, 2) == ConvAlgo::direct);  // not possible
   }
   {
