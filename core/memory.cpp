@@ -21,9 +21,9 @@ constexpr int kSteps = 4;
 constexpr size_t kSmallest = 256;
 constexpr int kClasses = kSteps * 40;
 
-// Blocks of several megabytes ask for huge pages: fewer misses of the address cache where a kernel walks
-// through many arrays at once.
-constexpr size_t kHugePage = size_t{2} << 20, kLarge = 4 * kHugePage;
+// Blocks as large as the parameters of a network ask for huge pages: fewer misses of the address
+// cache where a kernel walks through many arrays at once.
+constexpr size_t kHugePage = size_t{2} << 20, kLarge = 16 * kHugePage;
 
 struct SizeClass {
   int index;
@@ -35,8 +35,8 @@ size_t system_bytes(size_t bytes) {
   return Block::kAlign + (bytes + Block::kAlign - 1) / Block::kAlign * Block::kAlign;
 }
 
-// Their headers start at different distances from the page's beginning: arrays that are walked through side by
-// side would otherwise compete for the same sets of the L1 cache.
+// Their headers start at different distances from the page's beginning: arrays that are walked
+// through side by side would otherwise compete for the same sets of the L1 cache.
 constexpr size_t kStagger = 3 * Block::kAlign, kPlaces = 8;
 
 Block* system_block(size_t bytes, int64_t number) {
@@ -75,7 +75,8 @@ struct Pool {
     return *pool;
   }
 
-  // A free block of this size class, or of one at most twice as large: better than asking the system.
+  // A free block of this size class, or of one at most twice as large: better than asking the
+  // system.
   Block* take_cached(int index) {
     const int last = std::min(index + kSteps, kClasses - 1);
     for (int i = index; i <= last; ++i) {
