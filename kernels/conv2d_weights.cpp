@@ -15,7 +15,7 @@
 namespace expunge::kernels {
 namespace {
 
-constexpr int64_t kDepth = 512;  // pixels that a tile sums between load and store of its sums
+constexpr int64_t kDepth = 256;  // pixels that a tile sums between load and store of its sums
 // Groups' sums are written, read and added up: groups must be long and their sums together stay in
 // the cache.
 constexpr int64_t kGroupPixels = 1024, kGroupSums = int64_t{1} << 20, kMaxGroups = 32;
@@ -52,27 +52,24 @@ class PixelList {
   int64_t size_ = 0;
 };
 
-// A block of columns narrower than the tile, copied side by side with zeros beside them: reading a
-// whole block would pass the end of the tensor.
-class NarrowBlock {
+// A block of columns of B, its listed rows copied side by side.
+class GatheredBlock {
  public:
-  NarrowBlock(int64_t depth, int64_t nr)
-      : at_(Shape{depth}, DType::i32), data_(Shape{depth * nr}), nr_(nr) {
+  GatheredBlock(int64_t depth, int64_t nr)
+      : at_(Shape{depth}, DType::i32), data_(Shape{depth * nr}) {
     for (int64_t p = 0; p < depth; ++p) at_.as<int32_t>()[p] = static_cast<int32_t>(p * nr);
   }
-  void replace(OuterTile& tile) {
-    float* out = data_.data();
-    for (int64_t p = 0; p < tile.depth; ++p, out += nr_) {
-      std::copy_n(tile.b + tile.b_at[p], tile.n, out);
-      std::fill(out + tile.n, out + nr_, 0.0f);
-    }
-    tile.b = data_.data();
-    tile.b_at = at_.as<int32_t>();
+  // For `uses` tiles, where it is needed: a block narrower than nr is, as whole rows of it would
+  // pass the tensor's end; many tiles read rows faster that lie together.
+  void replace(OuterTile& tile, int64_t uses) const {
+    if (tile.n == conv_tiles().nr && uses < kGatherFor) return;
+    conv_tiles().gather(tile.b, tile.b_at, tile.depth, tile.n, data_.data());
+    tile.b = data_.data(), tile.b_at = at_.as<int32_t>();
   }
 
  private:
+  static constexpr int64_t kGatherFor = 16;
   Tensor at_, data_;
-  int64_t nr_;
 };
 
 struct Problem {
@@ -105,7 +102,7 @@ void sum_by_channels(const Problem& p, Range group, Range blocks, Range outputs,
   const Conv2dShape& s = p.s;
   const int64_t nr = p.tiles.nr, depth = p.chunk_rows() * s.Q();
   PixelList pixels(depth);
-  NarrowBlock narrow(s.C % nr != 0 ? depth : 0, nr);
+  const GatheredBlock gathered(depth, nr);
   p.for_chunks(group, [&](Range chunk, const float* dy, const float* x) {
     for (int64_t tap = 0; tap < s.R * s.S; ++tap) {
       const int64_t r = tap / s.S, q = tap % s.S;
@@ -114,7 +111,7 @@ void sum_by_channels(const Problem& p, Range group, Range blocks, Range outputs,
         OuterTile tile{.b = x + c, .depth = pixels.size(), .ldc = s.R * s.S * s.C, .beta = beta};
         tile.a_at = pixels.dy(), tile.b_at = pixels.x();
         tile.n = static_cast<int>(std::min(nr, s.C - c));
-        if (tile.n < nr) narrow.replace(tile);
+        gathered.replace(tile, ceil_div(outputs.size(), p.tiles.mr));
         for_pieces(outputs, p.tiles.mr, [&](Range k) {
           tile.a = dy + k.begin, tile.m = static_cast<int>(k.size());
           tile.c = dw + k.begin * tile.ldc + tap * s.C + c;
@@ -133,7 +130,7 @@ void sum_by_outputs(const Problem& p, Range group, Range blocks, float* sums) {
   const int64_t nr = p.tiles.nr, depth = p.chunk_rows() * s.Q();
   const Axis across = p.across();
   PixelList pixels(depth);
-  NarrowBlock narrow(s.K % nr != 0 ? depth : 0, nr);
+  const GatheredBlock gathered(depth, nr);
   for (int64_t j = 0; j < s.R * s.S * s.C; ++j)
     std::fill(sums + j * s.K + blocks.begin * nr, sums + j * s.K + std::min(blocks.end * nr, s.K),
               0.0f);
@@ -147,7 +144,7 @@ void sum_by_outputs(const Problem& p, Range group, Range blocks, float* sums) {
           OuterTile tile{.b = dy + k, .depth = pixels.size(), .ldc = s.K, .beta = 1.0f};
           tile.a_at = pixels.x(), tile.b_at = pixels.dy();
           tile.n = static_cast<int>(std::min(nr, s.K - k));
-          if (tile.n < nr) narrow.replace(tile);
+          gathered.replace(tile, ceil_div(taps.size() * s.C, p.tiles.mr));
           for_pieces({0, taps.size() * s.C}, p.tiles.mr, [&](Range c) {
             tile.a = x + c.begin, tile.m = static_cast<int>(c.size());
             tile.c = sums + ((r * s.S + taps.begin) * s.C + c.begin) * s.K + k;

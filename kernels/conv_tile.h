@@ -44,6 +44,8 @@ struct ConvTiles {
   void (*outer)(const OuterTile&);
   // panel[k][j] = w[j ld + k] for k < length, j < columns; 0 in the other columns of nr
   void (*transpose)(const float* w, int64_t ld, int columns, int64_t length, float* panel);
+  // to[p][j] = from[at[p] + j] for p < depth, j < columns; 0 in the other columns of nr
+  void (*gather)(const float* from, const int32_t* at, int64_t depth, int columns, float* to);
 };
 
 extern const ConvTiles kConvTilesBaseline, kConvTilesAvx2, kConvTilesAvx512;
