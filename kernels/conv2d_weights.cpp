@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 
 #include "core/parallel.h"
 #include "core/tensor.h"
@@ -172,8 +173,9 @@ void conv2d_backward_weights(Stream, const Conv2dShape& s, int64_t n0, int64_t n
   const Problem p{.s = s, .tiles = tiles, .rows = {n0 * s.P(), n1 * s.P()}, .x = x, .dy = dy};
   if (p.weights() == 0) return;
   const bool by_outputs = use_of_columns(s.K, tiles.nr) > use_of_columns(s.C, tiles.nr);
-  const int64_t groups = std::clamp<int64_t>(
-      std::min(p.rows.size() * s.Q() / kGroupPixels, kGroupSums / p.weights()), 1, kMaxGroups);
+  const int64_t most = std::min(p.rows.size() * s.Q() / kGroupPixels, kGroupSums / p.weights());
+  const int64_t groups = static_cast<int64_t>(  // powers of two share out evenly
+      std::bit_floor(static_cast<uint64_t>(std::clamp<int64_t>(most, 1, kMaxGroups))));
   const int64_t blocks = ceil_div(by_outputs ? s.K : s.C, tiles.nr);
   int64_t parts = std::min(blocks, ceil_div(kTasks, groups));
   while (blocks % parts != 0) ++parts;
