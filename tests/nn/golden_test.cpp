@@ -20,9 +20,6 @@ constexpr double kOp = 3e-6;
 constexpr double kNetwork = 2e-5;
 // After ten steps, each from what the one before rounded; Adam divides by the gradient's own size.
 constexpr double kTenSteps = 2e-4;
-// The same for a bias in front of a batch norm, whose gradient is 0: Adam's first steps are
-// rounding errors over weight decay, some percent of a step where the weight is small.
-constexpr double kTenRoundedSteps = 2e-3;
 
 SafeTensors golden(const char* name) {
   return read_safetensors(std::filesystem::path(EXPUNGE_GOLDEN) / name);
@@ -172,10 +169,6 @@ int compare(const std::vector<NamedTensor>& ours, const SafeTensors& file,
   for (const NamedTensor& t : file.tensors)
     if (t.name.starts_with(prefix + "grad/"))
       gradient = std::hypot(gradient, norm(t.values.span()));
-  const auto rounding_alone = [&](const std::string& parameter) {
-    const NamedTensor* g = file.find(prefix + "grad/" + parameter);
-    return g != nullptr && norm(g->values.span()) < 1e-4 * gradient;
-  };
   for (const NamedTensor& t : ours) {
     const NamedTensor* theirs = file.find(prefix + t.name);
     if (theirs == nullptr) continue;
@@ -187,12 +180,9 @@ int compare(const std::vector<NamedTensor>& ours, const SafeTensors& file,
       continue;
     }
     double d = distance(t.values.span(), theirs->values.span());
-    double allowed = later ? kTenSteps : kNetwork;
-    if (t.name.starts_with("grad/") && rounding_alone(t.name.substr(5)))
-      d *= norm(theirs->values.span()) / gradient;  // as a part of the whole gradient
-    if (t.name.starts_with("after/") && rounding_alone(t.name.substr(6)))
-      allowed = kTenRoundedSteps;
-    CHECK_MESSAGE(d <= allowed, prefix << t.name << " differs by " << d);
+    // of a bias in front of a batch norm, 0 but for rounding: as a part of the whole gradient
+    if (norm(theirs->values.span()) < 1e-4 * gradient) d *= norm(theirs->values.span()) / gradient;
+    CHECK_MESSAGE(d <= (later ? kTenSteps : kNetwork), prefix << t.name << " differs by " << d);
     ++compared;
   }
   return compared;
