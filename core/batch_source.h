@@ -21,7 +21,8 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   virtual int64_t samples() const = 0;  // per epoch
-  virtual int64_t batches() const = 0;  // per epoch
+  virtual int64_t batches() const = 0;  // per epoch; of the longest where epochs differ
+  virtual int64_t batches_in(int epoch) const { return (void)epoch, batches(); }
   virtual void start(int epoch, int64_t first_batch = 0) = 0;
   virtual bool next(Batch& batch) = 0;  // false at the end of the epoch; the tensors are valid
                                         // until the next call

@@ -20,8 +20,17 @@ void Tape::bind(const ParamStore& store, GradBuffer grads, SliceSink* slices) {
   leaf_of_.assign(static_cast<size_t>(store.parameters().count()), -1);
 }
 
+void Tape::bind_constants(const ParamStore& store) {
+  EXPUNGE_CHECK(nodes_.empty(), "tape: bind comes before the first operation");
+  slices_ = nullptr;
+  store_ = &store;
+  grads_ = {};
+  leaf_of_.clear();
+}
+
 Var Tape::parameter(int index) {
   EXPUNGE_CHECK(store_ != nullptr, "tape: no parameters are bound");
+  if (!grads_.flat) return {store_->value(index), Var::kNone};
   int& leaf = leaf_of_[static_cast<size_t>(index)];
   if (leaf < 0) {
     const Range& range = store_->parameters()[index];

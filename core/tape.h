@@ -59,6 +59,8 @@ class Tape {
   // operations must hand theirs in through add_parts, and each parameter may have one only:
   // anything else is ExitCode::usage.
   void bind(const ParamStore& store, GradBuffer grads, SliceSink* slices = nullptr);
+  // Parameters of `store` used from now on are constants: for gradients of other leaves alone.
+  void bind_constants(const ParamStore& store);
 
   Var parameter(int index);  // the leaf for the bound store's parameter, the same one each time
   Var leaf(Tensor value, GradSink sink);  // any other leaf; its gradient goes where the caller says

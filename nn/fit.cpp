@@ -7,21 +7,25 @@
 
 namespace expunge::nn {
 
+int64_t total_steps(const FitConfig& config, const BatchSource& source) {
+  int64_t total = 0;
+  for (int epoch = 0; epoch < config.epochs; ++epoch) total += source.batches_in(epoch);
+  return config.max_steps > 0 ? std::min(total, config.max_steps) : total;
+}
+
 FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, EpochHook& hook,
            FitPosition at) {
-  const int64_t per_epoch = source.batches();
-  int64_t total = per_epoch * config.epochs;
-  if (config.max_steps > 0) total = std::min(total, config.max_steps);
+  const int64_t total = total_steps(config, source);
   StepScalars scalars{.seed = config.seed};
   Batch batch;
   while (at.step < total) {
-    if (at.batch == per_epoch) at = {.epoch = at.epoch + 1, .step = at.step};
+    if (at.batch == source.batches_in(at.epoch)) at = {.epoch = at.epoch + 1, .step = at.step};
     source.start(at.epoch, at.batch);
     while (at.step < total && source.next(batch)) {
       scalars.step = at.step;
       scalars.epoch = at.epoch;
-      scalars.lr =
-          static_cast<float>(config.lr * config.schedule.factor(at.step, per_epoch, total));
+      scalars.lr = static_cast<float>(
+          config.lr * config.schedule.factor({at.step, at.epoch, source.batches(), total}));
       const StepResult result = step.run(batch, scalars);
       ++at.step, ++at.batch;
       at.loss_sum += result.loss * static_cast<double>(result.samples);

@@ -42,6 +42,9 @@ struct FitConfig {
   uint64_t seed = 0;
 };
 
+// Steps of a run from its beginning to its end.
+int64_t total_steps(const FitConfig& config, const BatchSource& source);
+
 enum class Continue : bool { no = false, yes = true };
 
 // What a caller hangs into the loop: progress, metrics, evaluation, checkpoints, stop rules. `at`

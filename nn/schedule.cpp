@@ -68,16 +68,16 @@ Schedule Schedule::parse(const std::string& text) {
   return s;
 }
 
-double Schedule::factor(int64_t step, int64_t steps_per_epoch, int64_t total_steps) const {
+double Schedule::factor(const Place& at) const {
   const double t =
-      total_steps > 0 ? static_cast<double>(step) / static_cast<double>(total_steps) : 0.0;
+      at.total_steps > 0 ? static_cast<double>(at.step) / static_cast<double>(at.total_steps) : 0.0;
   double f = 1.0;
   switch (kind) {
     case ScheduleKind::constant:
       break;
     case ScheduleKind::step:
       for (int epoch : milestones)
-        if (step >= epoch * steps_per_epoch) f *= double{gamma};
+        if (at.epoch >= epoch) f *= double{gamma};
       break;
     case ScheduleKind::cosine:
       f = cosine(1.0, 0.0, t);
@@ -86,8 +86,8 @@ double Schedule::factor(int64_t step, int64_t steps_per_epoch, int64_t total_ste
       f = one_cycle(t);
       break;
   }
-  const double warmup = warmup_epochs * static_cast<double>(steps_per_epoch);
-  return f * std::min(1.0, warmup > 0 ? static_cast<double>(step + 1) / warmup : 1.0);
+  const double warmup = warmup_epochs * static_cast<double>(at.steps_per_epoch);
+  return f * std::min(1.0, warmup > 0 ? static_cast<double>(at.step + 1) / warmup : 1.0);
 }
 
 }  // namespace expunge::nn

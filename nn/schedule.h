@@ -25,7 +25,11 @@ struct Schedule {
   // ExitCode::usage.
   static Schedule parse(const std::string& text);
 
-  double factor(int64_t step, int64_t steps_per_epoch, int64_t total_steps) const;
+  // Where a step stands; an epoch need not have steps_per_epoch steps.
+  struct Place {
+    int64_t step, epoch, steps_per_epoch, total_steps;
+  };
+  double factor(const Place& at) const;
 };
 
 }  // namespace expunge::nn

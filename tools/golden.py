@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from golden_attacks import golden_attacks
+from golden_methods import golden_unlearn_methods
 from golden_unlearn import golden_unlearn_step
 from torch_models import MODELS, Block
 from torch_safetensors import load, save
@@ -182,6 +183,7 @@ def write_golden(folder):
     for name, tensors in (("operations", golden_operations()), ("residual_block", golden_network(TinyResNet, 2)),
                           ("vgg_head", golden_network(TinyVgg, 3)),
                           ("unlearn_step", from_numpy(golden_unlearn_step())),
+                          ("unlearn_methods", from_numpy(golden_unlearn_methods())),
                           ("attacks", from_numpy(golden_attacks()))):
         save(os.path.join(folder, name + ".safetensors"), tensors)
         print("%s: %d tensors" % (name, len(tensors)))

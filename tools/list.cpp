@@ -30,17 +30,20 @@ std::vector<Row> rows_of(const Table& table) {
 }
 
 std::vector<List> unlearning_lists() {
-  std::vector<Row> presets, objectives;
+  std::vector<Row> presets, objectives, compats;
   for (const unlearn::Preset& p : unlearn::presets())
     presets.push_back({p.name, fmt::format("lr {}, batch {}, {} epochs, gate {}; {}", p.lr,
                                            p.batch_size, p.epochs, p.gate, p.source)});
   for (const unlearn::Objective& o : unlearn::objectives())
     objectives.push_back({o.name, o.formula});
+  for (const unlearn::Compat& c : unlearn::compats())
+    compats.push_back({c.name, fmt::format("{}: {}", c.method, c.summary)});
   return {{"methods", rows_of(unlearn::methods())},
           {"presets", presets},
           {"gates", rows_of(unlearn::gates())},
           {"estimators", rows_of(unlearn::estimators())},
-          {"objectives", objectives}};
+          {"objectives", objectives},
+          {"compats", compats}};
 }
 
 std::vector<List> evaluation_lists() {

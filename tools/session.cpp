@@ -62,15 +62,6 @@ EvaluationRule EvaluationRule::parse(const std::string& text) {
   return steps ? EvaluationRule{.steps = n} : EvaluationRule{.epochs = n};
 }
 
-namespace {
-
-int64_t total_steps(const SessionParts& parts) {
-  const int64_t all = parts.source.batches() * parts.fit.epochs;
-  return parts.fit.max_steps > 0 ? std::min(all, parts.fit.max_steps) : all;
-}
-
-}  // namespace
-
 Session::Session(const Settings& settings, SessionParts parts, ModelCard card, RunFolder& run,
                  Evaluation& evaluation, RunStatus status)
     : settings_(settings),
@@ -83,7 +74,7 @@ Session::Session(const Settings& settings, SessionParts parts, ModelCard card, R
       earlier_work_(status_.work_seconds),
       checkpoints_(CheckpointRule::parse(settings.text("checkpoint-every"))),
       evaluations_(EvaluationRule::parse(settings.text("eval-every"))),
-      total_steps_(total_steps(parts_)) {}
+      total_steps_(nn::total_steps(parts_.fit, parts_.source)) {}
 
 void Session::note_time() {
   status_.seconds = earlier_seconds_ + since(begin_);
@@ -120,8 +111,8 @@ RunStatus Session::resume() {
   run_.cut_metrics(state.position.step);
   say("{}: going on after step {} of {}\n", run_.path().string(), state.position.step,
       total_steps_);
-  const bool epoch_over =
-      state.position.batch == parts_.source.batches() || state.position.step == total_steps_;
+  const bool epoch_over = state.position.batch == parts_.source.batches_in(state.position.epoch) ||
+                          state.position.step == total_steps_;
   if (epoch_over && state.notes["evaluated"] == "no") {
     progress_.emplace(settings_.text("progress"), total_steps_, state.position.step);
     evaluate_epoch(state.position);
@@ -158,6 +149,12 @@ void Session::finish(nn::FitEnd end) {
   const bool over = end == nn::FitEnd::finished || enough_;
   note_time();
   if (over) {
+    const nn::Model& model = shown();
+    if (parts_.conclude) {
+      parts_.conclude(status_);
+      save_model_file(run_.model("last"), model, card_);
+      note_time();
+    }
     const double work = status_.work_seconds;
     evaluation_.at_end(status_);
     note_time();
@@ -185,7 +182,7 @@ void Session::save(const nn::FitPosition& at, bool evaluated) {
                             {"lr", fmt::format("{}", lr_)},
                             {"instruction_set", kernels::isa_name()}}},
                  parts_.buffers);
-  save_model_file(run_.model("last"), model, card_);
+  save_model_file(run_.model("last"), shown(), card_);
   write_run_json(run_.path(), status_);
   saved_ = Clock::now();
   aside_ += since(begin);
@@ -223,6 +220,10 @@ nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult
 }
 
 nn::Continue Session::after_epoch(const nn::FitPosition& at) {
+  if (parts_.epoch_over) {
+    shown();
+    parts_.epoch_over(at.epoch + 1);
+  }
   evaluate_epoch(at);
   save(at, !stop_requested());
   return stop_requested() || enough_ ? nn::Continue::no : nn::Continue::yes;
@@ -231,10 +232,11 @@ nn::Continue Session::after_epoch(const nn::FitPosition& at) {
 // Nothing where a signal came: evaluated when the run goes on.
 std::optional<Findings> Session::evaluate() {
   const Clock::time_point begin = Clock::now();
+  const nn::Model& model = shown();
   const Findings found = evaluation_.during(status_);
   aside_ += since(begin);
   if (stop_requested()) return {};
-  if (found.better) save_model_file(run_.model("best"), parts_.model, card_);
+  if (found.better) save_model_file(run_.model("best"), model, card_);
   enough_ = enough_ || found.enough;
   return found;
 }

@@ -59,6 +59,11 @@ struct SessionParts {
   std::vector<NamedBuffer> buffers{};  // what the step remembers
   bool counts_correct = true;          // the step tells how many answers were right
   std::function<StepNote()> note{};    // asked after every step, where there is one
+  // The model as others see it, where the steps move another one: brings it up to date.
+  std::function<const nn::Model&()> shown{};
+  std::function<void(int epoch)> epoch_over{};  // epochs count from 1
+  // After the last step and before the last evaluation: may change the model that others see.
+  std::function<void(RunStatus&)> conclude{};
 };
 
 // What happens around the steps of a run, be it training or unlearning: progress, metrics,
@@ -80,6 +85,7 @@ class Session final : public nn::EpochHook {
 
  private:
   using Clock = std::chrono::steady_clock;
+  const nn::Model& shown() const { return parts_.shown ? parts_.shown() : parts_.model; }
   nn::TrainState load_last();
   RunStatus run_from(nn::FitPosition position);
   void finish(nn::FitEnd end);

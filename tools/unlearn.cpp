@@ -10,7 +10,9 @@
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/forgetting.h"
+#include "tools/method_options.h"
 #include "tools/prediction.h"
+#include "tools/rewind.h"
 #include "tools/run_verb.h"
 #include "tools/say.h"
 #include "tools/session.h"
@@ -105,17 +107,28 @@ StepNote note_of(const unlearn::AuditedStep& step) {
           .seconds = report->seconds};
 }
 
-SessionParts parts_of(Experiment& e, Unlearning& unlearning) {
-  return {.fit = unlearning.fit(),
-          .model = e.model,
-          .optimizer = unlearning.optimizer(),
-          .step = unlearning.step(),
-          .source = unlearning.source(),
-          .buffers = unlearning.buffers(),
-          .counts_correct = false,
-          .note = unlearning.audited() == nullptr
-                      ? std::function<StepNote()>()
-                      : [step = unlearning.audited()] { return note_of(*step); }};
+SessionParts parts_of(Unlearning& unlearning, const std::optional<Rewind>& rewind) {
+  SessionParts parts{.fit = unlearning.fit(),
+                     .model = unlearning.model(),
+                     .optimizer = unlearning.optimizer(),
+                     .step = unlearning.step(),
+                     .source = unlearning.source(),
+                     .buffers = unlearning.buffers(),
+                     .counts_correct = false,
+                     .note = unlearning.audited() == nullptr
+                                 ? std::function<StepNote()>()
+                                 : [step = unlearning.audited()] { return note_of(*step); },
+                     .shown = [&unlearning]() -> const nn::Model& { return unlearning.shown(); }};
+  if (rewind) {
+    parts.epoch_over = [&rewind](int epoch) { rewind->keep(epoch); };
+    parts.conclude = [&rewind](RunStatus& status) { rewind->choose(status); };
+  }
+  return parts;
+}
+
+std::optional<Rewind> rewind_of(const Settings& settings, Experiment& e, const RunFolder& run) {
+  if (!settings.flag("rewind")) return {};
+  return std::optional<Rewind>(std::in_place, e, run);
 }
 
 void add_measures(const fs::path& folder, RunStatus& status, const Unlearning& unlearning) {
@@ -127,7 +140,14 @@ void add_measures(const fs::path& folder, RunStatus& status, const Unlearning& u
   write_run_json(folder, status);
 }
 
-ExitCode dry_run(const Settings& settings, Experiment& e, const Unlearning& unlearning) {
+// Of the weights that --rewind keeps.
+uint64_t rewind_bytes(const Settings& settings, const nn::Model& model) {
+  if (!settings.flag("rewind")) return 0;
+  return static_cast<uint64_t>(settings.integer("epochs")) *
+         static_cast<uint64_t>(model.params.values().size()) * sizeof(float);
+}
+
+ExitCode dry_run(const Settings& settings, Experiment& e, Unlearning& unlearning) {
   const int64_t steps = unlearning.steps();
   const nn::OptimConfig optim = optimizer_config(settings);
   print_out(settings.to_toml());
@@ -148,7 +168,9 @@ ExitCode resume(const Settings& typed) {
   RunFolder run = RunFolder::open(folder);
   const std::optional<ResumedRun> resumed = resumed_run(typed);
   if (!resumed) return ExitCode::done;
-  const Settings& settings = resumed->settings;
+  Settings settings = resumed->settings;
+  resolve_method_options(settings, unlearn::method(settings.text("method")),
+                         unlearn::preset(settings.text("preset")));  // of a run that is older
   apply_machine_options(settings);
   Experiment e = make_experiment(settings, folder);
   resumed->check(e);
@@ -161,7 +183,8 @@ ExitCode resume(const Settings& typed) {
       load_references(settings.list("reference"), settings, e);
   Unlearning unlearning(settings, e);
   Forgetting forgetting(e, references, settings.text("until-forget-acc"));
-  RunStatus status = Session(settings, parts_of(e, unlearning), card_of(e.model, e.data), run,
+  const std::optional<Rewind> rewind = rewind_of(settings, e, run);
+  RunStatus status = Session(settings, parts_of(unlearning, rewind), card_of(e.model, e.data), run,
                              forgetting, resumed->status)
                          .resume();
   add_measures(folder, status, unlearning);
@@ -188,10 +211,11 @@ ExitCode run_unlearn(Settings& settings) {
       load_references(settings.list("reference"), settings, e);
   Unlearning unlearning(settings, e);
   Forgetting forgetting(e, references, settings.text("until-forget-acc"));
+  if (settings.flag("rewind")) Rewind::reference_samples(e);  // refused before anything is written
   if (settings.flag("dry-run")) return dry_run(settings, e, unlearning);
   const fs::path folder =
       settings.text("out").empty() ? default_folder(settings) : fs::path(settings.text("out"));
-  require_space(folder, disk_bytes(e.model, kBuffers));
+  require_space(folder, disk_bytes(e.model, kBuffers) + rewind_bytes(settings, e.model));
   RunFolder run = RunFolder::create(folder);
   write_config(run.config(), settings);
   write_ids(folder / kForgetIds, e.forget_ids);
@@ -206,12 +230,13 @@ ExitCode run_unlearn(Settings& settings) {
     say("{} samples to forget, {} retained, before:{}\n", e.forgotten.size(), e.train.size(),
         forgetting.words_before());
   const auto begin = std::chrono::steady_clock::now();
+  const std::optional<Rewind> rewind = rewind_of(settings, e, run);
   begun.measures["passes_before"] = static_cast<double>(unlearning.prepare());
   begun.seconds = begun.work_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  RunStatus status =
-      Session(settings, parts_of(e, unlearning), card_of(e.model, e.data), run, forgetting, begun)
-          .start();
+  RunStatus status = Session(settings, parts_of(unlearning, rewind), card_of(e.model, e.data), run,
+                             forgetting, begun)
+                         .start();
   add_measures(folder, status, unlearning);
   return report(status, folder, settings);
 }

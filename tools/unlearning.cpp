@@ -5,53 +5,16 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "tools/method_options.h"
+#include "tools/unlearn_batches.h"
 #include "unlearn/in_turn.h"
 #include "unlearn/saliency.h"
+#include "unlearn/shadow_class.h"
 
 namespace expunge::tools {
 namespace {
 
 using unlearn::Order;
-
-// Images augmented in epoch `first` only, as the code of arXiv 2511.02435 does.
-class FirstEpochAugmented final : public BatchSource {
- public:
-  FirstEpochAugmented(const data::Dataset& set, const data::LoaderConfig& config, int first)
-      : augmented_(set, config), plain_(set, without_augmentation(config)), first_(first) {}
-  static data::LoaderConfig without_augmentation(data::LoaderConfig config) {
-    config.crop = config.flip = false;
-    return config;
-  }
-  int64_t samples() const override { return plain_.samples(); }
-  int64_t batches() const override { return plain_.batches(); }
-  void start(int epoch, int64_t first_batch) override {
-    now_ = epoch == first_ ? &augmented_ : &plain_;
-    now_->start(epoch, first_batch);
-  }
-  bool next(Batch& batch) override { return now_->next(batch); }
-
- private:
-  data::Loader augmented_, plain_;
-  data::Loader* now_ = &plain_;
-  int first_;
-};
-
-std::unique_ptr<BatchSource> batches_of(const Settings& s, const data::Dataset& set,
-                                        const std::vector<int32_t>& positions, data::LastBatch last,
-                                        unlearn::Prologue prologue) {
-  data::LoaderConfig config{.positions = positions,
-                            .batch_size = s.integer("batch-size"),
-                            .shuffle = true,
-                            .seed = static_cast<uint64_t>(s.integer("seed")),
-                            .last = last};
-  data::parse_augment(s.text("augment"), config);
-  const std::string& when = s.text("unlearn-augment");
-  if (when == "first-epoch" && (config.crop || config.flip))
-    return std::make_unique<FirstEpochAugmented>(
-        set, config, prologue == unlearn::Prologue::none ? 0 : unlearn::kBeforeFirstStep);
-  if (when == "none") config = FirstEpochAugmented::without_augmentation(config);
-  return std::make_unique<data::Loader>(set, config);
-}
 
 std::string estimator_text(const Settings& s) {
   const std::string& text = s.text("estimator");
@@ -76,26 +39,8 @@ unlearn::StepConfig step_config(const Settings& s, const unlearn::Method& method
                       : s.text("bn") == "frozen" ? BatchNormMode::frozen
                                                  : BatchNormMode::eval;
   config.saliency_pass = method.saliency_pass && config.gate.row->uses.saliency;
+  config.numbers = objective_numbers(s);
   return config;
-}
-
-void check_in_turn(const Settings& s, const unlearn::Method& method, const unlearn::Preset& preset,
-                   const unlearn::GateSpec& gate) {
-  if (method.forget == nullptr || method.retain == nullptr)
-    fail(ExitCode::usage, "--preset {}: takes two sides in turn, and {} has only one", preset.name,
-         method.name);
-  if (gate.row->uses.forget || gate.row->uses.retain)
-    fail(ExitCode::usage,
-         "--gate {}: preset {} takes the two sides in turn, and this gate needs both gradients in "
-         "one step",
-         s.text("gate"), preset.name);
-  if (s.integer("audit") > 0)
-    fail(ExitCode::usage,
-         "--audit: preset {} takes the two sides in turn, expected one that joins them",
-         preset.name);
-  if (s.given("beta"))
-    fail(ExitCode::usage, "--beta: preset {} takes the two sides in turn, so nothing is weighed",
-         preset.name);
 }
 
 void check_combination(const Settings& s, const unlearn::Method& method,
@@ -106,7 +51,8 @@ void check_combination(const Settings& s, const unlearn::Method& method,
     fail(ExitCode::usage,
          "--gate {}: salun is srl with saliency-global; --method srl takes any gate",
          s.text("gate"));
-  if (preset.order == Order::in_turn) check_in_turn(s, method, preset, gate);
+  check_order(s, method, preset, gate);
+  check_estimator(s, method, gate, estimator);
   // phi <= 3/4 after the paper's first step, and mostly below afterwards: nothing would be kept
   if (std::string_view(gate.row->name) == "fdr" && gate.value < 0.25 &&
       estimator.kind == kernels::Estimator::paper)
@@ -133,6 +79,7 @@ void resolve_preset(Settings& s) {
   if (!has_both && s.given("beta") && s.real("beta") != (method.retain != nullptr ? 1 : 0))
     fail(ExitCode::usage, "--beta: {} has only one side", method.name);
   otherwise("preset", preset.name);
+  resolve_method_options(s, method, preset);
   otherwise("beta",
             !has_both ? (method.retain != nullptr ? "1" : "0") : fmt::format("{}", preset.beta));
   otherwise("gate", preset.gate);
@@ -151,7 +98,7 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
   fit_.epochs = static_cast<int>(s.integer("epochs"));
   fit_.max_steps = s.integer("max-steps");
   fit_.lr = s.real("lr");
-  fit_.schedule = nn::Schedule::parse("constant");
+  fit_.schedule = nn::Schedule::parse(s.text("schedule"));
   fit_.seed = static_cast<uint64_t>(s.integer("seed"));
   if (s.integer("smoke") > 0) {
     shorten_for_smoke(e, s);
@@ -164,44 +111,97 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
            method_.name);
     --fit_.epochs;
   }
+  if (method_.shadow_class)
+    widened_ = unlearn::with_shadow_class(
+        e.model, has_compat(s, "salun") ? unlearn::ShadowRow::pytorch : unlearn::ShadowRow::xavier,
+        fit_.seed);
   forget_ = forget_batches();
   retain_ = retain_batches();
-  optimizer_ = std::make_unique<nn::Optimizer>(e.model.params, optimizer_config(s));
+  optimizer_ = std::make_unique<nn::Optimizer>(model().params, optimizer_config(s));
   unlearn::StepConfig config = step_config(s, method_);
-  if (config.gate.row->uses.mask) config.mask = mask_ = e.model.params.make_buffer();
-  config.batches_per_epoch = forget_->batches();
-  passes_ = 1;
-  if (!in_turn()) {
-    forget_step_ = std::make_unique<unlearn::UnlearnStep>(e.model, *optimizer_, *retain_, config);
-    passes_ = forget_step_->passes();
-    if (s.integer("audit") > 0) add_audit(config);
-    return;
-  }
-  // Each side by itself: a step down its own objective.
-  unlearn::StepConfig retain = config;
-  retain.forget = config.retain;
-  config.retain = retain.retain = nullptr;
-  config.beta = retain.beta = 0;
-  forget_step_ = std::make_unique<unlearn::UnlearnStep>(e.model, *optimizer_, *retain_, config);
-  retain_step_ = std::make_unique<unlearn::UnlearnStep>(e.model, *optimizer_, *retain_, retain);
-  both_ = std::make_unique<unlearn::InTurnSource>(*forget_, *retain_);
-  in_turn_ = std::make_unique<unlearn::InTurnStep>(*forget_step_, *retain_step_, forget_->batches(),
-                                                   both_->batches());
+  config.teachers = teacher_config(s, e);
+  if (config.gate.row->uses.mask) config.mask = mask_ = model().params.make_buffer();
+  add_steps(std::move(config));
 }
 
-bool Unlearning::in_turn() const {
-  return preset_of(settings_, method_).order == Order::in_turn;
+// The step and what it runs on, as the preset's order has it.
+void Unlearning::add_steps(unlearn::StepConfig config) {
+  const auto step = [&](unlearn::StepConfig of, BatchSource& other) {
+    return std::make_unique<unlearn::UnlearnStep>(model(), *optimizer_, other, std::move(of));
+  };
+  config.batches_per_epoch = forget_->batches();
+  switch (order()) {
+    case Order::together:
+      forget_step_ = step(config, *retain_);
+      break;
+    case Order::retain_leads:
+      config.leads = unlearn::Leads::retain;
+      config.batches_per_epoch = retain_->batches();
+      forget_step_ = step(config, *forget_);
+      break;
+    case Order::in_turn: {  // each side by itself: a step down its own objective
+      unlearn::StepConfig retain = config;
+      retain.forget = config.retain;
+      config.retain = retain.retain = nullptr;
+      config.beta = retain.beta = 0;
+      forget_step_ = step(config, *retain_);
+      retain_step_ = step(retain, *retain_);
+      auto turns =
+          std::make_unique<unlearn::InTurnSource>(*forget_, *retain_, forget_epochs(settings_));
+      in_turn_ = std::make_unique<unlearn::InTurnStep>(*forget_step_, *retain_step_, *turns);
+      both_ = std::move(turns);
+      break;
+    }
+    case Order::mixed:
+      config.forget = &unlearn::objective(method_.mixed);
+      config.retain = nullptr;
+      config.beta = 0;
+      both_ = mixed_batches();
+      config.batches_per_epoch = both_->batches();
+      forget_step_ = step(config, *retain_);
+      break;
+  }
+  passes_ = in_turn_ ? 1 : forget_step_->passes();
+  if (settings_.integer("audit") > 0) add_audit(config);
+}
+
+Order Unlearning::order() const {
+  return preset_of(settings_, method_).order;
+}
+
+BatchSource& Unlearning::source() {
+  if (both_) return *both_;
+  return order() == Order::retain_leads ? *retain_ : *forget_;
+}
+
+const nn::Model& Unlearning::shown() const {
+  if (widened_) unlearn::drop_shadow_class(*widened_, e_.model);
+  return e_.model;
 }
 
 std::unique_ptr<BatchSource> Unlearning::forget_batches() const {
-  return batches_of(settings_, e_.data, e_.forgotten, data::LastBatch::keep, method_.prologue);
+  return unlearn_batches(
+      settings_, e_.data,
+      {.positions = e_.forgotten, .batch_size = settings_.integer("forget-batch-size")},
+      method_.prologue);
 }
 
 // Full batches where a step joins both sides and there are enough samples.
 std::unique_ptr<BatchSource> Unlearning::retain_batches() const {
-  const bool full = std::ssize(e_.train) >= settings_.integer("batch-size") && !in_turn();
-  return batches_of(settings_, e_.data, e_.train,
-                    full ? data::LastBatch::drop : data::LastBatch::keep, method_.prologue);
+  data::LoaderConfig config{.positions = retained_for_steps(settings_, e_),
+                            .batch_size = settings_.integer("batch-size")};
+  if (order() == Order::together && std::ssize(config.positions) >= config.batch_size)
+    config.last = data::LastBatch::drop;
+  return unlearn_batches(settings_, e_.data, std::move(config), method_.prologue);
+}
+
+std::unique_ptr<BatchSource> Unlearning::mixed_batches() const {
+  std::vector<int32_t> positions = retained_for_steps(settings_, e_);
+  positions.insert(positions.end(), e_.forgotten.begin(), e_.forgotten.end());
+  return unlearn_batches(
+      settings_, e_.data,
+      {.positions = std::move(positions), .batch_size = settings_.integer("batch-size")},
+      method_.prologue);
 }
 
 nn::Step& Unlearning::step() {
@@ -213,21 +213,23 @@ void Unlearning::add_audit(const unlearn::StepConfig& config) {
   audit_forget_ = forget_batches();
   audit_retain_ = retain_batches();
   audited_ = std::make_unique<unlearn::AuditedStep>(
-      *forget_step_, e_.model, *audit_forget_, *audit_retain_,
+      *forget_step_, model(), *audit_forget_, *audit_retain_,
       unlearn::AuditConfig{
           .batches = settings_.integer("audit"),
           .every = settings_.integer("audit-every"),
           .forget = config.forget != nullptr ? config.forget : &unlearn::objective("ascent"),
           .retain = config.retain != nullptr ? config.retain : &unlearn::objective("ce"),
           .batch_norm = config.batch_norm,
-          .batches_per_epoch = config.batches_per_epoch});
+          .batches_per_epoch = config.batches_per_epoch,
+          .teachers = config.teachers,
+          .numbers = config.numbers});
 }
 
 int64_t Unlearning::prepare() {
   int64_t passes = 0;
   if (mask_) {
     const Tensor mask = unlearn::saliency_mask(
-        e_.model, *forget_, unlearn::GateSpec::parse(settings_.text("gate")).value);
+        model(), *forget_, unlearn::GateSpec::parse(settings_.text("gate")).value);
     std::ranges::copy(mask.span(), mask_.data());
     passes += forget_->batches();
   }
@@ -235,19 +237,18 @@ int64_t Unlearning::prepare() {
     case unlearn::Prologue::none:
       break;
     case unlearn::Prologue::perturb:
-      unlearn::perturb_indifferent(e_.model, *forget_, *retain_, fit_.seed);
+      unlearn::perturb_indifferent(model(), *forget_, *retain_, fit_.seed);
       passes += 2 * forget_->batches();
       break;
     case unlearn::Prologue::transpose:
-      unlearn::transpose_kernels(e_.model);
+      unlearn::transpose_kernels(model());
       break;
   }
   return passes;
 }
 
-int64_t Unlearning::steps() const {
-  const int64_t all = (both_ ? *both_ : *forget_).batches() * fit_.epochs;
-  return fit_.max_steps > 0 ? std::min(all, fit_.max_steps) : all;
+int64_t Unlearning::steps() {
+  return nn::total_steps(fit_, source());
 }
 
 std::vector<NamedBuffer> Unlearning::buffers() const {

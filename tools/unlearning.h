@@ -29,21 +29,27 @@ class Unlearning {
   nn::Optimizer& optimizer() { return *optimizer_; }
   nn::Step& step();
   const unlearn::AuditedStep* audited() const { return audited_.get(); }  // or null
-  BatchSource& source() { return both_ ? *both_ : *forget_; }
+  BatchSource& source();
+  nn::Model& model() { return widened_ ? *widened_ : e_.model; }  // that the steps move
+  // The experiment's model, brought up to date where the steps move one with a class more.
+  const nn::Model& shown() const;
   std::vector<NamedBuffer> buffers() const;
-  int64_t steps() const;                           // to the end of the run
+  int64_t steps();                                 // to the end of the run
   int passes_per_step() const { return passes_; }  // forward and backward, over one batch each
 
  private:
+  void add_steps(unlearn::StepConfig config);
   void add_audit(const unlearn::StepConfig& config);
   std::unique_ptr<BatchSource> forget_batches() const;
   std::unique_ptr<BatchSource> retain_batches() const;
-  bool in_turn() const;
+  std::unique_ptr<BatchSource> mixed_batches() const;
+  unlearn::Order order() const;
 
   const Settings& settings_;
   Experiment& e_;
   const unlearn::Method& method_;
   nn::FitConfig fit_;
+  std::optional<nn::Model> widened_;
   Tensor mask_;
   int passes_ = 0;
   std::unique_ptr<nn::Optimizer> optimizer_;

@@ -44,25 +44,33 @@ AuditedStep::AuditedStep(nn::Step& step, const nn::Model& model, BatchSource& fo
       model_(model),
       forget_(forget),
       retain_(retain),
-      config_(config),
+      config_(std::move(config)),
+      teachers_(model.params, {config_.forget->teacher, config_.retain->teacher}, config_.teachers),
       grads_(model.params.make_buffer()),
       delta_(model.params.make_buffer()) {
-  if (retain.batches() <= config.batches)
+  if (retain.batches() <= config_.batches)
     fail(ExitCode::usage,
          "--audit {}: the retained samples make {} batches, expected one more than the audit's",
-         config.batches, retain.batches());
-  if (config.forget->wants_teacher || config.retain->wants_teacher) teacher_ = model.params.clone();
+         config_.batches, retain.batches());
 }
 
 SideAudit AuditedStep::audit(BatchSource& source, const Objective& objective, int64_t batches,
                              const ParamStore& before, const StepScalars& scalars) {
   const int64_t n = source.batches();
   const Place own = place_of(scalars, config_.batches_per_epoch, n);
-  const Pass pass{
-      *model_.network, before, objective,
-      config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval : BatchNormMode::frozen,
-      &teacher_};
-  const Pass after{pass.network, model_.params, objective, pass.batch_norm, pass.teacher};
+  const Pass pass{.network = *model_.network,
+                  .values = before,
+                  .objective = objective,
+                  .batch_norm = config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval
+                                                                          : BatchNormMode::frozen,
+                  .teachers = &teachers_,
+                  .numbers = config_.numbers};
+  const Pass after{.network = pass.network,
+                   .values = model_.params,
+                   .objective = objective,
+                   .batch_norm = pass.batch_norm,
+                   .teachers = pass.teachers,
+                   .numbers = pass.numbers};
   std::vector<double> change, difference;
   Batch batch;
   for (int64_t k = 0; k < batches; ++k) {

@@ -27,7 +27,9 @@ struct AuditConfig {
   int64_t batches = 5, every = 1;  // K of them, after every so many steps
   const Objective *forget, *retain;
   BatchNormMode batch_norm = BatchNormMode::train;  // of the step
-  int64_t batches_per_epoch = 1;                    // of the forget source
+  int64_t batches_per_epoch = 1;                    // of the source that the step runs on
+  TeacherConfig teachers{};                         // as the step's
+  ObjectiveNumbers numbers{};
 };
 
 // Runs a step and audits it. The batches come from the step's epoch, without replacement and other
@@ -55,7 +57,7 @@ class AuditedStep final : public nn::Step {
   const nn::Model& model_;
   BatchSource &forget_, &retain_;
   const AuditConfig config_;
-  ParamStore teacher_;
+  const Teachers teachers_;
   Tensor grads_, delta_;  // flat
   Tape tape_;
   bool audited_ = false;

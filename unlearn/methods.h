@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,15 @@ enum class Prologue : unsigned char {
 
 // How an epoch goes through the two sets.
 enum class Order : unsigned char {
-  together,  // a step a forget batch, joined by a retain batch: d = beta g_r + (1 - beta) g_f
-  in_turn,   // a step a forget batch, then a step a retain batch, until both sets are through
+  together,      // a step a forget batch, joined by a retain batch: d = beta g_r + (1 - beta) g_f
+  in_turn,       // a step a forget batch, then a step a retain batch, until both sets are through
+  retain_leads,  // a step a retain batch, joined by a forget batch where something looks at one
+  mixed,         // a step a batch of both sets shuffled together, by one objective for both sides
+};
+
+// Settings that some methods have; absent in those that do not.
+struct MethodNumbers {
+  std::optional<double> alpha{}, gamma{}, temperature{}, fgsm_step{};
 };
 
 struct Preset {
@@ -36,6 +44,11 @@ struct Preset {
   const char* gate;
   kernels::GateOn gate_on;
   const char* source;
+  const char* schedule = "constant";
+  int64_t forget_batch_size = 0;  // 0: batch_size
+  int forget_epochs = 0;          // in_turn: the first ones, which alone go through F; 0: all
+  double retain_fraction = 1;     // of R, drawn once
+  MethodNumbers numbers{};        // absent: those of the method's own preset
 };
 const std::vector<Preset>& presets();
 const Preset& preset(const std::string& name);  // unknown: ExitCode::usage
@@ -48,8 +61,19 @@ struct Method {
   Prologue prologue;
   const char* preset;  // the one taken where none is named
   const char* summary;
+  const char* mixed = nullptr;  // the objective of Order::mixed, or null
+  bool shadow_class = false;    // it has a class more while it unlearns (shadow_class.h)
 };
 const std::vector<Method>& methods();
 const Method& method(const std::string& name);  // unknown: ExitCode::usage, names the nearest
+
+// What published code does otherwise than its paper, or than the code that a method follows.
+struct Compat {
+  const char* name;
+  const char* method;  // that has it
+  const char* summary;
+};
+const std::vector<Compat>& compats();
+const Compat& compat(const std::string& name);  // unknown: ExitCode::usage, names the nearest
 
 }  // namespace expunge::unlearn

@@ -12,12 +12,12 @@ double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                 .batch_norm = pass.batch_norm,
                 .scalars = &scalars};
   Tensor teacher;
-  if (pass.objective.wants_teacher)
-    teacher = pass.network.forward({.params = pass.teacher}, {batch.x, Var::kNone}).value;
+  if (pass.objective.teacher != Teacher::none)
+    teacher = pass.teachers->logits(pass.objective.teacher, pass.network, batch);
   Var loss;
   {
     const Var logits = pass.network.forward(ctx, {batch.x, Var::kNone});
-    loss = pass.objective.loss({ctx, logits, batch, teacher});
+    loss = pass.objective.loss({ctx, logits, batch, teacher, pass.numbers});
   }
   const double value = double{loss.value.data()[0]};
   if (tape != nullptr && std::isfinite(value)) tape->backward(loss, 1.0f, ready);

@@ -11,8 +11,9 @@ struct Pass {
   const ParamStore& values;
   const Objective& objective;
   BatchNormMode batch_norm = BatchNormMode::frozen;
-  const ParamStore* teacher = nullptr;  // the original values, where the objective wants them
-  Mode mode = Mode::train;              // of dropout
+  const Teachers* teachers = nullptr;  // where the objective has one
+  Mode mode = Mode::train;             // of dropout
+  const ObjectiveNumbers& numbers = kNoNumbers;
 };
 
 // The mean of the objective over the batch. With a tape that is bound to `values` also its

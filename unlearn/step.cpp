@@ -5,12 +5,21 @@
 #include "unlearn/pass.h"
 
 namespace expunge::unlearn {
+namespace {
 
-UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& retain,
+Teacher teacher_of(const Objective* objective) {
+  return objective != nullptr ? objective->teacher : Teacher::none;
+}
+
+}  // namespace
+
+UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other,
                          StepConfig config)
     : model_(model),
-      retain_(retain),
+      other_(other),
       config_(std::move(config)),
+      teachers_(model.params, {teacher_of(config_.forget), teacher_of(config_.retain)},
+                config_.teachers),
       gradients_{.g_f = model.params.make_buffer(),
                  .g_r = model.params.make_buffer(),
                  .saliency = config_.saliency_pass ? model.params.make_buffer() : Tensor{}},
@@ -20,10 +29,8 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
   EXPUNGE_CHECK((config_.forget != nullptr || config_.beta == 1) &&
                     (config_.retain != nullptr || config_.beta == 0),
                 "unlearn step: beta {} with a side missing", config_.beta);
-  EXPUNGE_CHECK(retain.batches() > 0, "unlearn step: the retain source has {} batches",
-                retain.batches());
-  const auto wants = [](const Objective* o) { return o != nullptr && o->wants_teacher; };
-  if (wants(config_.forget) || wants(config_.retain)) teacher_ = model.params.clone();
+  EXPUNGE_CHECK(other.batches() > 0, "unlearn step: the other side's source has {} batches",
+                other.batches());
   report_.parameters = model.params.parameters().size();
 }
 
@@ -34,28 +41,38 @@ double UnlearnStep::differentiate(const Side& side, const Batch& batch, const St
   tape_.reset();
   if (side.slices != nullptr) side.slices->start(batch.size());
   tape_.bind(model_.params, {grads, 0.0f}, side.slices);
-  return loss_of(
-      {*model_.network, model_.params, *side.objective, side.batch_norm, &teacher_, Mode::train},
-      batch, scalars, &tape_, ready);
+  return loss_of({.network = *model_.network,
+                  .values = model_.params,
+                  .objective = *side.objective,
+                  .batch_norm = side.batch_norm,
+                  .teachers = &teachers_,
+                  .numbers = config_.numbers},
+                 batch, scalars, &tape_, ready);
 }
 
-const Batch& UnlearnStep::next_retain(const StepScalars& scalars) {
-  const int64_t n = retain_.batches();
+const Batch& UnlearnStep::next_other(const StepScalars& scalars) {
+  const int64_t n = other_.batches();
   const auto [epoch, index] = place_of(scalars, config_.batches_per_epoch, n);
-  if (epoch != retain_epoch_ || index != retain_next_) retain_.start(epoch, index);
-  const bool got = retain_.next(retain_batch_);
-  EXPUNGE_CHECK(got, "unlearn step: the retain source ended at batch {} of {}", index, n);
-  retain_epoch_ = epoch, retain_next_ = index + 1;
-  return retain_batch_;
+  if (epoch != other_epoch_ || index != other_next_) other_.start(epoch, index);
+  const bool got = other_.next(other_batch_);
+  EXPUNGE_CHECK(got, "unlearn step: the other side's source ended at batch {} of {}", index, n);
+  other_epoch_ = epoch, other_next_ = index + 1;
+  return other_batch_;
 }
 
-nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
+nn::StepResult UnlearnStep::run(const Batch& leading, const StepScalars& given) {
   static const Objective &descent = objective("ce"), &ascent = objective("ascent");
   const GateUses& uses = config_.gate.row->uses;
   const BatchNormMode probe =
       config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval : BatchNormMode::frozen;
   StepScalars scalars = given;
-  nn::StepResult result{.samples = forget.size()};
+  nn::StepResult result{.samples = leading.size()};
+  const bool has_forget = config_.forget != nullptr || uses.forget,
+             has_retain = config_.retain != nullptr || uses.retain;
+  const bool forget_leads = config_.leads == Leads::forget;
+  const bool joined = forget_leads ? has_retain : has_forget || config_.saliency_pass;
+  const Batch& other = joined ? next_other(scalars) : leading;
+  const Batch &forget = forget_leads ? leading : other, &retain = forget_leads ? other : leading;
   const auto failed = [&](double loss) { return result.loss = loss, !std::isfinite(loss); };
   report_.kept = -1;
 
@@ -65,7 +82,7 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
       return result;
   }
   scalars.pass = 0;
-  if (config_.forget != nullptr || uses.forget) {
+  if (has_forget) {
     SliceStatistics* slices = update_.forget_slices();
     const Side side = config_.forget != nullptr ? Side{config_.forget, config_.batch_norm, slices}
                                                 : Side{&ascent, probe, slices};
@@ -75,15 +92,13 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
   scalars.pass = 1;
   const bool element = config_.gate.row->scope == Scope::element;
   const auto update_one = [&](int parameter) { update_.parameter(parameter, scalars); };
-  const bool has_retain = config_.retain != nullptr || uses.retain;
   const bool inside = element && config_.in_backward && has_retain;
   if (has_retain) {
     SliceStatistics* slices = update_.retain_slices();
     const Side side = config_.retain != nullptr ? Side{config_.retain, config_.batch_norm, slices}
                                                 : Side{&descent, probe, slices};
-    report_.retain_loss =
-        inside ? differentiate(side, next_retain(scalars), scalars, gradients_.g_r, update_one)
-               : differentiate(side, next_retain(scalars), scalars, gradients_.g_r);
+    report_.retain_loss = inside ? differentiate(side, retain, scalars, gradients_.g_r, update_one)
+                                 : differentiate(side, retain, scalars, gradients_.g_r);
     if (failed(report_.retain_loss)) return result;
   }
   if (!inside) report_.kept = update_.all(scalars);
@@ -93,8 +108,12 @@ nn::StepResult UnlearnStep::run(const Batch& forget, const StepScalars& given) {
 
 int UnlearnStep::passes() const {
   const GateUses& uses = config_.gate.row->uses;
-  return (config_.saliency_pass ? 1 : 0) + (config_.forget != nullptr || uses.forget ? 1 : 0) +
-         (config_.retain != nullptr || uses.retain ? 1 : 0);
+  const auto of = [](const Objective* objective, bool probed) {
+    if (objective == nullptr) return probed ? 1 : 0;
+    return objective->teacher == Teacher::beyond_boundary ? 2 : 1;  // it is a gradient by images
+  };
+  return (config_.saliency_pass ? 1 : 0) + of(config_.forget, uses.forget) +
+         of(config_.retain, uses.retain);
 }
 
 }  // namespace expunge::unlearn

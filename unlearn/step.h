@@ -11,6 +11,9 @@
 // (docs/unlearning.md).
 namespace expunge::unlearn {
 
+// Whose batches the step runs on; each is joined by the next batch of the other side.
+enum class Leads : unsigned char { forget, retain };
+
 // beta: 1 or 0 where a side is missing.
 struct StepConfig : UpdateConfig {
   const Objective* forget = nullptr;  // null: no forget side (fine-tuning)
@@ -22,7 +25,10 @@ struct StepConfig : UpdateConfig {
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
   // is final. Otherwise after it. The bits are the same.
   bool in_backward = true;
-  int64_t batches_per_epoch = 1;  // of forget batches, for the place in the retain source
+  int64_t batches_per_epoch = 1;  // of the source that it runs on, for the place in the other
+  Leads leads = Leads::forget;
+  TeacherConfig teachers{};    // of objectives that have one
+  ObjectiveNumbers numbers{};  // and their settings
 };
 
 // What a step did, beside its losses.
@@ -32,14 +38,14 @@ struct StepReport {
   int64_t parameters = 0;  // of the model
 };
 
-// Runs on forget batches; every one is joined by the next batch of `retain`, which is shuffled anew
-// in each epoch. A missing side that the gate needs is a probe: its gradient is used by the gate
-// only and running statistics are left alone.
+// Runs on batches of the side that leads; every one is joined by the next batch of `other`, which
+// is shuffled anew in each epoch. A missing side that the gate needs is a probe: its gradient is
+// used by the gate only and running statistics are left alone.
 class UnlearnStep final : public nn::Step {
  public:
-  UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& retain, StepConfig config);
+  UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other, StepConfig config);
   // loss: the retain loss where there is a retain side, else the forget loss.
-  nn::StepResult run(const Batch& forget, const StepScalars& scalars) override;
+  nn::StepResult run(const Batch& leading, const StepScalars& scalars) override;
 
   int passes() const;  // of one step: forward and backward, each over a batch
   const StepReport& report() const { return report_; }
@@ -54,17 +60,17 @@ class UnlearnStep final : public nn::Step {
   };
   double differentiate(const Side& side, const Batch& batch, const StepScalars& scalars,
                        const Tensor& grads, Tape::Ready ready = {});
-  const Batch& next_retain(const StepScalars& scalars);
+  const Batch& next_other(const StepScalars& scalars);
 
   nn::Model& model_;
-  BatchSource& retain_;
+  BatchSource& other_;
   const StepConfig config_;
-  ParamStore teacher_;  // the original values, where an objective wants them
+  const Teachers teachers_;
   StepGradients gradients_;
   GatedUpdate update_;
   Tape tape_;
-  Batch retain_batch_;
-  int64_t retain_epoch_ = -1, retain_next_ = 0;
+  Batch other_batch_;
+  int64_t other_epoch_ = -1, other_next_ = 0;
   StepReport report_;
 };
 

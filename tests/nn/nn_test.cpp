@@ -165,20 +165,20 @@ TEST_CASE("initialisation: bounds and deviations as documented, different seeds 
 }
 
 TEST_CASE("schedules: values at known places, and what is refused") {
-  CHECK(Schedule::parse("constant").factor(50, 10, 100) == 1.0);
+  CHECK(Schedule::parse("constant").factor({50, 5, 10, 100}) == 1.0);
   const Schedule step = Schedule::parse("step:3,6,gamma=0.5");
-  CHECK(step.factor(29, 10, 100) == 1.0);
-  CHECK(step.factor(30, 10, 100) == 0.5);
-  CHECK(step.factor(60, 10, 100) == 0.25);
-  CHECK(Schedule::parse("cosine").factor(0, 10, 100) == doctest::Approx(1.0));
-  CHECK(Schedule::parse("cosine").factor(50, 10, 100) == doctest::Approx(0.5));
-  CHECK(Schedule::parse("onecycle").factor(0, 10, 100) == doctest::Approx(0.04));
-  CHECK(Schedule::parse("onecycle").factor(30, 10, 100) == doctest::Approx(1.0));
-  CHECK(Schedule::parse("onecycle").factor(100, 10, 100) == doctest::Approx(4e-6));
+  CHECK(step.factor({29, 2, 10, 100}) == 1.0);
+  CHECK(step.factor({30, 3, 10, 100}) == 0.5);
+  CHECK(step.factor({60, 6, 10, 100}) == 0.25);
+  CHECK(Schedule::parse("cosine").factor({0, 0, 10, 100}) == doctest::Approx(1.0));
+  CHECK(Schedule::parse("cosine").factor({50, 5, 10, 100}) == doctest::Approx(0.5));
+  CHECK(Schedule::parse("onecycle").factor({0, 0, 10, 100}) == doctest::Approx(0.04));
+  CHECK(Schedule::parse("onecycle").factor({30, 3, 10, 100}) == doctest::Approx(1.0));
+  CHECK(Schedule::parse("onecycle").factor({100, 10, 10, 100}) == doctest::Approx(4e-6));
   Schedule warm = Schedule::parse("constant");
   warm.warmup_epochs = 2;
-  CHECK(warm.factor(0, 10, 100) == doctest::Approx(0.05));
-  CHECK(warm.factor(19, 10, 100) == doctest::Approx(1.0));
+  CHECK(warm.factor({0, 0, 10, 100}) == doctest::Approx(0.05));
+  CHECK(warm.factor({19, 1, 10, 100}) == doctest::Approx(1.0));
   for (const char* bad : {"", "cosin", "step", "step:", "step:a", "cosine:3", "step:1,gamma=x"})
     CHECK_THROWS_AS(Schedule::parse(bad), Error);
 }
