@@ -56,18 +56,12 @@ bool is_penalised(const unlearn::Method& method) {
 // Where a step has one side, or both in one batch, there are no two gradients to look at.
 void check_one_gradient(const Settings& s, const unlearn::Preset& preset,
                         const unlearn::GateSpec& gate) {
-  const bool mixed = preset.order == Order::mixed;
-  const char* how = mixed ? "mixes the two sides in a batch" : "takes the two sides in turn";
-  const unlearn::GateUses& uses = gate.row->uses;
-  if (uses.forget || uses.retain)
+  const char* how = preset.order == Order::mixed ? "mixes the two sides in a batch"
+                                                 : "takes the two sides in turn";
+  if (gate.row->uses.forget || gate.row->uses.retain)
     fail(ExitCode::usage,
          "--gate {}: preset {} {}, and this gate needs both gradients in one step; --preset paper "
          "joins them",
-         s.text("gate"), preset.name, how);
-  if (mixed && uses.saliency)
-    fail(ExitCode::usage,
-         "--gate {}: preset {} {}, and this gate needs a batch of forgotten samples; "
-         "saliency-global looks at all of them beforehand",
          s.text("gate"), preset.name, how);
   if (s.integer("audit") > 0)
     fail(ExitCode::usage, "--audit: preset {} {}, expected one that joins them", preset.name, how);

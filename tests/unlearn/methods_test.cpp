@@ -58,7 +58,7 @@ TEST_CASE("methods: every row names objectives, a preset and a summary that exis
   for (const Method& m : methods()) {
     CAPTURE(m.name);
     for (const char* name : {m.forget, m.retain, m.mixed})
-      if (name != nullptr) CHECK(objective(name).loss != nullptr);
+      if (name != nullptr) CHECK((objective(name).loss != nullptr));
     const Preset& own = preset(m.preset);
     CHECK((own.order != Order::mixed || m.mixed != nullptr));
     CHECK(std::strlen(m.summary) > 10);
@@ -143,14 +143,14 @@ TEST_CASE("scrub: after its first epochs an epoch is retain batches alone") {
   CHECK(lengths == std::vector<int64_t>{5, 5, 3, 3});
   CHECK(firsts == std::vector<int64_t>{0, 5, 10, 13});
   CHECK(source.batches() == 5);
-  CHECK(nn::total_steps({.epochs = 4}, source) == 16);
+  CHECK(nn::total_steps({.epochs = 4, .schedule = {}}, source) == 16);
 }
 
 TEST_CASE("scrub: --compat comparator weighs the steps on F by alpha") {
-  const Tensor logits =
-                   test::to_tensor(test::normal_values(kSamples * kClasses, 1), {kSamples, kClasses}),
-               teacher =
-                   test::to_tensor(test::normal_values(kSamples * kClasses, 2), {kSamples, kClasses});
+  const Tensor logits = test::to_tensor(test::normal_values(kSamples * kClasses, 1),
+                                        {kSamples, kClasses}),
+               teacher = test::to_tensor(test::normal_values(kSamples * kClasses, 2),
+                                         {kSamples, kClasses});
   const Batch batch = Images(1, 1).at(0, 0);
   const Ctx ctx;
   const Var student{logits, Var::kNone};
@@ -200,14 +200,16 @@ TEST_CASE("boundary-shrink: FGSM steps to whole pixels, inside the range, up the
     CHECK((to > -1e-3 && to < 255 + 1e-3));
     // 25.5 goes to the even neighbour: pixels move by 25 or 26
     const double by = std::round(std::abs(to - from));
-    if (by == 25 || by == 26)
+    if (by == 25 || by == 26) {
       ++(to > from ? up : down);
-    else if (by != 0)
-      ++clipped, CHECK((std::round(to) == 0 || std::round(to) == 255));
+    } else if (by != 0) {
+      ++clipped;
+      CHECK((std::round(to) == 0 || std::round(to) == 255));
+    }
   }
   CHECK((up > 100 && down > 100 && clipped > 0));
   CHECK(cross_entropy(model, stepped, batch.labels) > cross_entropy(model, batch.x, batch.labels));
-  CHECK(teachers.logits(Teacher::none, *model.network, batch).size() == 0);
+  CHECK_FALSE(teachers.logits(Teacher::none, *model.network, batch));
 }
 
 TEST_CASE("boundary-expand: the class more is new, and leaves nothing behind") {
