@@ -15,7 +15,7 @@ PENALTY, PENALTY_EPOCHS = 1e-3, 2          # ft-l1: alpha, and epochs until it i
 FGSM_STEP = 0.1
 MEAN, STD = single([0.5, 0.45, 0.4]), single([0.25, 0.2, 0.3])
 UNTRAINED = 0x75A1B0C3D2E4F697  # unlearn/teachers.cpp: what the seed of the untrained network is mixed with
-INIT, SHADOW = 1, 12            # core/rng.h: purposes of draws
+INIT, SHADOW = 1, 13            # core/rng.h: purposes of draws
 MIXED = 4                       # samples of each side in a mixed batch
 
 
