@@ -221,8 +221,10 @@ nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult
 
 nn::Continue Session::after_epoch(const nn::FitPosition& at) {
   if (parts_.epoch_over) {
+    const Clock::time_point begin = Clock::now();
     shown();
     parts_.epoch_over(at.epoch + 1);
+    aside_ += since(begin);
   }
   evaluate_epoch(at);
   save(at, !stop_requested());
