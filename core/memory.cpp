@@ -75,10 +75,10 @@ struct Pool {
     return *pool;
   }
 
-  // A free block of this size class, or of one at most twice as large: better than asking the
+  // A free block of this size class, or of one at most four times as large: better than asking the
   // system.
   Block* take_cached(int index) {
-    const int last = std::min(index + kSteps, kClasses - 1);
+    const int last = std::min(index + 2 * kSteps, kClasses - 1);
     for (int i = index; i <= last; ++i) {
       Block*& head = cached[static_cast<size_t>(i)];
       if (head != nullptr) return std::exchange(head, head->next);

@@ -12,7 +12,7 @@
 namespace expunge::kernels {
 namespace {
 
-constexpr int64_t kChunkTiles = 256, kTransformTiles = 4;
+constexpr int64_t kChunkTiles = 64, kTransformTiles = 4;
 constexpr int64_t kRowsPerTask = 64;  // output channels whose M a task keeps in its L2 cache
 
 class WeightGradient {
