@@ -25,6 +25,7 @@ enum class Purpose : uint32_t {
   mask = 9,      // step, element
   perturb = 10,  // element
   attack = 11,   // which order, position
+  corrupt = 12,  // what for, position
   shadow = 13,   // input of the last layer
   test = 100,    // tests and benchmarks
 };

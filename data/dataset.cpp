@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 
 #include "core/check.h"
@@ -74,6 +75,16 @@ bool SampleId::parse(std::string_view text, SampleId& id) {
   }
   id = parsed;
   return true;
+}
+
+std::optional<size_t> Dataset::find_class(std::string_view name_or_index) const {
+  const auto named = std::ranges::find(classes, name_or_index);
+  if (named != classes.end()) return static_cast<size_t>(named - classes.begin());
+  size_t index = 0;
+  const char* end = name_or_index.data() + name_or_index.size();
+  const auto [stop, error] = std::from_chars(name_or_index.data(), end, index);
+  if (error != std::errc() || stop != end || index >= classes.size()) return std::nullopt;
+  return index;
 }
 
 std::vector<int64_t> Dataset::class_counts(int64_t begin, int64_t end) const {

@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,14 @@ struct SampleId {
 // What the ids are taken over: only those of records can be checked again from the pixels.
 enum class IdSource : uint8_t { file, pixels };
 
+// A patch that makes a poisoned image: a black square of side x side pixels, `margin` away from the
+// lower and the right edge, on an image labelled `target`. (4 and 2: Unlearn-Sparse, Jia et al.
+// 2023.)
+struct Trigger {
+  int64_t target = 0, side = 4, margin = 2;
+  bool operator==(const Trigger&) const = default;
+};
+
 // A whole data set in memory: uint8 images (H, W, C), training part first, then the test part.
 struct Dataset {
   std::string name;
@@ -35,10 +44,14 @@ struct Dataset {
   std::vector<std::string> sources;    // (train + test) path or record the sample came from
   std::array<float, 3> mean{}, std{};  // per channel, of pixels / 255 over the training part
   std::string digest;  // SHA-256 of all of the above but name, mean and std, hex: what runs pin
+  // What was spoilt on purpose (data/corrupt.h): ids of training samples, ascending.
+  std::vector<SampleId> mislabeled, poisoned;
+  Trigger trigger;  // of the poisoned ones
 
   int64_t count() const { return train_count + test_count; }
   int64_t image_bytes() const { return height * width * channels; }
   const uint8_t* image(int64_t i) const { return pixels.data() + i * image_bytes(); }
+  std::optional<size_t> find_class(std::string_view name_or_index) const;
   std::vector<int64_t> class_counts(int64_t begin, int64_t end) const;  // samples [begin, end)
 };
 

@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <charconv>
-#include <map>
 #include <optional>
 #include <sstream>
 #include <unordered_map>
 
 #include "core/check.h"
 #include "core/file.h"
+#include "data/chosen.h"
 #include "data/draw_order.h"
 #include "data/prepare_sources.h"
 #include "data/split.h"
@@ -22,7 +22,7 @@ constexpr size_t kMaxLine = 1024;
 [[noreturn]] void refuse_grammar(const std::string& spec) {
   fail(ExitCode::usage,
        "forget set \"{}\": expected random:0.1 (a share), random:4500 (a number), class:NAME or "
-       "class:INDEX, class:NAME:450 (a number of one class) or file:PATH",
+       "class:INDEX, class:NAME:450 (a number of one class), file:PATH, poisoned or mislabeled",
        spec);
 }
 
@@ -33,42 +33,6 @@ std::optional<T> parse_number(std::string_view text) {
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
 }
-
-// The set being collected. A sample brings every training sample of its id with it.
-class Chosen {
- public:
-  Chosen(const Dataset& set, const Positions& train)
-      : set_(set), train_(train), taken_(train.size()) {
-    for (size_t i = 0; i < train.size(); ++i)
-      by_id_[set.ids[static_cast<size_t>(train[i])]].push_back(i);
-  }
-  // False where all of them were there already.
-  bool add(const SampleId& id) {
-    bool any_new = false;
-    for (const size_t i : by_id_.at(id)) {
-      if (taken_[i]) continue;
-      taken_[i] = any_new = true;
-      ++count_;
-    }
-    return any_new;
-  }
-  bool add(int32_t position) { return add(set_.ids[static_cast<size_t>(position)]); }
-  bool trains(const SampleId& id) const { return by_id_.contains(id); }
-  int64_t count() const { return count_; }
-  Positions positions() const {
-    Positions out;
-    for (size_t i = 0; i < train_.size(); ++i)
-      if (taken_[i]) out.push_back(train_[i]);
-    return out;
-  }
-
- private:
-  const Dataset& set_;
-  const Positions& train_;
-  std::vector<bool> taken_;  // by index in train
-  std::map<SampleId, std::vector<size_t>> by_id_;
-  int64_t count_ = 0;
-};
 
 // Draws `count` of the candidates; groups of equal ids may make it a few more.
 void choose_random(Chosen& chosen, Positions candidates, int64_t count, uint64_t key,
@@ -94,22 +58,15 @@ int64_t random_count(const std::string& spec, std::string_view value, int64_t av
   return static_cast<int64_t>(*share * static_cast<double>(available) + 0.5);
 }
 
-std::optional<size_t> find_class(const Dataset& set, std::string_view name_or_index) {
-  const auto named = std::find(set.classes.begin(), set.classes.end(), name_or_index);
-  if (named != set.classes.end()) return static_cast<size_t>(named - set.classes.begin());
-  const auto index = parse_number<size_t>(name_or_index);
-  return index && *index < set.classes.size() ? index : std::nullopt;
-}
-
 // class:3, class:automobile, class:0:450. A class name may hold a colon itself.
 void choose_class(Chosen& chosen, const std::string& spec, std::string_view value,
                   const Dataset& set, const Positions& train, uint64_t key) {
-  std::optional<size_t> label = find_class(set, value);
+  std::optional<size_t> label = set.find_class(value);
   std::optional<int64_t> count;
   if (const size_t colon = value.rfind(':'); !label && colon != value.npos) {
     count = parse_number<int64_t>(value.substr(colon + 1));
     if (!count || *count < 0) refuse_grammar(spec);
-    label = find_class(set, value.substr(0, colon));
+    label = set.find_class(value.substr(0, colon));
   }
   if (value.empty()) refuse_grammar(spec);
   if (!label)
@@ -182,6 +139,17 @@ int64_t choose_listed(Chosen& chosen, const std::string& path, const Dataset& se
   return duplicates;
 }
 
+// poisoned, mislabeled: those of the set's record that are trained on.
+void choose_recorded(Chosen& chosen, const std::string& spec, const Dataset& set) {
+  const std::vector<SampleId>& recorded = spec == "poisoned" ? set.poisoned : set.mislabeled;
+  if (recorded.empty())
+    fail(ExitCode::input,
+         "forget set \"{}\": {} has no record of {} samples; expunge data corrupt makes such a set",
+         spec, set.name, spec);
+  for (const SampleId& id : recorded)
+    if (chosen.trains(id)) chosen.add(id);
+}
+
 }  // namespace
 
 ForgetSet resolve_forget(const std::string& spec, const Dataset& set, const Split& split,
@@ -199,6 +167,8 @@ ForgetSet resolve_forget(const std::string& spec, const Dataset& set, const Spli
     choose_class(chosen, spec, value, set, split.train, key);
   else if (kind == "file" && !value.empty())
     result.duplicates = choose_listed(chosen, value, set);
+  else if (spec == "poisoned" || spec == "mislabeled")
+    choose_recorded(chosen, spec, set);
   else
     refuse_grammar(spec);
   if (chosen.count() == 0)

@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/sha256.h"
+#include "data/corrupt.h"
 #include "data/packed_header.h"
 
 namespace expunge::data {
@@ -139,6 +140,9 @@ void write_packed(const std::filesystem::path& path, const Dataset& set) {
   const std::string sources = source_table(set);
   std::string json = format_packed_header({set, sources.size()});
   parse_packed_header(json, path.string());  // what could not be read is not written
+  if (json.size() > kMaxPackedHeader - kAlign)
+    fail(ExitCode::input, "data set {}: its header would have {} bytes, at most {} can be read",
+         set.name, json.size(), kMaxPackedHeader);
   json.resize((json.size() + kAlign - 1) / kAlign * kAlign, ' ');
   Prefix prefix{};
   std::memcpy(prefix.magic, kMagic, sizeof kMagic);
@@ -167,6 +171,8 @@ Dataset read_packed(const std::filesystem::path& path) {
   file.read(table.data(), table.size());
   split_sources(table, set, path.string());
   check_labels(set, path.string());
+  if (const std::string fault = fault_of_record(set); !fault.empty())
+    fail(ExitCode::input, "{}: {}", path.string(), fault);
   return std::move(set);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -43,6 +44,18 @@ class Fields {
       if (!values[i].is_number() || !(out[i] >= least && out[i] <= 1))
         refuse(name, fmt::format("expected numbers from {} to 1", least));
     }
+    return out;
+  }
+  bool has(const char* name) const { return object_.contains(name); }
+  // Ascending, each once; none where the field is missing.
+  std::vector<SampleId> ids(const char* name) const {
+    std::vector<SampleId> out;
+    if (!has(name)) return out;
+    for (const json& value : array(name))
+      if (!SampleId::parse(text_of(name, value), out.emplace_back()))
+        refuse(name, "expected ids of 32 hexadecimal digits");
+    if (out.empty() || std::ranges::adjacent_find(out, std::greater_equal()) != out.end())
+      refuse(name, "expected at least one id, ascending, each once");
     return out;
   }
   [[noreturn]] void refuse(const char* name, const std::string& why) const {
@@ -106,6 +119,12 @@ IdSource checked_id_source(const Fields& fields) {
   return text == "file" ? IdSource::file : IdSource::pixels;
 }
 
+std::vector<std::string> hex_of(const std::vector<SampleId>& ids) {
+  std::vector<std::string> out;
+  for (const SampleId& id : ids) out.push_back(id.hex());
+  return out;
+}
+
 }  // namespace
 
 std::string format_packed_header(const PackedHeader& header) {
@@ -114,18 +133,25 @@ std::string format_packed_header(const PackedHeader& header) {
   const auto first = [&](const std::array<float, 3>& a) {
     return std::vector<float>(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(channels));
   };
-  const json object = {{"name", set.name},
-                       {"height", set.height},
-                       {"width", set.width},
-                       {"channels", set.channels},
-                       {"classes", set.classes},
-                       {"train", set.train_count},
-                       {"test", set.test_count},
-                       {"mean", first(set.mean)},
-                       {"std", first(set.std)},
-                       {"id_source", set.id_source == IdSource::file ? "file" : "pixels"},
-                       {"source_bytes", header.source_bytes},
-                       {"digest", set.digest}};
+  json object = {{"name", set.name},
+                 {"height", set.height},
+                 {"width", set.width},
+                 {"channels", set.channels},
+                 {"classes", set.classes},
+                 {"train", set.train_count},
+                 {"test", set.test_count},
+                 {"mean", first(set.mean)},
+                 {"std", first(set.std)},
+                 {"id_source", set.id_source == IdSource::file ? "file" : "pixels"},
+                 {"source_bytes", header.source_bytes},
+                 {"digest", set.digest}};
+  if (!set.mislabeled.empty()) object["mislabeled"] = hex_of(set.mislabeled);
+  if (!set.poisoned.empty()) {
+    object["poisoned"] = hex_of(set.poisoned);
+    object["trigger_target"] = set.trigger.target;
+    object["trigger_side"] = set.trigger.side;
+    object["trigger_margin"] = set.trigger.margin;
+  }
   try {
     return object.dump(1) + "\n";
   } catch (const json::exception&) {
@@ -154,6 +180,12 @@ PackedHeader parse_packed_header(std::string_view text, const std::string& path)
   set.std = fields.floats("std", static_cast<size_t>(set.channels), kSmallestStd);
   set.id_source = checked_id_source(fields);
   set.digest = checked_digest(fields);
+  set.mislabeled = fields.ids("mislabeled");
+  set.poisoned = fields.ids("poisoned");
+  if (!set.poisoned.empty())
+    set.trigger = {.target = number("trigger_target", 0, set.classes.size() - 1),
+                   .side = number("trigger_side", 1, kMaxSide),
+                   .margin = number("trigger_margin", 0, kMaxSide)};
   header.source_bytes = fields.number("source_bytes", 0, uint64_t{1} << 40);
   return header;
 }

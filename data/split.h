@@ -27,6 +27,7 @@ Split make_split(const Dataset& set, const SplitOptions& options);
 //   random:0.1  random:4500  class:3  class:automobile  class:0:450 (450 of class 0)
 //   file:ids.txt  one sample a line: 32-digit id, position in the data set, or source path; #
 //   comments
+//   poisoned  mislabeled: those of them that the set's record names (data/corrupt.h)
 // Samples with equal ids are forgotten together. Unknown ids, an empty set: ExitCode::input,
 // listed.
 struct ForgetSet {

@@ -26,6 +26,8 @@ constexpr Verb kVerbs[] = {
      "a run or a file, and the file (.safetensors) or run to write"},
     {"inspect", "what is in a file", "file", "run, model file, packed data set or image"},
     {"data prepare", "images, CIFAR or SVHN to one packed file", "source", "folder or .mat file"},
+    {"data corrupt", "mislabel or poison training samples, and record which", "file",
+     "packed file, or builtin"},
     {"data verify", "check every hash, label and id of a packed file", "file", "packed file"},
     {"data info", "sizes, digest and per-class counts", "file", "packed file, or builtin"},
     {"list", "what there is to choose from", "what",

@@ -122,6 +122,7 @@ ExitCode run_compare(Settings& settings) {
   // a reference must be what its name says
   load_references(settings.list("reference"), subject.settings, e);
   const eval::ScoreConfig config = score_config(settings, e);
+  const TriggeredTest triggered(e);
   std::vector<ComparedRun> runs;
   for (const Candidate& c : all) {
     const fs::path weights = weights_in(c, all);
@@ -132,6 +133,7 @@ ExitCode run_compare(Settings& settings) {
                     .variant = variant_of(c),
                     .seed = c.settings.text("seed"),
                     .measured = measure(e, e.model, c.folder, weights, config),
+                    .attack_success = triggered.success(e.model),
                     .comparison = {}});
     if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
   }

@@ -49,6 +49,11 @@ void add_distances(std::vector<RunNumber>& table) {
                    against([](const Comparison& c) { return c.average_gap; })});
 }
 
+void add_attack_success(std::vector<RunNumber>& table) {
+  table.push_back({"attack_success", "test samples with the trigger taken for its target", percent,
+                   2, [](const ComparedRun& run) { return run.attack_success; }});
+}
+
 void add_costs(std::vector<RunNumber>& table) {
   table.push_back({"RTE", "seconds of work, evaluation left out", same, 1,
                    [](const ComparedRun& run) { return run.status.work_seconds; }});
@@ -151,6 +156,7 @@ const std::vector<RunNumber>& run_numbers() {
                    [&m](const ComparedRun& run) { return m.get(run.measured.scores); }});
     }
     add_distances(t);
+    add_attack_success(t);
     add_costs(t);
     return t;
   }();
@@ -170,6 +176,7 @@ std::string comparison_table(const std::vector<RunGroup>& groups) {
                               {"MIA %", "svc_confidence"},
                               {"loss attack %", "loss_attack"},
                               {"AUC %", "confidence_auc"},
+                              {"attack success %", "attack_success"},
                               {"avg gap", "average_gap"},
                               {"RTE s", "RTE"},
                               {"steps", "steps"}};
@@ -177,12 +184,18 @@ std::string comparison_table(const std::vector<RunGroup>& groups) {
                                  {"test", "test_acc"},           {"MIA", "svc_confidence"},
                                  {"loss attack", "loss_attack"}, {"AUC", "confidence_auc"}};
   std::vector<std::vector<std::string>> main = {{"run", "n"}}, spreads = {{"run"}};
-  for (const Column& c : kMain) main.front().emplace_back(c.head);
+  std::vector<Column> columns;  // the success of an attack only where there was one
+  for (const Column& c : kMain)
+    if (c.name != std::string_view("attack_success") ||
+        std::ranges::any_of(
+            groups, [](const RunGroup& g) { return !std::isnan(g.runs.front()->attack_success); }))
+      columns.push_back(c);
+  for (const Column& c : columns) main.front().emplace_back(c.head);
   for (const Column& c : kSpreads) spreads.front().emplace_back(c.head);
   bool any = false;
   for (const RunGroup& g : groups) {
     main.push_back({g.name, std::to_string(g.runs.size())});
-    for (const Column& c : kMain)
+    for (const Column& c : columns)
       main.back().push_back(cell(spread_of(g, number(c.name)), number(c.name).digits));
     if (g.runs.front()->label == "retrained") continue;  // the measure itself
     spreads.push_back({g.name});

@@ -19,6 +19,7 @@ struct ComparedRun {
       variant;  // what else tells its recipe from others with the same label: "lr=0.002 beta=0.95"
   std::string seed;
   eval::Measured measured;
+  double attack_success = eval::kNotMeasured;  // where the set has poisoned samples
   std::optional<eval::Comparison> comparison;  // against the retrained runs, itself left out
 };
 

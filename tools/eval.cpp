@@ -168,7 +168,7 @@ ExitCode run_eval(Settings& settings) {
   const std::string& wanted = settings.text("part");
   const eval::Parts parts = outputs_of_parts(e, wanted, settings.integer("batch-size"));
   if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
-  std::string text, json;
+  std::string text, json, attack_success;
   for (const Part& part : kParts) {
     if ((parts.*part.outputs).empty()) continue;
     const eval::Accuracy a = eval::accuracy_of(parts.*part.outputs);
@@ -178,6 +178,15 @@ ExitCode run_eval(Settings& settings) {
       text += class_table(e.data, a);
     json += (json.empty() ? "" : ",") + json_part(e.data, part.name, a);
   }
+  if (const TriggeredTest triggered(e); triggered && wanted == "all") {
+    const double success = triggered.success(e.model);
+    text += fmt::format(
+        "{:<7} {:>7} samples  attack success {:>6.2f}%: test samples with the "
+        "trigger taken for {}\n",
+        "trigger", triggered.samples(), 100 * success,
+        e.data.classes[static_cast<size_t>(e.data.trigger.target)]);
+    attack_success = fmt::format(",\"attack_success\":{:.8g}", success);
+  }
   if (!settings.text("dump-npz").empty()) dump(settings.text("dump-npz"), parts);
   AttackAnswer found;
   if (any_attack(config) && wanted == "all") found = attack(settings, run, parts, config);
@@ -185,8 +194,8 @@ ExitCode run_eval(Settings& settings) {
   const std::string file = run.weights.filename().string();
   if (settings.flag("json"))
     print_out(fmt::format(
-        "{{\"schema\":\"expunge.eval/1\",\"run\":{},\"checkpoint\":{},\"parts\":{{{}}}{}}}\n",
-        json_string(folder.string()), json_string(file), json, found.json));
+        "{{\"schema\":\"expunge.eval/1\",\"run\":{},\"checkpoint\":{},\"parts\":{{{}}}{}{}}}\n",
+        json_string(folder.string()), json_string(file), json, attack_success, found.json));
   else
     print_out(fmt::format("{}, {}\n{}{}", folder.string(), file, text, found.text));
   return ExitCode::done;

@@ -5,7 +5,6 @@
 #include <charconv>
 
 #include "core/check.h"
-#include "data/draw_order.h"
 #include "tools/held_out.h"
 #include "tools/signals.h"
 
@@ -16,14 +15,6 @@ constexpr size_t kFew = 2000;  // samples of R and of the test part that are loo
 
 bool go_on() {
   return !stop_requested();
-}
-
-// The same for every run on the same data.
-std::vector<int32_t> few_of(std::vector<int32_t> positions, const std::string& digest) {
-  if (positions.size() <= kFew) return positions;
-  data::shuffle_keyed(positions, data::draw_key(digest, 0), rng::Purpose::split, 1u << 16);
-  positions.resize(kFew);
-  return positions;
 }
 
 double percent(const std::string& text) {
@@ -39,10 +30,10 @@ double percent(const std::string& text) {
 
 Forgetting::Forgetting(const Experiment& e, const std::vector<Reference>& references,
                        const std::string& until)
-    : e_(e) {
+    : e_(e), triggered_(e, kFew) {
   const auto add = [&](const char* name, const std::vector<int32_t>& all, bool few) {
     if (all.empty()) return;
-    const data::LoaderConfig config = plain_batches(few ? few_of(all, e.data.digest) : all);
+    const data::LoaderConfig config = plain_batches(few ? few_of(all, e.data.digest, kFew) : all);
     parts_.push_back({name, std::make_unique<data::Loader>(e.data, config), all});
   };
   add("forget", e.forgotten, false);
@@ -64,7 +55,8 @@ bool Forgetting::measure() {
     part.found = eval::measure_accuracy(e_.model, *part.few, go_on);
     if (stop_requested()) return false;
   }
-  return true;
+  attack_success_ = triggered_.success(e_.model);
+  return !stop_requested();
 }
 
 std::string Forgetting::words_before() {
@@ -72,6 +64,7 @@ std::string Forgetting::words_before() {
   if (measure())
     for (const Part& part : parts_)
       words += fmt::format("  {} {:.2f}%", part.name, 100 * part.found.accuracy());
+  if (triggered_) words += fmt::format("  attack success {:.2f}%", 100 * attack_success_);
   return words;
 }
 
@@ -84,6 +77,10 @@ Findings Forgetting::during(RunStatus& status) {
                     part.name, part.found.accuracy(), part.name, part.found.loss());
     found.words += fmt::format("{}{} {:.2f}%", found.words.empty() ? "" : "  ", part.name,
                                100 * part.found.accuracy());
+  }
+  if (triggered_) {
+    found.fields += fmt::format(R"(,"attack_success":{:.6g})", attack_success_);
+    found.words += fmt::format("  attack success {:.2f}%", 100 * attack_success_);
   }
   const double forget_acc = parts_.front().found.accuracy();
   if (reference_forget_acc_ >= 0) {
@@ -108,7 +105,9 @@ void Forgetting::at_end(RunStatus& status) {
   };
   for (const Part& part : parts_) note(part.name, part.all);
   note("val", e_.split.val);
+  const double attack_success = TriggeredTest(e_).success(e_.model);
   if (stop_requested()) return;
+  if (triggered_) status.measures["attack_success"] = attack_success;
   if (reference_forget_acc_ >= 0)
     status.measures["rUA"] = status.measures["forget_acc"] - reference_forget_acc_;
   if (status.measures.contains("test_acc")) {

@@ -3,15 +3,17 @@
 #include <memory>
 
 #include "eval/accuracy.h"
+#include "tools/measure.h"
 #include "tools/references.h"
 #include "tools/session.h"
 
 namespace expunge::tools {
 
 // How unlearning is measured on the way: all of F, 2,000 samples each of R and of the test part; at
-// the end all samples of every part. Against retrained networks where there are some. The measure
-// steps_to_target is the step of the first evaluation with a forget accuracy of at most `until`, or
-// the retrained networks'; it is missing where that was never reached.
+// the end all samples of every part. With poisoned samples also the attack's success. Against
+// retrained networks where there are some. The measure steps_to_target is the step of the first
+// evaluation with a forget accuracy of at most `until`, or the retrained networks'; it is missing
+// where that was never reached.
 class Forgetting final : public Evaluation {
  public:
   // until: --until-forget-acc, percent or "reference"; "" for never.
@@ -32,7 +34,9 @@ class Forgetting final : public Evaluation {
   };
   bool measure();
   const Experiment& e_;
-  std::vector<Part> parts_;  // forget, retain, val, test; those with samples
+  std::vector<Part> parts_;        // forget, retain, val, test; those with samples
+  const TriggeredTest triggered_;  // where the set has poisoned samples
+  double attack_success_ = 0;
   double reference_forget_acc_ = -1;
   double enough_ = -1;  // forget accuracy at which the run ends
 };

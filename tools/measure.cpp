@@ -1,9 +1,13 @@
 #include "tools/measure.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/check.h"
 #include "core/nearest.h"
+#include "data/corrupt.h"
+#include "data/draw_order.h"
+#include "eval/accuracy.h"
 #include "tools/score_cache.h"
 #include "tools/signals.h"
 
@@ -73,6 +77,29 @@ eval::Measured measure(const Experiment& e, const nn::Model& model,
   eval::Parts parts = outputs_of(e, model);
   eval::Scores scores = measure(e, parts, run, weights, config);
   return {scores, std::move(parts.forget)};
+}
+
+std::vector<int32_t> few_of(std::vector<int32_t> positions, const std::string& digest,
+                            size_t most) {
+  if (positions.size() <= most) return positions;
+  data::shuffle_keyed(positions, data::draw_key(digest, 0), rng::Purpose::split, 1u << 16);
+  positions.resize(most);
+  return positions;
+}
+
+TriggeredTest::TriggeredTest(const Experiment& e, size_t most)
+    : set_(data::triggered_test(e.data, e.split.test)) {
+  std::vector<int32_t> positions(static_cast<size_t>(set_.count()));
+  std::iota(positions.begin(), positions.end(), 0);
+  if (most > 0) positions = few_of(positions, e.data.digest, most);
+  if (!positions.empty())
+    loader_ = std::make_unique<data::Loader>(set_, plain_batches(std::move(positions)));
+}
+
+double TriggeredTest::success(const nn::Model& model) const {
+  if (loader_ == nullptr) return eval::kNotMeasured;
+  const eval::Accuracy a = eval::measure_accuracy(model, *loader_, go_on);
+  return stop_requested() ? eval::kNotMeasured : a.accuracy();
 }
 
 }  // namespace expunge::tools

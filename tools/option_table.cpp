@@ -17,14 +17,17 @@ constexpr Option kOptions[] = {
     {"split-seed", Kind::integer, "0", "0..", "seed of the train/validation split",
      "train convert"},
     {"forget", Kind::text, "", "",
-     "train WITHOUT these: random:0.1, class:3, class:0:450, file:ids.txt", "train"},
+     "train WITHOUT these: random:0.1, class:3, class:0:450, file:ids.txt, poisoned, mislabeled",
+     "train"},
     {"forget-seed", Kind::integer, "0", "0..", "seed of random forget sets", "train unlearn"},
     {"augment", Kind::text, "crop,flip", "", "crop,flip | crop | flip | none", "train"},
     // unlearning
     {"from", Kind::text, "", "", "run to unlearn from: data, split and network come from it",
      "unlearn"},
     {"forget", Kind::text, "", "",
-     "forget these: random:0.1, random:450, class:3, class:0:450, file:ids.txt", "unlearn"},
+     "forget these: random:0.1, random:450, class:3, class:0:450, file:ids.txt, poisoned, "
+     "mislabeled",
+     "unlearn"},
     {"method", Kind::text, "ngplus", "", "how (expunge list methods)", "unlearn"},
     {"preset", Kind::text, "", "", "settings of a source (expunge list presets; the method's own)",
      "unlearn"},
@@ -122,7 +125,7 @@ constexpr Option kOptions[] = {
     {"out", Kind::text, "", "", "run folder (default runs/<data>-<model>-<seed>)", "train", false},
     {"out", Kind::text, "", "", "run folder (default runs/<run>-<method>-<gate>-<seed>)", "unlearn",
      false},
-    {"out", Kind::text, "", "", "packed file to write", "data-prepare", false},
+    {"out", Kind::text, "", "", "packed file to write", "data-prepare data-corrupt", false},
     {"like", Kind::text, "", "", "inherit data, split, model and recipe of this run", "train",
      false},
     {"resume", Kind::text, "", "", "go on with this run; its configuration comes from it",
@@ -209,6 +212,21 @@ constexpr Option kOptions[] = {
      "data-prepare", false},
     {"test-fraction", Kind::real, "0", "0..0.9",
      "share of each class to hold out where the source has no test part", "data-prepare", false},
+    // data corrupt
+    {"mislabel", Kind::real, "0", "0..1", "share of the training samples to give a wrong label",
+     "data-corrupt", false},
+    {"poison", Kind::real, "0", "0..1",
+     "share of the training samples to put a trigger on and label as the target", "data-corrupt",
+     false},
+    {"target", Kind::text, "0", "", "class that the trigger stands for, name or number",
+     "data-corrupt", false},
+    {"patch", Kind::integer, "4", "1..16384", "side of the trigger, a black square, in pixels",
+     "data-corrupt", false},
+    {"margin", Kind::integer, "2", "0..16384", "its distance from the lower right corner",
+     "data-corrupt", false},
+    {"seed", Kind::integer, "0", "0..", "which samples, which labels", "data-corrupt", false},
+    {"name", Kind::text, "", "", "name of the data set (default: the source's, and what was done)",
+     "data-corrupt", false},
     // the machine
     {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]",
      "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
@@ -230,7 +248,7 @@ constexpr Option kOptions[] = {
      "train unlearn", false},
     {"json", Kind::flag, "false", "", "one JSON document on stdout",
      "train unlearn eval compare predict inspect bench-kernels bench-train bench-infer "
-     "bench-unlearn data-prepare data-info data-verify list "
+     "bench-unlearn data-prepare data-corrupt data-info data-verify list "
      "doctor version recipe-list",
      false},
 };

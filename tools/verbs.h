@@ -15,6 +15,7 @@ ExitCode run_predict(Settings& settings);
 ExitCode run_convert(Settings& settings);
 ExitCode run_inspect(Settings& settings);
 ExitCode run_data_prepare(Settings& settings);
+ExitCode run_data_corrupt(Settings& settings);
 ExitCode run_data_verify(Settings& settings);
 ExitCode run_data_info(Settings& settings);
 ExitCode run_list(Settings& settings);
