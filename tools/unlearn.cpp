@@ -70,10 +70,10 @@ std::vector<std::string> earlier_ids(const fs::path& from) {
 }
 
 fs::path default_folder(const Settings& s) {
-  std::string gate = s.text("gate");
-  std::ranges::replace(gate, ':', '-');
-  return fs::path("runs") / fmt::format("{}-{}-{}-{}", original_of(s).filename().string(),
-                                        s.text("method"), gate, s.integer("seed"));
+  std::string name = fmt::format("{}-{}-{}-{}", original_of(s).filename().string(),
+                                 s.text("method"), s.text("gate"), s.integer("seed"));
+  for (const char c : {':', ',', '='}) std::ranges::replace(name, c, '-');
+  return fs::path("runs") / name;
 }
 
 // Classes of which no sample is retained: right when a class is to be forgotten, worth a word
@@ -107,6 +107,20 @@ StepNote note_of(const unlearn::AuditedStep& step) {
           .seconds = report->seconds};
 }
 
+StepNote note_of(const unlearn::OneShot& step) {
+  StepNote note{.type = "one_shot"};
+  for (const unlearn::Fact& fact : step.facts())
+    note.fields +=
+        fmt::format(R"({}"{}":{:.6g})", note.fields.empty() ? "" : ",", fact.name, fact.value);
+  return note;
+}
+
+std::function<StepNote()> notes_of(const Unlearning& unlearning) {
+  if (const auto* step = unlearning.audited()) return [step] { return note_of(*step); };
+  if (const auto* step = unlearning.one_shot()) return [step] { return note_of(*step); };
+  return {};
+}
+
 SessionParts parts_of(Unlearning& unlearning, const std::optional<Rewind>& rewind) {
   SessionParts parts{.fit = unlearning.fit(),
                      .model = unlearning.model(),
@@ -115,9 +129,7 @@ SessionParts parts_of(Unlearning& unlearning, const std::optional<Rewind>& rewin
                      .source = unlearning.source(),
                      .buffers = unlearning.buffers(),
                      .counts_correct = false,
-                     .note = unlearning.audited() == nullptr
-                                 ? std::function<StepNote()>()
-                                 : [step = unlearning.audited()] { return note_of(*step); },
+                     .note = notes_of(unlearning),
                      .shown = [&unlearning]() -> const nn::Model& { return unlearning.shown(); }};
   if (rewind) {
     parts.epoch_over = [&rewind](int epoch) { rewind->keep(epoch); };

@@ -51,6 +51,8 @@ void check_combination(const Settings& s, const unlearn::Method& method,
     fail(ExitCode::usage,
          "--gate {}: salun is srl with saliency-global; --method srl takes any gate",
          s.text("gate"));
+  if (preset.order == Order::once && method.one_shot == unlearn::OneShotKind::none)
+    fail(ExitCode::usage, "--preset {}: is for the method {}", preset.name, preset.name);
   check_order(s, method, preset, gate);
   check_estimator(s, method, gate, estimator);
   // phi <= 3/4 after the paper's first step, and mostly below afterwards: nothing would be kept
@@ -75,10 +77,14 @@ void resolve_preset(Settings& s) {
     const std::string& now = s.text(name);
     if (now.empty() || now == "preset") s.set(name, value, s.source(name), "preset");
   };
+  otherwise("preset", preset.name);
+  if (method.one_shot != unlearn::OneShotKind::none) {
+    unlearn::OneShotSpec::parse(s.text("method"));
+    resolve_one_shot(s, method);
+  }
   const bool has_both = method.forget != nullptr && method.retain != nullptr;
   if (!has_both && s.given("beta") && s.real("beta") != (method.retain != nullptr ? 1 : 0))
     fail(ExitCode::usage, "--beta: {} has only one side", method.name);
-  otherwise("preset", preset.name);
   resolve_method_options(s, method, preset);
   otherwise("beta",
             !has_both ? (method.retain != nullptr ? "1" : "0") : fmt::format("{}", preset.beta));
@@ -110,6 +116,12 @@ Unlearning::Unlearning(const Settings& s, Experiment& e)
            "needs 2 or more",
            method_.name);
     --fit_.epochs;
+  }
+  if (method_.one_shot != unlearn::OneShotKind::none) {
+    once_ = one_shot_parts(s, e, method_);
+    passes_ = once_.step->passes();
+    optimizer_ = std::make_unique<nn::Optimizer>(e.model.params, optimizer_config(s));
+    return;
   }
   if (method_.shadow_class)
     widened_ = unlearn::with_shadow_class(
@@ -160,6 +172,8 @@ void Unlearning::add_steps(unlearn::StepConfig config) {
       config.batches_per_epoch = both_->batches();
       forget_step_ = step(config, *retain_);
       break;
+    case Order::once:
+      EXPUNGE_CHECK(false, "unlearning: {} has no steps of this kind", method_.name);
   }
   passes_ = in_turn_ ? 1 : forget_step_->passes();
   if (settings_.integer("audit") > 0) add_audit(config);
@@ -170,6 +184,7 @@ Order Unlearning::order() const {
 }
 
 BatchSource& Unlearning::source() {
+  if (once_.source) return *once_.source;
   if (both_) return *both_;
   return order() == Order::retain_leads ? *retain_ : *forget_;
 }
@@ -205,6 +220,7 @@ std::unique_ptr<BatchSource> Unlearning::mixed_batches() const {
 }
 
 nn::Step& Unlearning::step() {
+  if (once_.step) return *once_.step;
   if (audited_) return *audited_;
   return in_turn_ ? *in_turn_ : *forget_step_;
 }
@@ -252,7 +268,7 @@ int64_t Unlearning::steps() {
 }
 
 std::vector<NamedBuffer> Unlearning::buffers() const {
-  return forget_step_->state();
+  return once_.step ? once_.step->state() : forget_step_->state();
 }
 
 }  // namespace expunge::tools

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "data/loader.h"
-#include "tools/experiment.h"
+#include "tools/one_shots.h"
 #include "unlearn/audit.h"
 #include "unlearn/methods.h"
 
@@ -29,6 +29,7 @@ class Unlearning {
   nn::Optimizer& optimizer() { return *optimizer_; }
   nn::Step& step();
   const unlearn::AuditedStep* audited() const { return audited_.get(); }  // or null
+  const unlearn::OneShot* one_shot() const { return once_.step.get(); }   // or null
   BatchSource& source();
   nn::Model& model() { return widened_ ? *widened_ : e_.model; }  // that the steps move
   // The experiment's model, brought up to date where the steps move one with a class more.
@@ -56,6 +57,7 @@ class Unlearning {
   std::unique_ptr<BatchSource> forget_, retain_, both_;
   std::unique_ptr<unlearn::UnlearnStep> forget_step_, retain_step_;
   std::unique_ptr<nn::Step> in_turn_;
+  OneShotParts once_;  // of a method that changes the weights once: then nothing of the above
   std::unique_ptr<BatchSource> audit_forget_, audit_retain_;
   std::unique_ptr<unlearn::AuditedStep> audited_;
 };

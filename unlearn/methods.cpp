@@ -1,6 +1,6 @@
 #include "unlearn/methods.h"
 
-#include "core/nearest.h"
+#include "unlearn/parameters.h"
 
 namespace expunge::unlearn {
 namespace {
@@ -54,6 +54,12 @@ const std::vector<Preset>& presets() {
        "constant", 0, 0, 1, kShrink},
       {"boundary-expand", Order::together, OptimKind::sgd, 1e-5, 0.9, 0, 0.95, 10, 64, "none",
        kernels::GateOn::gradient, "Boundary Unlearning (Chen et al. 2023), its authors' code"},
+      {"ssd", Order::once, OptimKind::sgd, 0, 0, 0, 0, 1, 64, "none", kernels::GateOn::gradient,
+       "Selective Synaptic Dampening (Foster et al. 2024)"},
+      {"fisher", Order::once, OptimKind::sgd, 0, 0, 0, 0, 1, 32, "none", kernels::GateOn::gradient,
+       "Fisher forgetting (Golatkar et al. 2020) as in Unlearn-Sparse"},
+      {"influence", Order::once, OptimKind::sgd, 0, 0, 0, 0, 1, 256, "none",
+       kernels::GateOn::gradient, "influence unlearning as in Unlearn-Sparse (Jia et al. 2023)"},
   };
   return table;
 }
@@ -102,12 +108,23 @@ const std::vector<Method>& methods() {
        .preset = "boundary-expand",
        .summary = "forgotten samples go to a class more, which is dropped at the end",
        .shadow_class = true},
+      {"ssd", nullptr, nullptr, false, Prologue::none, "ssd",
+       "shrinks once the weights that matter more to F than to all samples: ssd:10,dampen=1",
+       OneShotKind::ssd},
+      {"fisher", nullptr, nullptr, false, Prologue::none, "fisher",
+       "noise, once, where the Fisher information of R is small: fisher:1e-6", OneShotKind::fisher},
+      {"influence", nullptr, nullptr, false, Prologue::none, "influence",
+       "one Newton step away from F: influence:20,samples=1000,damping=1,iterations=10,"
+       "form=correct|optml",
+       OneShotKind::influence},
   };
   return table;
 }
 
-const Method& method(const std::string& name) {
-  return find(methods(), "method", name);
+const Method& method(const std::string& text) {
+  const Method& row = find(methods(), "method", Parameters::name_of(text));
+  if (row.one_shot == OneShotKind::none) Parameters(text).finish();
+  return row;
 }
 
 const std::vector<Compat>& compats() {

@@ -21,12 +21,16 @@ enum class Prologue : unsigned char {
   transpose,
 };
 
+// Methods that change the weights once, by what gradients say (unlearn/one_shot.h).
+enum class OneShotKind : unsigned char { none, ssd, fisher, influence };
+
 // How an epoch goes through the two sets.
 enum class Order : unsigned char {
   together,      // a step a forget batch, joined by a retain batch: d = beta g_r + (1 - beta) g_f
   in_turn,       // a step a forget batch, then a step a retain batch, until both sets are through
   retain_leads,  // a step a retain batch, joined by a forget batch where something looks at one
   mixed,         // a step a batch of both sets shuffled together, by one objective for both sides
+  once,          // no optimizer: of methods that change the weights once
 };
 
 // Settings that some methods have; absent in those that do not.
@@ -61,11 +65,14 @@ struct Method {
   Prologue prologue;
   const char* preset;  // the one taken where none is named
   const char* summary;
+  OneShotKind one_shot = OneShotKind::none;
   const char* mixed = nullptr;  // the objective of Order::mixed, or null
   bool shadow_class = false;    // it has a class more while it unlearns (shadow_class.h)
 };
 const std::vector<Method>& methods();
-const Method& method(const std::string& name);  // unknown: ExitCode::usage, names the nearest
+// By name; what follows a colon or comma is the method's own (OneShotSpec). Unknown:
+// ExitCode::usage, names the nearest.
+const Method& method(const std::string& text);
 
 // What published code does otherwise than its paper, or than the code that a method follows.
 struct Compat {

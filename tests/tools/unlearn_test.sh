@@ -39,7 +39,9 @@ check "it is one document" is_json out
 expect "the default folder" 0 'runs/a-ngplus-none-7' unlearn "${from[@]}" --seed 7
 
 for method in $("$bin" list methods | awk '{print $1}'); do
-  expect "method $method" 0 'forget_acc' unlearn "${from[@]}" --method "$method" --out "m-$method"
+  options=("${from[@]}")
+  case $method in ssd | fisher | influence) options+=(--epochs 1) ;; esac
+  expect "method $method" 0 'forget_acc' unlearn "${options[@]}" --method "$method" --out "m-$method"
 done
 for gate in $("$bin" list gates | awk '{print $1}'); do
   expect "gate $gate" 0 'forget_acc' unlearn "${from[@]}" --gate "$gate" --epochs 1 --out "g-$gate"
@@ -56,6 +58,44 @@ for options in "--gate fdr:0.1 --estimator welford:2 --warmup-gate hold" "--cdf 
 done
 check "--eval-every 1step evaluates every step" \
   test "$(grep -c '"type":"evaluation"' o--eval-every1step/metrics.jsonl)" = 6
+
+# Methods that change the weights once; their steps are passes over batches that gather what there is to know.
+once=(--from a --forget random:6 --batch-size 4)
+for method in ssd:2 fisher:1e-4 influence:1,iterations=2 influence:1,form=optml; do
+  name=once-${method//[:,=]/-}
+  expect "$method" 0 '"status": "finished"' unlearn "${once[@]}" --method $method --json --out "$name"
+  check_not "$method changes the weights" cmp "$(weights a)" "$(weights "$name")"
+  check "$method notes what it did" grep -q '"type":"one_shot"' "$name/metrics.jsonl"
+  check "metrics.jsonl is JSON a line" is_json "$name/metrics.jsonl" lines
+  expect "$method on three threads" 0 '' unlearn "${once[@]}" --method $method --threads 3 --out "$name-3"
+  same "$method has the same bits on three threads" "$(weights "$name")" "$(weights "$name-3")"
+  expect "$method, dry run" 0 'steps +[1-9]' unlearn "${once[@]}" --method $method --dry-run
+  expect "$method, smoke" 0 '"status": "finished"' unlearn "${once[@]}" --method $method --smoke 1 --json \
+    --out "$name-smoke"
+  EXPUNGE_TEST_STOP_AFTER=3 expect "$method, interrupted" 143 'resume' unlearn "${once[@]}" --method $method \
+    --out "$name-part"
+  same "$method leaves the weights alone until its last step" a/checkpoints/best.safetensors \
+    "$(weights "$name-part")"
+  expect "$method, resumed" 0 'forget_acc' unlearn --resume "$name-part"
+  same "$method has the same bits when resumed" "$(weights "$name")" "$(weights "$name-part")"
+done
+check "fisher takes a pass a class" grep -q "\"passes\": $((2 * $(sed -n 's/.*"steps": \([0-9]*\).*/\1/p' \
+  once-fisher-1e-4/run.json)))" once-fisher-1e-4/run.json
+expect "the default folder of a method with values" 0 'runs/a-ssd-2-dampen-1-none-0' unlearn "${once[@]}" \
+  --method ssd:2,dampen=1
+expect "a run's configuration can be used again" 0 '' unlearn --config once-ssd-2/config.toml --out once-again
+same "it has the same bits" "$(weights once-ssd-2)" "$(weights once-again)"
+expect "until the forget accuracy is reached" 0 'steps_to_target' unlearn "${once[@]}" --method ssd \
+  --until-forget-acc 100 --json --out once-until
+for options in "--lr 0.1" "--epochs 3" "--gate and" "--bn train" "--max-steps 2" "--audit 2" "--estimator ema:0.9" \
+  "--optimizer adam" "--unlearn-augment all" "--beta 0.5"; do
+  # shellcheck disable=SC2086
+  expect "ssd with $options" 2 "${options%% *}.*changes the weights once" unlearn "${once[@]}" --method ssd $options
+done
+expect "the preset of another method" 2 'has only its own' unlearn "${once[@]}" --method ssd --preset paper
+expect "its preset for another method" 2 'is for the method ssd' unlearn "${once[@]}" --preset ssd
+expect "an unknown parameter" 2 "no parameter dampn; did you mean 'dampen'" unlearn "${once[@]}" --method ssd,dampn=1
+expect "a value for a method without one" 2 'ngplus has no value' unlearn "${once[@]}" --method ngplus:3
 
 expect "against a retrained run" 0 'rUA' unlearn "${from[@]}" --reference r --json --out ref
 expect "until the forget accuracy is reached" 0 '"steps_to_target": 2' unlearn "${from[@]}" \
