@@ -11,10 +11,10 @@
 namespace expunge::unlearn {
 
 struct InfluenceConfig {
-  double alpha = 20;
+  double alpha = 1;        // the influence function's own step; optml: 20
   int64_t samples = 1000;  // N
   double damping = 1;
-  int64_t iterations = 10;  // of conjugate gradients, each a pass over the N samples
+  int64_t iterations = 20;  // of conjugate gradients, each a pass over the N samples
   // What Unlearn-Sparse computes instead: its o is only ever rescaled, so that the result is v plus
   // a multiple of the first gradient.
   bool optml = false;

@@ -114,7 +114,7 @@ const std::vector<Method>& methods() {
       {"fisher", nullptr, nullptr, false, Prologue::none, "fisher",
        "noise, once, where the Fisher information of R is small: fisher:1e-6", OneShotKind::fisher},
       {"influence", nullptr, nullptr, false, Prologue::none, "influence",
-       "one Newton step away from F: influence:20,samples=1000,damping=1,iterations=10,"
+       "one Newton step away from F: influence:1,samples=1000,damping=1,iterations=20,"
        "form=correct|optml",
        OneShotKind::influence},
   };

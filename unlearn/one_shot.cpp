@@ -161,9 +161,10 @@ OneShotSpec OneShotSpec::parse(const std::string& text) {
       given.number("", spec.fisher.alpha, 0.0, kMost);
       break;
     case OneShotKind::influence:
+      spec.influence.optml = given.second("form", "correct", "optml");
+      if (spec.influence.optml) spec.influence.alpha = 20;
       given.number("", spec.influence.alpha, -kMost, kMost);
       given.number("samples", spec.influence.samples, int64_t{1}, kMostSamples);
-      spec.influence.optml = given.second("form", "correct", "optml");
       if (spec.influence.optml) break;
       given.number("damping", spec.influence.damping, 1e-9, kMost);
       given.number("iterations", spec.influence.iterations, int64_t{1}, int64_t{1000});

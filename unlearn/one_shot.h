@@ -11,7 +11,8 @@
 // changes them. So progress, checkpoints and resuming are those of any run.
 namespace expunge::unlearn {
 
-// "ssd:10,dampen=1", "fisher:1e-6", "influence:20,samples=1000,damping=1,iterations=10,form=optml".
+// "ssd:10,dampen=1", "fisher:1e-6", "influence:1,samples=1000,damping=1,iterations=20",
+// "influence:20,form=optml".
 struct OneShotSpec {
   SsdConfig ssd;
   FisherConfig fisher;

@@ -109,6 +109,10 @@ struct Run {
         step(make_one_shot(method(text), OneShotSpec::parse(text), model, legs)) {}
 };
 
+double abs_of(double x) {
+  return std::abs(x);
+}
+
 void check_close(const Vector& found, const Vector& expected, double tolerance) {
   REQUIRE(found.size() == expected.size());
   double worst = 0;
@@ -272,7 +276,8 @@ TEST_CASE("influence: the published recursion, step by step, stays v plus a mult
   const Vector after = values_of(run.model);
   Vector moved(k.size());
   for (size_t i = 0; i < k.size(); ++i) moved[i] = (after[i] - before[i]) / 2;
-  check_close(moved, k, 1e-6);
+  // k is computed in floats here, a rounding each of 16 samples
+  check_close(moved, k, 16 * 6e-8 * std::abs(*std::ranges::max_element(k, {}, abs_of)));
   double along = 0, square = 0;
   for (size_t i = 0; i < k.size(); ++i)
     along += (k[i] - v[i]) * first[i], square += first[i] * first[i];
@@ -286,8 +291,9 @@ TEST_CASE("one shot: a run that goes on from its state has the same bits") {
   Singles singles{Images(5000, 1)};
   for (const char* text :
        {"ssd:1.5", "fisher", "influence:1,iterations=3", "influence:1,form=optml"}) {
-    std::vector<Leg> legs = {{retain}};
-    if (text[0] != 'f') legs.insert(legs.begin(), {forget});
+    std::vector<Leg> legs;
+    if (text[0] != 'f') legs.push_back({forget});
+    legs.push_back({retain});
     if (text[0] == 'i') legs.push_back({singles, std::strstr(text, "form") ? 1 : 3});
     Run whole(tiny(), text, legs);
     go_through(*whole.step, whole.source);
