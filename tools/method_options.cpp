@@ -95,6 +95,7 @@ void check_order(const Settings& s, const unlearn::Method& method, const unlearn
                  const unlearn::GateSpec& gate) {
   switch (preset.order) {
     case Order::together:
+    case Order::once:
       return;
     case Order::retain_leads:
       if (method.retain == nullptr)

@@ -29,6 +29,9 @@ constexpr Fixed kFixed[] = {{"epochs", "1"},
                             {"audit", "0"},
                             {"audit-every", "1"},
                             {"max-steps", "0"},
+                            {"schedule", "constant"},
+                            {"retain-fraction", "1"},
+                            {"rewind", "false"},
                             {"bn", "eval"},
                             {"unlearn-augment", "none"}};
 
