@@ -59,10 +59,30 @@ const char* group_help(const std::string& path) {
                                       : "speed";
 }
 
-// Help with "expunge data prepare [options] folder" and "--[no-]nesterov".
+constexpr std::size_t kNameColumns = 34, kHelpColumns = 100;
+
+// Lines of at most `width` characters, broken at spaces; a longer word stays whole.
+std::string wrap(const std::string& text, std::size_t width) {
+  std::string lines;
+  std::size_t used = 0;
+  std::istringstream words(text);
+  for (std::string word; words >> word; used += word.size()) {
+    if (used > 0 && used + 1 + word.size() > width)
+      lines += '\n', used = 0;
+    else if (used > 0)
+      lines += ' ', ++used;
+    lines += word;
+  }
+  return lines;
+}
+
+// Help with "expunge data prepare [options] folder", "--[no-]nesterov", and no line too long.
 class HelpFormatter final : public CLI::Formatter {
  public:
-  HelpFormatter() { column_width(34); }
+  HelpFormatter() { column_width(kNameColumns); }
+  std::string make_option_desc(const CLI::Option* o) const override {
+    return wrap(Formatter::make_option_desc(o), kHelpColumns - kNameColumns);
+  }
   std::string make_usage(const CLI::App* app, std::string name) const override {
     std::string text = "\nUsage: " + name + " [options]";
     for (const CLI::Option* o : app->get_options())
