@@ -40,6 +40,6 @@ heavy 'toml\+\+/' tools 1
 heavy stb/stb_image.h data 1
 heavy 'libsvm/' eval 1
 heavy nlohmann/ 'core|data|nn|tools|eval|unlearn' 8
-heavy 'Eigen/' 'eval|unlearn|tools/bench/rivals' 4
+heavy 'Eigen/' 'core|eval|tools/bench/rivals' 4
 
 ((failures == 0))

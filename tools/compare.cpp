@@ -105,6 +105,9 @@ void compare_all(std::vector<ComparedRun>& runs) {
       if (other.label == "retrained" && &other != &run) references.push_back(other.measured);
     if (!references.empty()) run.comparison = eval::compare(run.measured, references);
     if (run.label == "retrained") continue;
+    if (run.comparison)
+      run.at_target =
+          matched(run.trajectory, run.measured.scores.forget.accuracy - run.comparison->rUA);
     for (const std::string& warning : eval::warnings(run.measured.scores, references))
       if (said.insert(warning).second) say("expunge: warning: {}: {}\n", run.folder, warning);
   }
@@ -134,7 +137,7 @@ ExitCode run_compare(Settings& settings) {
                     .seed = c.settings.text("seed"),
                     .measured = measure(e, e.model, c.folder, weights, config),
                     .attack_success = triggered.success(e.model),
-                    .comparison = {}});
+                    .trajectory = read_trajectory(c.folder)});
     if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
   }
   const auto rank = [](const ComparedRun& run) {

@@ -6,102 +6,16 @@
 #include <cmath>
 #include <sstream>
 
+#include "tools/text_table.h"
 #include "tools/verbs.h"
 
 namespace expunge::tools {
 namespace {
 
-double percent(double x) {
-  return 100 * x;
-}
-double same(double x) {
-  return x;
-}
-double mebibytes(double x) {
-  return x / (1 << 20);
-}
-
-double measure_of(const ComparedRun& run, const char* name) {
-  const auto it = run.status.measures.find(name);
-  return it == run.status.measures.end() ? eval::kNotMeasured : it->second;
-}
-
-template <class Get>
-auto against(Get get) {
-  return [get](const ComparedRun& run) {
-    return run.comparison ? get(*run.comparison) : eval::kNotMeasured;
-  };
-}
-
-void add_distances(std::vector<RunNumber>& table) {
-  using eval::Comparison;
-  table.push_back({"rUA", "forget accuracy minus the retrained models'", percent, 2,
-                   against([](const Comparison& c) { return c.rUA; })});
-  table.push_back({"FID", "forget samples classified as by a retrained model", percent, 2,
-                   against([](const Comparison& c) { return c.forget.agreement; })});
-  table.push_back({"KL", "KL(retrained || model) on the forget samples, nats", same, 4,
-                   against([](const Comparison& c) { return c.forget.kl; })});
-  table.push_back({"JS", "Jensen-Shannon divergence there, nats", same, 4,
-                   against([](const Comparison& c) { return c.forget.js; })});
-  table.push_back({"L2", "distance of the probabilities there", same, 4,
-                   against([](const Comparison& c) { return c.forget.l2; })});
-  table.push_back({"average_gap", "mean of |UA|, |RA|, |TA|, |MIA| gaps, percent", same, 2,
-                   against([](const Comparison& c) { return c.average_gap; })});
-}
-
-void add_attack_success(std::vector<RunNumber>& table) {
-  table.push_back({"attack_success", "test samples with the trigger taken for its target", percent,
-                   2, [](const ComparedRun& run) { return run.attack_success; }});
-}
-
-void add_costs(std::vector<RunNumber>& table) {
-  table.push_back({"RTE", "seconds of work, evaluation left out", same, 1,
-                   [](const ComparedRun& run) { return run.status.work_seconds; }});
-  table.push_back({"steps", "optimizer steps", same, 0,
-                   [](const ComparedRun& run) { return static_cast<double>(run.status.steps); }});
-  table.push_back({"passes", "forward and backward passes over a batch", same, 0,
-                   [](const ComparedRun& run) { return measure_of(run, "passes"); }});
-  table.push_back({"peak_MiB", "largest memory of tensors", mebibytes, 0,
-                   [](const ComparedRun& run) { return measure_of(run, "peak_bytes"); }});
-}
-
-const RunNumber& number(const std::string& name) {
-  return *std::ranges::find_if(run_numbers(), [&](const RunNumber& n) { return n.name == name; });
-}
-
 eval::Spread spread_of(const RunGroup& group, const RunNumber& number) {
   std::vector<double> values;
   for (const ComparedRun* run : group.runs) values.push_back(number.shown(number.get(*run)));
   return eval::spread_of(values);
-}
-
-std::string cell(const eval::Spread& s, int digits) {
-  if (std::isnan(s.mean)) return "-";
-  return std::isnan(s.sd) ? fmt::format("{:.{}f}", s.mean, digits)
-                          : fmt::format("{:.{}f} ±{:.{}f}", s.mean, digits, s.sd, digits);
-}
-
-// Left-aligned first column, right-aligned others, each as wide as its widest cell.
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  const auto width_of = [](const std::string& text) {  // in characters of UTF-8
-    return std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; });
-  };
-  std::vector<std::ptrdiff_t> width(rows.front().size());
-  for (const auto& row : rows)
-    for (size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], width_of(row[c]));
-  std::string text;
-  for (const auto& row : rows) {
-    for (size_t c = 0; c < row.size(); ++c) {
-      const std::string gap(static_cast<size_t>(width[c] - width_of(row[c])), ' ');
-      text += c == 0 ? row[c] + gap : "  " + gap + row[c];
-    }
-    text += "\n";
-  }
-  return text;
-}
-
-std::string json_number(double x) {
-  return std::isfinite(x) ? fmt::format("{:.8g}", x) : "null";
 }
 
 // "spreads" of a metric, mean over the runs of the group.
@@ -147,22 +61,6 @@ std::vector<RunGroup> group_by_recipe(const std::vector<ComparedRun>& runs) {
   return groups;
 }
 
-const std::vector<RunNumber>& run_numbers() {
-  static const std::vector<RunNumber> table = [] {
-    std::vector<RunNumber> t;
-    for (const eval::Metric& m : eval::metrics()) {
-      const bool share = m.unit == eval::Unit::share;
-      t.push_back({m.name, m.words, share ? percent : same, share ? 2 : 4,
-                   [&m](const ComparedRun& run) { return m.get(run.measured.scores); }});
-    }
-    add_distances(t);
-    add_attack_success(t);
-    add_costs(t);
-    return t;
-  }();
-  return table;
-}
-
 std::string comparison_table(const std::vector<RunGroup>& groups) {
   struct Column {
     const char *head, *name;
@@ -183,7 +81,7 @@ std::string comparison_table(const std::vector<RunGroup>& groups) {
   constexpr Column kSpreads[] = {{"forget", "forget_acc"},       {"retain", "retain_acc"},
                                  {"test", "test_acc"},           {"MIA", "svc_confidence"},
                                  {"loss attack", "loss_attack"}, {"AUC", "confidence_auc"}};
-  std::vector<std::vector<std::string>> main = {{"run", "n"}}, spreads = {{"run"}};
+  TextRows main = {{"run", "n"}}, spreads = {{"run"}};
   std::vector<Column> columns;  // the success of an attack only where there was one
   for (const Column& c : kMain)
     if (c.name != std::string_view("attack_success") ||
@@ -196,7 +94,8 @@ std::string comparison_table(const std::vector<RunGroup>& groups) {
   for (const RunGroup& g : groups) {
     main.push_back({g.name, std::to_string(g.runs.size())});
     for (const Column& c : columns)
-      main.back().push_back(cell(spread_of(g, number(c.name)), number(c.name).digits));
+      main.back().push_back(
+          mean_and_sd(spread_of(g, run_number(c.name)), run_number(c.name).digits));
     if (g.runs.front()->label == "retrained") continue;  // the measure itself
     spreads.push_back({g.name});
     for (const Column& c : kSpreads) {

@@ -3,8 +3,10 @@
 #include <fmt/core.h>
 
 #include <charconv>
+#include <cmath>
 
 #include "core/check.h"
+#include "eval/threshold_attack.h"
 #include "tools/held_out.h"
 #include "tools/signals.h"
 
@@ -51,12 +53,27 @@ Forgetting::Forgetting(const Experiment& e, const std::vector<Reference>& refere
 }
 
 bool Forgetting::measure() {
+  eval::Outputs forget;
   for (Part& part : parts_) {
-    part.found = eval::measure_accuracy(e_.model, *part.few, go_on);
+    const eval::Outputs outputs = eval::collect_outputs(e_.model, *part.few, go_on);
     if (stop_requested()) return false;
+    part.found = eval::accuracy_of(outputs);
+    if (forget.empty()) forget = outputs;
+    part.losses = eval::with_labels_of(outputs, forget).losses;
   }
   attack_success_ = triggered_.success(e_.model);
   return !stop_requested();
+}
+
+double Forgetting::auc() const {
+  const Part& seen = parts_.front();
+  const Part& unseen = parts_.back();
+  if (unseen.name != std::string_view("test") || unseen.losses.empty()) return eval::kNotMeasured;
+  const auto sureness = [](std::vector<double> losses) {
+    for (double& loss : losses) loss = -loss;
+    return losses;
+  };
+  return eval::roc_curve(sureness(seen.losses), sureness(unseen.losses)).auc();
 }
 
 std::string Forgetting::words_before() {
@@ -78,6 +95,8 @@ Findings Forgetting::during(RunStatus& status) {
     found.words += fmt::format("{}{} {:.2f}%", found.words.empty() ? "" : "  ", part.name,
                                100 * part.found.accuracy());
   }
+  if (const double area = auc(); !std::isnan(area))
+    found.fields += fmt::format(R"(,"auc":{:.6g})", area);
   if (triggered_) {
     found.fields += fmt::format(R"(,"attack_success":{:.6g})", attack_success_);
     found.words += fmt::format("  attack success {:.2f}%", 100 * attack_success_);

@@ -10,10 +10,11 @@
 namespace expunge::tools {
 
 // How unlearning is measured on the way: all of F, 2,000 samples each of R and of the test part; at
-// the end all samples of every part. With poisoned samples also the attack's success. Against
-// retrained networks where there are some. The measure steps_to_target is the step of the first
-// evaluation with a forget accuracy of at most `until`, or the retrained networks'; it is missing
-// where that was never reached.
+// the end all samples of every part. On the way also "auc": F against those of the test samples
+// whose class is in F, by loss; with poisoned samples the attack's success. Against retrained
+// networks where there are some. The measure steps_to_target is the step of the first evaluation
+// with a forget accuracy of at most `until`, or the retrained networks'; it is missing where that
+// was never reached.
 class Forgetting final : public Evaluation {
  public:
   // until: --until-forget-acc, percent or "reference"; "" for never.
@@ -31,8 +32,10 @@ class Forgetting final : public Evaluation {
     std::unique_ptr<data::Loader> few;  // what is looked at on the way
     std::vector<int32_t> all;
     eval::Accuracy found{};
+    std::vector<double> losses{};  // of F, and of test samples of its classes
   };
   bool measure();
+  double auc() const;
   const Experiment& e_;
   std::vector<Part> parts_;        // forget, retain, val, test; those with samples
   const TriggeredTest triggered_;  // where the set has poisoned samples

@@ -133,7 +133,7 @@ void RunFolder::cut_metrics(int64_t step) {
   std::error_code error;
   if (!fs::exists(file, error)) return;
   std::string kept;
-  for (const std::string& line : complete_lines(read_file(file, kMaxMetrics))) {
+  for (const std::string& line : read_metrics(path_)) {
     const Json json = Json::parse(line, nullptr, false);
     if (json.is_object() && json.value("step", int64_t{0}) <= step) kept += line + "\n";
   }
@@ -141,11 +141,11 @@ void RunFolder::cut_metrics(int64_t step) {
 }
 
 void RunFolder::write_metrics_csv() const {
-  std::error_code error;
-  if (!fs::exists(path_ / "metrics.jsonl", error)) return;
+  const std::vector<std::string> lines = read_metrics(path_);
+  if (lines.empty()) return;
   std::vector<std::string> columns;
   std::string rows;
-  for (const std::string& line : complete_lines(read_file(path_ / "metrics.jsonl", kMaxMetrics))) {
+  for (const std::string& line : lines) {
     const Json json = Json::parse(line, nullptr, false);
     if (!json.is_object() || json.value("type", "") != "epoch") continue;
     if (columns.empty())
@@ -161,6 +161,13 @@ void RunFolder::write_metrics_csv() const {
   std::string head;
   for (const std::string& column : columns) head += (head.empty() ? "" : ",") + column;
   write_atomic(path_ / "metrics.csv", head + "\n" + rows);
+}
+
+std::vector<std::string> read_metrics(const fs::path& folder) {
+  const fs::path file = folder / "metrics.jsonl";
+  std::error_code error;
+  if (!fs::exists(file, error)) return {};
+  return complete_lines(read_file(file, kMaxMetrics));
 }
 
 void require_space(const fs::path& path, uint64_t needed) {

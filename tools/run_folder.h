@@ -55,6 +55,9 @@ class RunFolder {
   int metrics_ = -1;
 };
 
+// The complete lines of a run's metrics.jsonl; of a run without: none.
+std::vector<std::string> read_metrics(const std::filesystem::path& folder);
+
 // Where the disk of `path`, which need not exist yet, has fewer bytes left than `needed`:
 // ExitCode::io says both.
 void require_space(const std::filesystem::path& path, uint64_t needed);

@@ -1,27 +1,15 @@
 #include "unlearn/audit.h"
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <unsupported/Eigen/SpecialFunctions>
 
 #include "core/check.h"
+#include "core/student_t.h"
 #include "kernels/reduce.h"
 
 namespace expunge::unlearn {
-namespace {
-
-// P(T <= t) of Student's distribution: half the regularised incomplete beta function
-// I_x(nu / 2, 1 / 2) at x = nu / (nu + t^2) is the tail beyond |t|.
-double student_cdf(double t, double nu) {
-  using One = Eigen::Array<double, 1, 1>;
-  const One tail = 0.5 * Eigen::betainc(One(nu / 2), One(0.5), One(nu / (nu + t * t)));
-  return t < 0 ? tail(0) : 1 - tail(0);
-}
-
-}  // namespace
 
 TTest one_sided_t_test(const std::vector<double>& values) {
   TTest test{.n = std::ssize(values)};

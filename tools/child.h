@@ -1,0 +1,35 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace expunge::tools {
+
+// This program once more, as a process of its own, so that a run that fails or is killed takes
+// nothing with it. stdout and stderr go to files; stdin is empty. An Expunge's environment
+// variables (EXPUNGE_...) are the child's as well.
+class Child {
+ public:
+  // arguments: what stands behind the program's name. Cannot be started: ExitCode::io.
+  Child(std::vector<std::string> arguments, const std::filesystem::path& out,
+        const std::filesystem::path& err);
+  ~Child();  // stops it and waits
+  Child(Child&& other) noexcept;
+  Child& operator=(Child&& other) noexcept;
+
+  bool running();         // does not wait
+  void stop();            // asks it to save and end
+  int exit_code() const;  // once it does not run; 128 + a signal that ended it
+
+ private:
+  pid_t pid_ = -1;
+  int exit_code_ = 0;
+};
+
+// Waits for the child; where a signal comes meanwhile, stops it first. Its exit code.
+int wait_for(Child& child);
+
+}  // namespace expunge::tools
