@@ -13,6 +13,7 @@ namespace expunge::tools {
 // variables (EXPUNGE_...) are the child's as well.
 class Child {
  public:
+  Child() = default;  // none, that ended well
   // arguments: what stands behind the program's name. Cannot be started: ExitCode::io.
   Child(std::vector<std::string> arguments, const std::filesystem::path& out,
         const std::filesystem::path& err);

@@ -18,6 +18,16 @@ eval::Spread spread_of(const RunGroup& group, const RunNumber& number) {
   return eval::spread_of(values);
 }
 
+std::string json_of(const std::vector<Waypoint>& trajectory) {
+  std::string points;
+  for (const Waypoint& w : trajectory)
+    points +=
+        fmt::format(R"({}{{"step":{},"forget_acc":{},"retain_acc":{},"test_acc":{},"auc":{}}})",
+                    points.empty() ? "" : ",", w.step, json_number(w.forget_acc),
+                    json_number(w.retain_acc), json_number(w.test_acc), json_number(w.auc));
+  return points;
+}
+
 // "spreads" of a metric, mean over the runs of the group.
 std::string spreads_cell(const RunGroup& group, const std::string& metric) {
   std::vector<double> values;
@@ -143,10 +153,11 @@ std::string comparison_json(const std::vector<ComparedRun>& runs,
     for (const RunNumber& n : run_numbers())
       numbers +=
           fmt::format("{}\"{}\":{}", numbers.empty() ? "" : ",", n.name, json_number(n.get(run)));
-    rows +=
-        fmt::format("{}{{\"run\":{},\"label\":{},\"variant\":{},\"seed\":{},\"numbers\":{{{}}}}}",
-                    rows.empty() ? "" : ",", json_string(run.folder), json_string(run.label),
-                    json_string(run.variant), run.seed, numbers);
+    rows += fmt::format(
+        "{}{{\"run\":{},\"label\":{},\"variant\":{},\"seed\":{},\"numbers\":{{{}}},"
+        "\"trajectory\":[{}]}}",
+        rows.empty() ? "" : ",", json_string(run.folder), json_string(run.label),
+        json_string(run.variant), run.seed, numbers, json_of(run.trajectory));
   }
   for (const RunGroup& g : groups) {
     std::string numbers;

@@ -4,6 +4,9 @@ namespace expunge::tools {
 namespace {
 
 constexpr const char* kOptimizers = "sgd|adam|adamw";
+constexpr const char* kCompute =
+    "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn sweep "
+    "recipe-check";
 constexpr const char* kBench = "bench-kernels bench-train bench-infer bench-unlearn";
 
 constexpr Option kOptions[] = {
@@ -176,6 +179,17 @@ constexpr Option kOptions[] = {
     {"format", Kind::choice, "md", "md|csv|json", "how the table is printed", kBench, false},
     {"steps", Kind::integer, "10", "1..1000000", "timed steps", kBench, false},
     {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing", kBench, false},
+    // sweep
+    {"jobs", Kind::integer, "1", "1..1024", "runs side by side, which share the threads",
+     "sweep recipe-check", false},
+    {"out", Kind::text, "", "", "folder of all runs, rows and tables (default runs/<recipe>)",
+     "sweep", false},
+    {"data", Kind::text, "", "", "in place of the recipe's packed data set", "sweep recipe-check",
+     false},
+    {"smoke", Kind::integer, "0", "0..1000000", "only this many batches of every run (0: all)",
+     "sweep recipe-check", false},
+    {"table", Kind::flag, "false", "", "make nothing, print what is there", "sweep", false},
+    {"dry-run", Kind::flag, "false", "", "name the runs, make nothing", "sweep", false},
     // recipe check
     {"seed", Kind::integer, "1", "0..", "draws (by recipe)", "recipe-check", false},
     {"redraws", Kind::integer, "100000", "10000..1000000", "coordinate pairs (by recipe)",
@@ -228,28 +242,20 @@ constexpr Option kOptions[] = {
     {"name", Kind::text, "", "", "name of the data set (default: the source's, and what was done)",
      "data-corrupt", false},
     // the machine
-    {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]",
-     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
-     "recipe-check",
-     false},
+    {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]", kCompute, false},
     {"threads", Kind::integer, "0", "0..1024", "CPU threads (0: as many as allowed)",
      "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
-     "data-prepare recipe-check",
+     "data-prepare sweep recipe-check",
      false},
-    {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode",
-     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
-     "recipe-check",
-     false},
+    {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode", kCompute, false},
     {"conv-algo", Kind::choice, "auto", "auto|direct|winograd",
-     "convolutions: the faster by shape, the direct sum, or Winograd where it applies",
-     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
-     "recipe-check"},
+     "convolutions: the faster by shape, the direct sum, or Winograd where it applies", kCompute},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",
-     "train unlearn", false},
+     "train unlearn sweep recipe-check", false},
     {"json", Kind::flag, "false", "", "one JSON document on stdout",
      "train unlearn eval compare predict inspect bench-kernels bench-train bench-infer "
      "bench-unlearn data-prepare data-corrupt data-info data-verify list "
-     "doctor version recipe-list",
+     "doctor version recipe-list sweep",
      false},
 };
 

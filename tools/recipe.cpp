@@ -3,25 +3,14 @@
 #include <filesystem>
 
 #include "core/file.h"
-#include "core/nearest.h"
 #include "tools/calibration.h"
 #include "tools/config_file.h"
 #include "tools/experiment.h"
-#include "tools/say.h"
+#include "tools/sweep.h"
 #include "tools/verbs.h"
 
 namespace expunge::tools {
 namespace {
-
-const ShippedRecipe& recipe(const std::string& name) {
-  std::vector<std::string> names;
-  for (const ShippedRecipe& r : shipped_recipes()) {
-    if (name == r.name) return r;
-    names.emplace_back(r.name);
-  }
-  fail(ExitCode::usage, "recipe '{}' is not known{}; expunge recipe list names them", name,
-       nearest_hint(name, names));
-}
 
 // A recipe's first line is its summary, as a comment.
 std::string summary(const ShippedRecipe& r) {
@@ -71,9 +60,10 @@ ExitCode run_recipe_list(Settings& settings) {
   return print_out(text), ExitCode::done;
 }
 
-ExitCode run_recipe_check(Settings& settings) {
-  const ShippedRecipe& chosen = recipe(single_argument(settings, "a recipe (expunge recipe list)"));
-  read_config_text(chosen.toml, fmt::format("recipe {}", chosen.name), Source::inherited, settings);
+namespace {
+
+ExitCode check_calibration(const RecipeText& chosen, Settings& settings) {
+  read_config_text(chosen.toml, chosen.file, Source::inherited, settings);
   apply_machine_options(settings);
   if (settings.text("estimators").empty())
     fail(ExitCode::usage, "recipe check: --estimators names none");
@@ -91,6 +81,15 @@ ExitCode run_recipe_check(Settings& settings) {
     fail(ExitCode::verification, "recipe {}: {} of its numbers lie outside their bands",
          chosen.name, broken);
   return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode run_recipe_check(Settings& settings) {
+  const RecipeText chosen =
+      recipe_text(single_argument(settings, "a recipe (expunge recipe list)"));
+  if (is_sweep(chosen.toml, chosen.file)) return check_sweep(chosen, settings);
+  return check_calibration(chosen, settings);
 }
 
 }  // namespace expunge::tools

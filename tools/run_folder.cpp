@@ -1,7 +1,6 @@
 #include "tools/run_folder.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -48,20 +47,15 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {}
 
 RunFolder::RunFolder(RunFolder&& other) noexcept
     : path_(std::move(other.path_)),
-      lock_(std::exchange(other.lock_, -1)),
+      lock_(std::move(other.lock_)),
       metrics_(std::exchange(other.metrics_, -1)) {}
 
 RunFolder::~RunFolder() {
   if (metrics_ >= 0) ::close(metrics_);
-  if (lock_ >= 0) ::close(lock_);
 }
 
 void RunFolder::lock() {
-  const fs::path file = path_ / "lock";
-  lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) io_failure(file, "open");
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
-    fail(ExitCode::io, "{}: another process is working on this run", path_.string());
+  lock_ = FileLock(path_, "this run");
   remove_litter();
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/file_lock.h"
+
 namespace expunge::tools {
 
 // A run's folder: run.json, config.toml, forget.ids, metrics.jsonl and .csv, checkpoints/. Every
@@ -51,7 +53,7 @@ class RunFolder {
   void lock();
   void remove_litter() const;
   std::filesystem::path path_;
-  int lock_ = -1;
+  FileLock lock_;
   int metrics_ = -1;
 };
 

@@ -23,6 +23,7 @@ ExitCode run_bench_kernels(Settings& settings);
 ExitCode run_bench_train(Settings& settings);
 ExitCode run_bench_infer(Settings& settings);
 ExitCode run_bench_unlearn(Settings& settings);
+ExitCode run_sweep(Settings& settings);
 ExitCode run_recipe_list(Settings& settings);
 ExitCode run_recipe_check(Settings& settings);
 ExitCode run_doctor(Settings& settings);

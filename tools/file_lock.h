@@ -1,0 +1,22 @@
+#pragma once
+
+#include <filesystem>
+#include <utility>
+
+namespace expunge::tools {
+
+// Keeps other processes out of a folder; the file `lock` in it stays.
+class FileLock {
+ public:
+  FileLock() = default;
+  // Held by another process, or not to be made: ExitCode::io. `of`: "this run".
+  FileLock(const std::filesystem::path& folder, const char* of);
+  ~FileLock();
+  FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileLock& operator=(FileLock&& other) noexcept { return std::swap(fd_, other.fd_), *this; }
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace expunge::tools

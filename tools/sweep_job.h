@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "tools/child.h"
+#include "tools/sweep_plan.h"
+
+namespace expunge::tools {
+
+// What all jobs of a sweep share.
+struct SweepPlace {
+  std::filesystem::path out;
+  std::string attacks;  // of compare
+  int threads = 1;      // of each job
+};
+
+// One planned run on its way to a row: the run itself, begun or gone on with, then its comparison,
+// each as a process of its own.
+class SweepJob {
+ public:
+  SweepJob(const SweepPlace& place, PlannedRun run);
+
+  // Looks where it is, and goes on with the next part. A row once it is over; a run that failed by
+  // its numbers (exit code 6) has one, too. Another failure: its exit code, with its last words.
+  std::optional<SweepRow> poll();
+  void stop() { child_.stop(); }
+  bool stopped();  // by a signal that came to it, or by stop()
+
+ private:
+  enum class Part : unsigned char { run, comparison, over };
+  void start_run();
+  void start_comparison();
+  void start(std::vector<std::string> arguments);
+  bool ended_well();
+  std::filesystem::path folder() const { return place_.out / run_.folder; }
+  std::filesystem::path log(const char* of) const;
+  std::string last_words() const;
+
+  const SweepPlace& place_;
+  PlannedRun run_;
+  Part part_ = Part::run;
+  bool stopped_ = false;
+  Child child_;
+};
+
+}  // namespace expunge::tools

@@ -1,0 +1,257 @@
+#include "tools/sweep_plan.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <set>
+
+#include "core/check.h"
+
+namespace expunge::tools {
+namespace {
+
+// A value of every axis.
+struct Combination {
+  std::vector<std::pair<std::string, const GridAxis::Value*>> values;
+
+  OptionValues options() const {
+    OptionValues all;
+    for (const auto& [axis, value] : values)
+      all.insert(all.end(), value->options.begin(), value->options.end());
+    return all;
+  }
+  std::string words(const char* between) const {
+    std::string text;
+    for (const auto& [axis, value] : values) text += (text.empty() ? "" : between) + value->label;
+    return text;
+  }
+};
+
+std::vector<Combination> combinations(const std::vector<GridAxis>& axes,
+                                      const std::function<bool(const GridAxis&)>& counts) {
+  std::vector<Combination> all(1);
+  for (const GridAxis& axis : axes) {
+    if (!counts(axis)) continue;
+    std::vector<Combination> longer;
+    for (const Combination& one : all)
+      for (const GridAxis::Value& value : axis.values) {
+        longer.push_back(one);
+        longer.back().values.emplace_back(axis.name, &value);
+      }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+std::vector<Combination> combinations(const Grid& grid) {
+  return combinations(grid.axes, [](const GridAxis&) { return true; });
+}
+
+// Of a [tune]: what is tuned, without what is chosen.
+std::vector<Combination> tuned(const Grid& tune) {
+  return combinations(tune.axes, [&](const GridAxis& axis) {
+    return std::ranges::find(tune.chosen, axis.name) == tune.chosen.end();
+  });
+}
+
+std::string folder_name(std::string text) {
+  for (const char c : {':', ',', '=', '+', ' ', '/'}) std::ranges::replace(text, c, '-');
+  return text;
+}
+
+std::string run_name(const std::string& group, int64_t seed) {
+  const size_t slash = group.find('/');
+  std::string tail = group.substr(slash + 1);
+  std::ranges::replace(tail, ' ', '_');
+  return fmt::format("{}/{}-{}", group.substr(0, slash), folder_name(tail), seed);
+}
+
+std::string words_of(const OptionValues& options) {
+  std::string text;
+  for (const auto& [name, value] : options)
+    if (name != "data") text += fmt::format("{}--{} {}", text.empty() ? "" : " ", name, value);
+  return text;
+}
+
+OptionValues joined(std::initializer_list<OptionValues> parts) {
+  OptionValues all;
+  for (const OptionValues& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+std::string original_name(int64_t seed) {
+  return fmt::format("original-{}", seed);
+}
+std::string retrained_name(const std::string& set, int64_t seed) {
+  return fmt::format("retrained-{}-{}", set, seed);
+}
+
+class Planner {
+ public:
+  Planner(const SweepRecipe& recipe, const OptionValues& everywhere,
+          const std::vector<SweepRow>& rows)
+      : recipe_(recipe), everywhere_(everywhere), rows_(rows) {}
+
+  SweepPlan plan() {
+    for (const Grid& grid : recipe_.grids) networks_of(grid);
+    for (const Grid& grid : recipe_.grids) {
+      if (grid.tuned_by.empty())
+        for (const Combination& one : combinations(grid)) runs_of(grid, one, {}, grid.forget_set);
+      else
+        tuned_runs(grid);
+    }
+    for (const PlannedRun& run : plan_.runs) check_row(run);
+    return std::move(plan_);
+  }
+
+ private:
+  const std::string& set_of(const Grid& grid) const {
+    return grid.tuned_by.empty() ? grid.forget_set : recipe_.tune(grid.tuned_by)->forget_set;
+  }
+
+  // Retrained networks that a grid is measured against.
+  std::vector<int64_t> reference_seeds(const Grid& grid) const {
+    if (grid.tunes()) return grid.seeds;  // the pilot's alone
+    std::vector<int64_t> seeds;
+    for (int64_t s = 0; s < recipe_.forget_set(set_of(grid)).references; ++s) seeds.push_back(s);
+    return seeds;
+  }
+
+  void add(PlannedRun run) {
+    if (!known_.insert(run.row.run).second) return;
+    run.options = joined({run.options, everywhere_});
+    run.row.arguments = words_of(run.options);
+    plan_.runs.push_back(std::move(run));
+  }
+
+  // Originals of a grid's seeds, retrained networks of its set, and what both are like.
+  void networks_of(const Grid& grid) {
+    const std::string& set = set_of(grid);
+    const auto train = [&](const std::string& name, int64_t seed, const OptionValues& without) {
+      add({.row = {.run = name, .group = name.substr(0, name.rfind('-')), .seed = seed},
+           .verb = "train",
+           .folder = name,
+           .options = joined({recipe_.original, without, {{"seed", std::to_string(seed)}}})});
+    };
+    std::vector<std::string> against;
+    for (const int64_t seed : grid.seeds) train(original_name(seed), seed, {});
+    for (const int64_t seed : reference_seeds(grid)) {
+      against.push_back(retrained_name(set, seed));
+      train(against.back(), seed, recipe_.forget_set(set).options);
+    }
+    if (grid.tunes()) return;
+    const auto look = [&](const char* what, const std::string& folder, int64_t seed) {
+      const std::string group = fmt::format("{}/{}", set, what);
+      std::vector<std::string> needs = against;
+      needs.push_back(folder);
+      add({.row = {.run = run_name(group, seed), .group = group, .seed = seed},
+           .verb = "",
+           .folder = folder,
+           .needs = needs,
+           .against = against});
+    };
+    for (const int64_t seed : reference_seeds(grid))
+      look("retrained", retrained_name(set, seed), seed);
+    for (const int64_t seed : grid.seeds) look("original", original_name(seed), seed);
+  }
+
+  void runs_of(const Grid& grid, const Combination& one, const OptionValues& chosen,
+               const std::string& set) {
+    const Grid& base = grid.tuned_by.empty() ? grid : *recipe_.tune(grid.tuned_by);
+    const std::string group = fmt::format("{}/{}", grid.title(), one.words(" "));
+    std::vector<std::string> against;
+    for (const int64_t seed : reference_seeds(grid)) against.push_back(retrained_name(set, seed));
+    for (const int64_t seed : grid.seeds) {
+      PlannedRun run{.row = {.run = run_name(group, seed), .group = group, .seed = seed},
+                     .verb = "unlearn",
+                     .folder = run_name(group, seed),
+                     .options = joined({base.fixed,
+                                        &base == &grid ? OptionValues{} : grid.fixed,
+                                        one.options(),
+                                        chosen,
+                                        recipe_.forget_set(set).options,
+                                        {{"seed", std::to_string(seed)}}}),
+                     .from = original_name(seed),
+                     .needs = against,
+                     .against = against};
+      run.needs.push_back(run.from);
+      for (const auto& [axis, value] : one.values) run.row.labels[axis] = value->label;
+      add(std::move(run));
+    }
+  }
+
+  void tuned_runs(const Grid& grid) {
+    const Grid& tune = *recipe_.tune(grid.tuned_by);
+    const std::vector<Choice> chosen = choices(tune, rows_);
+    const std::vector<Combination> all = tuned(tune);
+    if (chosen.empty()) {
+      plan_.waiting += std::ssize(all) * std::ssize(grid.seeds);
+      return;
+    }
+    for (size_t i = 0; i < all.size(); ++i)
+      runs_of(grid, all[i], chosen[i].options, tune.forget_set);
+  }
+
+  void check_row(const PlannedRun& run) const {
+    const auto it = std::ranges::find(rows_, run.row.run, &SweepRow::run);
+    if (it != rows_.end() && it->arguments != run.row.arguments)
+      fail(ExitCode::input,
+           "{} was made with '{}', the recipe now says '{}'; another --out keeps both", run.row.run,
+           it->arguments, run.row.arguments);
+  }
+
+  const SweepRecipe& recipe_;
+  const OptionValues& everywhere_;
+  const std::vector<SweepRow>& rows_;
+  std::set<std::string> known_;
+  SweepPlan plan_;
+};
+
+}  // namespace
+
+double tuning_score(const SweepRow& row) {
+  double sum = 0;
+  constexpr const char* kParts[] = {"forget_acc", "retain_acc", "val_acc"};
+  for (const char* part : kParts) {
+    const auto it = row.retrained.find(part);
+    if (it == row.retrained.end()) return eval::kNotMeasured;
+    sum += 100 * std::abs(row.number(part) - it->second) / 3;
+  }
+  return sum;
+}
+
+std::vector<Choice> choices(const Grid& tune, const std::vector<SweepRow>& rows) {
+  std::vector<Choice> all;
+  for (const Combination& of : tuned(tune)) {
+    Choice best{.group = of.words(" "), .options = {}, .score = eval::kNotMeasured};
+    for (const Combination& one : combinations(tune)) {
+      if (!std::ranges::all_of(of.values, [&](const auto& value) {
+            return std::ranges::find(one.values, value) != one.values.end();
+          }))
+        continue;
+      const std::string group = fmt::format("{}/{}", tune.title(), one.words(" "));
+      const auto row = std::ranges::find(rows, group, &SweepRow::group);
+      if (row == rows.end()) return {};  // not complete yet
+      const double score = tuning_score(*row);
+      if (std::isnan(score) || score >= best.score) continue;
+      best.score = score;
+      best.options.clear();
+      for (const auto& [axis, value] : one.values)
+        if (std::ranges::find(tune.chosen, axis) != tune.chosen.end())
+          best.options.insert(best.options.end(), value->options.begin(), value->options.end());
+    }
+    if (std::isnan(best.score))
+      fail(ExitCode::numerical, "tune.{}: no value worked for {}", tune.name, best.group);
+    all.push_back(std::move(best));
+  }
+  return all;
+}
+
+SweepPlan plan_sweep(const SweepRecipe& recipe, const OptionValues& everywhere,
+                     const std::vector<SweepRow>& rows) {
+  return Planner(recipe, everywhere, rows).plan();
+}
+
+}  // namespace expunge::tools
