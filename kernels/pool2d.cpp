@@ -27,6 +27,17 @@ float average_weight(const AveragePool2dShape& s, Window y, Window x) {
   return 1.0f / static_cast<float>(count);
 }
 
+// Takes x where it is larger than what was found so far, or no number. Without branches and
+// overlap, so that it becomes vector instructions.
+void keep_larger(int64_t C, int32_t here, const float* __restrict x, float* __restrict best,
+                 int32_t* __restrict at) {
+  for (int64_t c = 0; c < C; ++c) {
+    const bool better = !(x[c] <= best[c]) & (best[c] == best[c]);
+    best[c] = better ? x[c] : best[c];
+    at[c] = better ? here : at[c];
+  }
+}
+
 void scale(int64_t n, float beta, float* x) {
   if (beta == 0.0f)
     std::fill_n(x, n, 0.0f);
@@ -49,11 +60,11 @@ void max_pool2d(Stream, const Pool2dShape& s, const float* x, float* y, int32_t*
           for (int64_t w = wx.begin; w < wx.end; ++w) {
             const float* in = x + ((n * s.H + h) * s.W + w) * s.C;
             const int32_t here = static_cast<int32_t>(h * s.W + w);
-            const bool first = h == wy.begin && w == wx.begin;
-            for (int64_t c = 0; c < s.C; ++c) {
-              const bool better = first || in[c] > best[c] || in[c] != in[c];
-              best[c] = better ? in[c] : best[c];
-              at[c] = better ? here : at[c];
+            if (h == wy.begin && w == wx.begin) {
+              std::copy_n(in, s.C, best);
+              std::fill_n(at, s.C, here);
+            } else {
+              keep_larger(s.C, here, in, best, at);
             }
           }
       }

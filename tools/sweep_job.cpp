@@ -92,7 +92,10 @@ std::optional<SweepRow> SweepJob::poll() {
     if (part_ == Part::comparison) return {};
   }
   SweepRow& row = run_.row;
-  if (!run_.verb.empty()) row.seconds = read_run_json(folder()).seconds;
+  if (!run_.verb.empty()) {
+    const RunStatus status = read_run_json(folder());
+    row.seconds = status.seconds, row.numbers = status.measures;
+  }
   if (!run_.against.empty()) take_comparison(read_file(log(".out"), kMaxLog), folder(), row);
   std::error_code ignored;
   for (const char* of : {".out", ".err"}) fs::remove(log(of), ignored);

@@ -95,8 +95,8 @@ class Planner {
       : recipe_(recipe), everywhere_(everywhere), rows_(rows) {}
 
   SweepPlan plan() {
-    for (const Grid& grid : recipe_.grids) networks_of(grid);
     for (const Grid& grid : recipe_.grids) {
+      networks_of(grid);
       if (grid.tuned_by.empty())
         for (const Combination& one : combinations(grid)) runs_of(grid, one, {}, grid.forget_set);
       else
@@ -141,9 +141,8 @@ class Planner {
       against.push_back(retrained_name(set, seed));
       train(against.back(), seed, recipe_.forget_set(set).options);
     }
-    if (grid.tunes()) return;
     const auto look = [&](const char* what, const std::string& folder, int64_t seed) {
-      const std::string group = fmt::format("{}/{}", set, what);
+      const std::string group = fmt::format("{}/{}", grid.tunes() ? grid.title() : set, what);
       std::vector<std::string> needs = against;
       needs.push_back(folder);
       add({.row = {.run = run_name(group, seed), .group = group, .seed = seed},
@@ -154,6 +153,7 @@ class Planner {
     };
     for (const int64_t seed : reference_seeds(grid))
       look("retrained", retrained_name(set, seed), seed);
+    if (grid.tunes()) return;
     for (const int64_t seed : grid.seeds) look("original", original_name(seed), seed);
   }
 
@@ -175,7 +175,7 @@ class Planner {
                                         {{"seed", std::to_string(seed)}}}),
                      .from = original_name(seed),
                      .needs = against,
-                     .against = against};
+                     .against = grid.tunes() ? std::vector<std::string>{} : against};
       run.needs.push_back(run.from);
       for (const auto& [axis, value] : one.values) run.row.labels[axis] = value->label;
       add(std::move(run));
@@ -211,19 +211,18 @@ class Planner {
 
 }  // namespace
 
-double tuning_score(const SweepRow& row) {
+double tuning_score(const SweepRow& row, const SweepRow& retrained) {
   double sum = 0;
-  constexpr const char* kParts[] = {"forget_acc", "retain_acc", "val_acc"};
-  for (const char* part : kParts) {
-    const auto it = row.retrained.find(part);
-    if (it == row.retrained.end()) return eval::kNotMeasured;
-    sum += 100 * std::abs(row.number(part) - it->second) / 3;
-  }
+  for (const char* part : {"forget_acc", "retain_acc", "val_acc"})
+    sum += 100 * std::abs(row.number(part) - retrained.number(part)) / 3;
   return sum;
 }
 
 std::vector<Choice> choices(const Grid& tune, const std::vector<SweepRow>& rows) {
   std::vector<Choice> all;
+  const auto retrained =
+      std::ranges::find(rows, fmt::format("{}/retrained", tune.title()), &SweepRow::group);
+  if (retrained == rows.end()) return all;
   for (const Combination& of : tuned(tune)) {
     Choice best{.group = of.words(" "), .options = {}, .score = eval::kNotMeasured};
     for (const Combination& one : combinations(tune)) {
@@ -234,7 +233,7 @@ std::vector<Choice> choices(const Grid& tune, const std::vector<SweepRow>& rows)
       const std::string group = fmt::format("{}/{}", tune.title(), one.words(" "));
       const auto row = std::ranges::find(rows, group, &SweepRow::group);
       if (row == rows.end()) return {};  // not complete yet
-      const double score = tuning_score(*row);
+      const double score = tuning_score(*row, *retrained);
       if (std::isnan(score) || score >= best.score) continue;
       best.score = score;
       best.options.clear();

@@ -16,7 +16,7 @@ struct PlannedRun {
   OptionValues options{};  // of the verb, without folders
   std::string from{};      // of unlearn: the original's folder
   std::vector<std::string> needs{};    // rows that come first
-  std::vector<std::string> against{};  // retrained runs' folders; empty: nothing is measured
+  std::vector<std::string> against{};  // retrained runs' folders; empty: not compared with any
 };
 
 struct SweepPlan {
@@ -41,6 +41,6 @@ std::vector<Choice> choices(const Grid& tune, const std::vector<SweepRow>& rows)
 
 // How far a pilot is from its retrained network, in percent, never looking at test samples: mean of
 // the absolute differences of accuracy on F, R and the validation part. NaN for a run that failed.
-double tuning_score(const SweepRow& row);
+double tuning_score(const SweepRow& row, const SweepRow& retrained);
 
 }  // namespace expunge::tools

@@ -131,7 +131,7 @@ GridAxis Reader::axis(const TomlNode& node) const {
 }
 
 Grid Reader::grid(const TomlNode& node, bool tunes) const {
-  Grid grid{.name = node.key};
+  Grid grid{.name = node.key, .line = node.line};
   for (const TomlNode& item : expect(node, Kind::table, "a table").items) {
     if (item.key == "forget-set")
       grid.forget_set = text(item);
@@ -244,6 +244,7 @@ SweepRecipe Reader::read(const TomlNode& root) {
   each("forget", [&](const TomlNode& n) { recipe_.forget_sets.push_back(forget_set(n)); });
   each("tune", [&](const TomlNode& n) { recipe_.grids.push_back(grid(n, true)); });
   each("grid", [&](const TomlNode& n) { recipe_.grids.push_back(grid(n, false)); });
+  std::ranges::stable_sort(recipe_.grids, {}, &Grid::line);
   if (root.find("original") == nullptr) refuse(root, "[original] is missing");
   if (recipe_.grids.empty()) refuse(root, "no [grid.NAME], nothing to do");
   check_links(root);

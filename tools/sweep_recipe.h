@@ -39,6 +39,7 @@ struct Grid {
   std::vector<GridAxis> axes{};
   std::vector<std::string> chosen{};  // of a [tune]
   std::string tuned_by{};             // a [tune], whose combinations and choices a [grid] takes
+  int64_t line = 0;                   // in the file
   bool tunes() const { return !chosen.empty(); }
   std::string title() const { return tunes() ? "tune-" + name : name; }
 };
@@ -63,7 +64,7 @@ struct SweepRecipe {
   OptionValues original{};  // [original]: options of `expunge train`
   std::string attacks = "loss,threshold";
   std::vector<ForgetSet> forget_sets{};
-  std::vector<Grid> grids{};  // tunes first
+  std::vector<Grid> grids{};  // as in the file
   ContrastPlan contrast{};
   std::vector<Expectation> expectations{};
 
