@@ -132,6 +132,7 @@ TEST_CASE("winograd: weight gradients of image ranges add up to the whole") {
 }
 
 TEST_CASE("conv_algo: the choice is by the shape of the layer, not by the batch") {
+  const WithAlgo automatic(ConvAlgo::automatic);
   const auto pick = [](int64_t N, int64_t side, int64_t channels, int64_t stride = 1) {
     return kernels::conv_algo_for({.N = N,
                                    .H = side,
