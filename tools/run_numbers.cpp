@@ -98,7 +98,7 @@ void add_costs(std::vector<RunNumber>& table) {
                    [](const ComparedRun& run) { return static_cast<double>(run.status.steps); }});
   table.push_back({"passes", "forward and backward passes over a batch", same, 0,
                    [](const ComparedRun& run) { return measure_of(run, "passes"); }});
-  table.push_back({"peak_MiB", "largest memory of tensors", mebibytes, 0,
+  table.push_back({"peak_bytes", "largest memory of tensors", mebibytes, 0,
                    [](const ComparedRun& run) { return measure_of(run, "peak_bytes"); }});
 }
 

@@ -162,7 +162,7 @@ std::string plan_text(const Sweep& sweep) {
 
 RecipeText recipe_text(const std::string& name) {
   std::error_code error;
-  if (fs::is_regular_file(name, error))
+  if (fs::exists(name, error) && !fs::is_directory(name, error))
     return {fs::path(name).stem().string(), name, read_file(name, kMaxRecipe)};
   std::vector<std::string> names;
   for (const ShippedRecipe& r : shipped_recipes()) {

@@ -69,7 +69,9 @@ void SweepJob::start_comparison() {
 std::string SweepJob::last_words() const {
   std::string text = read_file(log(".err"), kMaxLog);
   text.erase(text.find_last_not_of('\n') + 1);
-  return text.substr(text.rfind('\n') + 1);
+  text.erase(0, text.rfind('\n') + 1);
+  constexpr std::string_view kName = "expunge: ";
+  return text.starts_with(kName) ? text.substr(kName.size()) : text;
 }
 
 // Whether the part that is over did its work. Where not, the row says why.

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "tools/unlearning.h"
 
 namespace expunge::tools {
 namespace {
@@ -123,6 +124,7 @@ class Planner {
     if (!known_.insert(run.row.run).second) return;
     run.options = joined({run.options, everywhere_});
     run.row.arguments = words_of(run.options);
+    if (run.verb == "unlearn") check_options(run);
     plan_.runs.push_back(std::move(run));
   }
 
@@ -192,6 +194,18 @@ class Planner {
     }
     for (size_t i = 0; i < all.size(); ++i)
       runs_of(grid, all[i], chosen[i].options, tune.forget_set);
+  }
+
+  // What would not go together is found before hours have passed.
+  static void check_options(const PlannedRun& run) {
+    Settings settings(run.verb);
+    for (const auto& [name, value] : run.options)
+      settings.set(name, value, Source::flag, run.row.group);
+    try {
+      resolve_preset(settings);
+    } catch (const Error& error) {
+      fail(error.code(), "{}: {}", run.row.group, error.what());
+    }
   }
 
   void check_row(const PlannedRun& run) const {

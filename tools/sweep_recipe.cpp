@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "core/nearest.h"
 #include "tools/options.h"
+#include "tools/run_numbers.h"
 #include "tools/toml_file.h"
 
 namespace expunge::tools {
@@ -64,6 +65,12 @@ class Reader {
     return all;
   }
 
+  std::vector<std::string> numbers(const TomlNode& node) const {
+    std::vector<std::string> all = texts(node);
+    for (const std::string& name : all) check_number(node, name);
+    return all;
+  }
+
   // An option as the verb itself would take it from a file.
   void check_option(const char* verb, const TomlNode& node) const {
     if (std::ranges::find(kOwn, node.key) != std::end(kOwn))
@@ -80,6 +87,7 @@ class Reader {
   Grid grid(const TomlNode& node, bool tunes) const;
   void contrast(const TomlNode& node);
   void expectation(const TomlNode& node);
+  void check_number(const TomlNode& node, const std::string& number) const;
   void check_links(const TomlNode& root) const;
 
   std::string file_;
@@ -158,6 +166,14 @@ Grid Reader::grid(const TomlNode& node, bool tunes) const {
   return grid;
 }
 
+void Reader::check_number(const TomlNode& node, const std::string& number) const {
+  std::vector<std::string> known;
+  for (const RunNumber& n : run_numbers()) known.push_back(n.name);
+  if (std::ranges::find(known, number) == known.end())
+    refuse(node,
+           fmt::format("{}: '{}' is not known{}", node.key, number, nearest_hint(number, known)));
+}
+
 void Reader::contrast(const TomlNode& table) {
   ContrastPlan& plan = recipe_.contrast;
   for (const TomlNode& item : expect(table, Kind::table, "a table").items) {
@@ -166,13 +182,13 @@ void Reader::contrast(const TomlNode& table) {
     else if (item.key == "baseline")
       plan.baseline = text(item);
     else if (item.key == "numbers")
-      plan.numbers = texts(item);
+      plan.numbers = numbers(item);
     else if (item.key == "primary-grid")
       plan.primary_grid = text(item);
     else if (item.key == "primary-value")
       plan.primary_value = text(item);
     else if (item.key == "primary-numbers")
-      plan.primary_numbers = texts(item);
+      plan.primary_numbers = numbers(item);
     else if (item.key == "primary-methods")
       plan.primary_methods = texts(item);
     else
@@ -187,7 +203,7 @@ void Reader::expectation(const TomlNode& table) {
     if (item.key == "group")
       e.group = text(item);
     else if (item.key == "number")
-      e.number = text(item);
+      check_number(item, e.number = text(item));
     else if (item.key == "value")
       e.value = number<double>(item);
     else if (item.key == "tolerance")

@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# sweep: every run of a recipe once, a row each, tuned alike, gone on with after a stop; what is refused.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+make_small_set
+
+cat > small.toml <<'TOML'
+# Two gates on a tiny set
+attacks = "loss,threshold"
+
+[original]
+data = "small.epk"
+model = "mlp"
+batch-size = 4
+epochs = 2
+augment = "none"
+val-fraction = 0.2
+nesterov = true
+
+[forget.some]
+forget = "random:6"
+references = 2
+
+[tune.some]
+forget-set = "some"
+seed = 7
+choose = ["lr"]
+method = ["ngplus"]
+gate = ["none", {estimator = "welford:2", gate = "prob:0.8"}]
+lr = [1e-4, 1e-2]
+epochs = 2
+batch-size = 4
+
+[grid.some]
+tuned-by = "some"
+seeds = [0, 1]
+
+[grid.fixed]
+forget-set = "some"
+seeds = [0, 1]
+method = ["ngplus"]
+gate = ["none", "focus"]
+lr = 1e-3
+epochs = 2
+batch-size = 4
+
+[contrast]
+axis = "gate"
+baseline = "none"
+numbers = ["auc_gap", "test_acc"]
+primary-grid = "fixed"
+primary-value = "focus"
+primary-numbers = ["auc_gap"]
+
+[[expect]]
+group = "fixed/ngplus focus"
+number = "steps"
+value = 4
+tolerance = 0.5
+TOML
+
+rows() { grep -c . "$1/rows.jsonl" || true; }
+sorted_numbers() {  # what rows say, without costs, in one order
+  sed -E 's/"(seconds|RTE|peak_bytes)":[^,}]*//g' "$1/rows.jsonl" | sort
+}
+
+expect "a dry run names the runs" 0 '^unlearn +fixed/ngplus_focus-1 ' sweep small.toml --dry-run
+check "and counts them" grep -q '^23 runs, 4 of them when tuning is over; 23 are still' out
+check_not "it makes nothing" test -e runs
+
+expect "a sweep" 0 '^ngplus focus +2 ' sweep small.toml --out s --progress lines
+check "a row a run" test "$(rows s)" = 23
+check "rows are JSON" bash -c 'while read -r l; do python3 -c "import json,sys; json.loads(sys.argv[1])" "$l" || exit 1; done < s/rows.jsonl'
+check "what was chosen" grep -qE '^ngplus welford:2\+prob:0.8 +lr ' out
+check "the primary contrast" grep -q 'primary, fixed beforehand' out
+check "retrained networks beside" grep -qE '^retrained +2 ' out
+check "a line a run on stderr" grep -qE '^\[23/23\] ' err
+check "CSV: a line a run" test "$(wc -l < s/rows.csv)" = 24
+check "Markdown" grep -q '^| ngplus focus | 2 |' s/summary.md
+check "a plot of the way" grep -q '</svg>' s/fixed.svg
+check "no logs are left" test -z "$(ls s/logs)"
+cp out table
+expect "once more" 0 '' sweep small.toml --out s
+same "makes nothing, says the same" table out
+check_not "and nothing else" test -s err
+expect "only the table" 0 '' sweep small.toml --out s --table
+same "is the same table" table out
+expect "as JSON" 0 '"family":"primary, fixed beforehand"' sweep small.toml --out s --json
+check "it is one document" is_json out
+
+expect "side by side" 0 '' sweep small.toml --out s2 --jobs 3
+same "the same numbers" <(sorted_numbers s) <(sorted_numbers s2)
+
+# stopped, killed, and gone on with
+"$bin" sweep small.toml --out s3 > /dev/null 2>&1 &
+sweep=$!
+until [[ $(rows s3 2> /dev/null) -ge 3 ]]; do sleep 0.05; done
+kill -TERM $sweep
+code=0; wait $sweep || code=$?
+check "stopped: exit code 143" test $code = 143
+check "some rows are there" test "$(rows s3)" -lt 23
+"$bin" sweep small.toml --out s3 > /dev/null 2>&1 &
+sweep=$!
+until [[ $(rows s3) -ge 8 ]]; do sleep 0.05; done
+kill -KILL $sweep
+wait $sweep 2> /dev/null || true
+sleep 1  # the run that it had begun ends alone
+printf '{"schema":"expunge.row/1","ru' >> s3/rows.jsonl
+expect "gone on with" 0 '' sweep small.toml --out s3
+same "the same numbers" <(sorted_numbers s) <(sorted_numbers s3)
+
+sed 's/^lr = 1e-3/lr = 2e-3/' small.toml > other.toml
+expect "another recipe in the same folder" 3 "fixed/ngplus_none-0 was made with.*--lr 0.001" \
+  sweep other.toml --out s
+rm -r s/fixed s/original-0
+expect "rows are enough" 0 '^ngplus focus +2 ' sweep small.toml --out s
+
+sed 's/^lr = 1e-3/lr = 1e30/; /^\[tune/,/^\[grid.fixed/{/^\[grid.fixed/!d}' small.toml > hot.toml
+expect "a run whose loss is NaN" 0 '0 of 2' sweep hot.toml --out hot --progress lines
+check "is a row" grep -q '"exit_code":6' hot/rows.jsonl
+check "and a line" grep -q 'failed: the loss' err
+
+expect "check" 0 'all 1 numbers are as expected' recipe check small.toml --out s
+sed 's/^value = 4/value = 5/' small.toml > other.toml
+expect "a number that is not as expected" 8 'steps is 4, expected 5' recipe check other.toml --out s
+expect "smoke" 0 '' sweep small.toml --smoke 1
+check "has a folder of its own" test -s runs/small-smoke/rows.jsonl
+
+refuse() {  # name, words, sed command
+  sed "$3" small.toml > bad.toml
+  expect "$1" 2 "$2" sweep bad.toml --out bad
+}
+refuse "an unknown table" "line 1.*'orginal' is not known.*original|has no .original" 's/\[original\]/[orginal]/'
+refuse "an unknown option names line and nearest" "bad.toml: line 8.*batch-sise.*--batch-size|batch-sise" 's/^batch-size = 4/batch-sise = 4/'
+refuse "a value of the wrong type" "line [0-9]+.*lr.*hot" 's/1e-4, 1e-2/"hot"/'
+refuse "a gate that is not known" "gate" 's/"focus"/"fokus"/'
+refuse "an option that the sweep sets" "seed is set by the sweep" '0,/^epochs = 2/s//seed = 2/'
+refuse "a forget set that is not there" "line [0-9]+: forget-set: 'sme' is not known.*some" 's/forget-set = "some"/forget-set = "sme"/'
+refuse "a tune that is not there" "there is no .tune.else" 's/tuned-by = "some"/tuned-by = "else"/'
+refuse "nothing to choose" "choose: beta has no array" 's/choose = \["lr"\]/choose = ["beta"]/'
+refuse "a number that does not exist" "auc_gapp" 's/"auc_gap", "test_acc"/"auc_gapp"/'
+refuse "a folder's name" "letters, digits" 's/\[grid.fixed\]/[grid."..\/up"]/'
+check_not "nothing was made" test -e bad
+expect "no such recipe" 2 "smallcnn-cifar.*smallcnn-cifar10" sweep smallcnn-cifar
+expect "a recipe that is no sweep" 2 'no sweep' sweep linear-regression
+expect "no data" 3 'original-.*nosuch.epk' sweep small.toml --data nosuch.epk --out bad
+expect "a file where the folder belongs" 4 '' sweep small.toml --out small.toml
+finish
