@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/file.h"
 #include "tools/signals.h"
 
 extern char** environ;
@@ -93,6 +94,15 @@ int wait_for(Child& child) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return child.exit_code();
+}
+
+std::string last_words(const std::filesystem::path& err) {
+  constexpr uint64_t kMaxLog = uint64_t{1} << 26;
+  std::string text = read_file(err, kMaxLog);
+  text.erase(text.find_last_not_of('\n') + 1);
+  text.erase(0, text.rfind('\n') + 1);
+  constexpr std::string_view kName = "expunge: ";
+  return text.starts_with(kName) ? text.substr(kName.size()) : text;
 }
 
 }  // namespace expunge::tools

@@ -33,4 +33,7 @@ class Child {
 // Waits for the child; where a signal comes meanwhile, stops it first. Its exit code.
 int wait_for(Child& child);
 
+// The last line of what a child said on stderr, without the program's name.
+std::string last_words(const std::filesystem::path& err);
+
 }  // namespace expunge::tools

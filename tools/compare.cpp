@@ -147,7 +147,15 @@ ExitCode run_compare(Settings& settings) {
   compare_all(runs);
   const std::vector<RunGroup> groups = group_by_recipe(runs);
   if (!settings.text("csv").empty()) write_atomic(settings.text("csv"), comparison_csv(runs));
-  print_out(settings.flag("json") ? comparison_json(runs, groups) : comparison_table(groups));
+  const std::string& against = settings.text("against");
+  const std::vector<Contrast> tests =
+      against.empty() ? std::vector<Contrast>{} : group_contrasts(groups, against);
+  std::string text =
+      settings.flag("json") ? comparison_json(runs, groups, tests) : comparison_table(groups);
+  if (!tests.empty() && !settings.flag("json"))
+    text += fmt::format("\nPaired by seed, against {}:\n{}", against,
+                        aligned(contrast_rows(tests, against)));
+  print_out(text);
   return ExitCode::done;
 }
 

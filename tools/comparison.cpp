@@ -1,11 +1,14 @@
 #include "tools/comparison.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <sstream>
 
+#include "core/check.h"
+#include "core/nearest.h"
 #include "tools/text_table.h"
 #include "tools/verbs.h"
 
@@ -146,8 +149,9 @@ std::string comparison_csv(const std::vector<ComparedRun>& runs) {
 }
 
 std::string comparison_json(const std::vector<ComparedRun>& runs,
-                            const std::vector<RunGroup>& groups) {
-  std::string rows, sums;
+                            const std::vector<RunGroup>& groups,
+                            const std::vector<Contrast>& contrasts) {
+  std::string rows, sums, tests;
   for (const ComparedRun& run : runs) {
     std::string numbers;
     for (const RunNumber& n : run_numbers())
@@ -171,8 +175,35 @@ std::string comparison_json(const std::vector<ComparedRun>& runs,
     sums += fmt::format("{}{{\"name\":{},\"runs\":{},\"numbers\":{{{}}}}}", sums.empty() ? "" : ",",
                         json_string(g.name), g.runs.size(), numbers);
   }
-  return fmt::format("{{\"schema\":\"expunge.compare/1\",\"runs\":[{}],\"groups\":[{}]}}\n", rows,
-                     sums);
+  for (const Contrast& c : contrasts)
+    tests += fmt::format("{}{{{}}}", tests.empty() ? "" : ",", contrast_fields(c));
+  return fmt::format(
+      "{{\"schema\":\"expunge.compare/1\",\"runs\":[{}],\"groups\":[{}],\"contrasts\":[{}]}}\n",
+      rows, sums, tests);
+}
+
+std::vector<Contrast> group_contrasts(const std::vector<RunGroup>& groups,
+                                      const std::string& baseline) {
+  std::vector<Observation> runs;
+  std::vector<std::string> names;
+  for (const RunGroup& g : groups) {
+    if (g.runs.front()->status.verb != "unlearn") continue;
+    names.push_back(g.name);
+    for (const ComparedRun* run : g.runs)
+      runs.push_back({.block = "",
+                      .level = g.name,
+                      .seed = run->seed,
+                      .number = [run](const std::string& name) {
+                        const RunNumber& number = run_number(name);
+                        return number.shown(number.get(*run));
+                      }});
+  }
+  if (std::ranges::find(names, baseline) == names.end())
+    fail(ExitCode::usage, "--against: '{}' is no row of unlearned runs here{}; these are: {}",
+         baseline, nearest_hint(baseline, names), fmt::join(names, ", "));
+  return contrasts(runs, baseline,
+                   {"auc_gap", "entropy_auc_gap", "loss_attack_gap", "forget_gap", "test_acc",
+                    "matched_auc_gap", "matched_test_acc"});
 }
 
 }  // namespace expunge::tools

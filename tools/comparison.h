@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/contrasts.h"
 #include "tools/run_numbers.h"
 
 namespace expunge::tools {
@@ -20,6 +21,12 @@ std::string comparison_table(const std::vector<RunGroup>& groups);
 // Every number, a row a run.
 std::string comparison_csv(const std::vector<ComparedRun>& runs);
 std::string comparison_json(const std::vector<ComparedRun>& runs,
-                            const std::vector<RunGroup>& groups);
+                            const std::vector<RunGroup>& groups,
+                            const std::vector<Contrast>& contrasts);
+
+// Every unlearned group against the one named `baseline`, paired by seed. No such group:
+// ExitCode::usage names those there are.
+std::vector<Contrast> group_contrasts(const std::vector<RunGroup>& groups,
+                                      const std::string& baseline);
 
 }  // namespace expunge::tools

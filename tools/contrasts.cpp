@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tools/verbs.h"
+
 namespace expunge::tools {
 namespace {
 
@@ -54,6 +56,15 @@ std::vector<Contrast> contrasts(const std::vector<Observation>& runs, const std:
   const std::vector<double> adjusted = eval::holm(p);
   for (size_t i = 0; i < all.size(); ++i) all[i].holm = adjusted[i];
   return all;
+}
+
+std::string contrast_fields(const Contrast& c) {
+  return fmt::format(
+      "\"block\":{},\"level\":{},\"number\":{},\"pairs\":{},\"missing\":{},\"mean\":{},\"low\":{},"
+      "\"high\":{},\"p\":{},\"holm\":{}",
+      json_string(c.block), json_string(c.level), json_string(c.number), c.difference.pairs,
+      c.missing, json_number(c.difference.mean), json_number(c.difference.low),
+      json_number(c.difference.high), json_number(c.difference.p), json_number(c.holm));
 }
 
 TextRows contrast_rows(const std::vector<Contrast>& all, const std::string& baseline) {

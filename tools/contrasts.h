@@ -30,6 +30,8 @@ struct Contrast {
 std::vector<Contrast> contrasts(const std::vector<Observation>& runs, const std::string& baseline,
                                 const std::vector<std::string>& numbers);
 
+// Fields of a JSON object, without the braces.
+std::string contrast_fields(const Contrast& contrast);
 // A row a contrast: difference, 95 % interval, p, p after Holm, pairs.
 TextRows contrast_rows(const std::vector<Contrast>& all, const std::string& baseline);
 

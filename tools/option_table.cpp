@@ -157,6 +157,9 @@ constexpr Option kOptions[] = {
      "write labels, logits, probabilities and losses of every part, for numpy", "eval", false},
     {"csv", Kind::text, "", "", "file for every metric of every run, a row a run", "compare",
      false},
+    {"against", Kind::text, "", "",
+     "row that the other unlearned ones are compared with, paired by seed: \"ngplus none\"",
+     "compare", false},
     // predict, convert
     {"top", Kind::integer, "3", "1..65536", "classes to show of each image", "predict", false},
     {"model", Kind::text, "", "", "network, where the file does not tell (expunge list models)",

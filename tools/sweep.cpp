@@ -140,6 +140,23 @@ void write_results(const fs::path& out, const SweepRecipe& recipe, const Sweep& 
       write_atomic(out / (grid.title() + ".svg"), svg);
 }
 
+// Makes the corrupted data set that the recipe asks for, unless it is there.
+void corrupt_data(const SweepRecipe& recipe, const std::string& source, const fs::path& out) {
+  const fs::path file = recipe.data();
+  std::error_code error;
+  if (fs::exists(file, error)) return;
+  std::vector<std::string> arguments = {"data", "corrupt", source, "--out", file.string()};
+  for (const auto& [name, value] : recipe.corruption)
+    arguments.push_back("--" + name + "=" + value);
+  const fs::path log = out / "corrupt.err";
+  Child child(std::move(arguments), "/dev/null", log);
+  const int code = wait_for(child);
+  const std::string words = last_words(log);
+  fs::remove(log, error);
+  if (code != 0 && !stop_requested())
+    fail(static_cast<ExitCode>(code), "corrupting {}: {}", source, words);
+}
+
 OptionValues options_everywhere(const Settings& settings) {
   OptionValues options;
   if (settings.integer("smoke") > 0) options.emplace_back("smoke", settings.text("smoke"));
@@ -173,11 +190,14 @@ RecipeText recipe_text(const std::string& name) {
        name, nearest_hint(name, names));
 }
 
-ExitCode sweep(const SweepRecipe& recipe, const Settings& settings, std::vector<SweepRow>* rows) {
+ExitCode sweep(SweepRecipe recipe, const Settings& settings, std::vector<SweepRow>* rows) {
   const int64_t smoke = settings.integer("smoke");
   const fs::path out = settings.text("out").empty()
                            ? fs::path("runs") / (recipe.name + (smoke > 0 ? "-smoke" : ""))
                            : fs::path(settings.text("out"));
+  if (smoke > 0) recipe.one_run_a_cell();
+  const std::string source = recipe.data();
+  if (!recipe.corruption.empty()) recipe.set_data((out / "data.epk").string());
   const int64_t jobs = settings.integer("jobs");
   const SweepPlace place{.out = out,
                          .attacks = recipe.attacks,
@@ -191,6 +211,7 @@ ExitCode sweep(const SweepRecipe& recipe, const Settings& settings, std::vector<
     fs::create_directories(out, error);
     if (error) fail(ExitCode::io, "{}: {}", out.string(), error.message());
     const FileLock lock(out, "this sweep");
+    if (!recipe.corruption.empty()) corrupt_data(recipe, source, out);
     sweep.run();
     write_results(out, recipe, sweep);
   }

@@ -10,8 +10,7 @@ namespace expunge::tools {
 
 // Makes all runs of a recipe that are not there yet, and prints what they say. Interrupted by a
 // signal: 128 + signal, and the same call goes on.
-ExitCode sweep(const SweepRecipe& recipe, const Settings& settings,
-               std::vector<SweepRow>* rows = nullptr);
+ExitCode sweep(SweepRecipe recipe, const Settings& settings, std::vector<SweepRow>* rows = nullptr);
 
 // The same, then the recipe's [[expect]]; one that is broken: ExitCode::verification.
 struct RecipeText;

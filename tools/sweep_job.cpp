@@ -66,22 +66,15 @@ void SweepJob::start_comparison() {
   start(std::move(arguments));
 }
 
-std::string SweepJob::last_words() const {
-  std::string text = read_file(log(".err"), kMaxLog);
-  text.erase(text.find_last_not_of('\n') + 1);
-  text.erase(0, text.rfind('\n') + 1);
-  constexpr std::string_view kName = "expunge: ";
-  return text.starts_with(kName) ? text.substr(kName.size()) : text;
-}
-
 // Whether the part that is over did its work. Where not, the row says why.
 bool SweepJob::ended_well() {
   const int code = child_.exit_code();
   stopped_ = code == kInterrupted || code == kTerminated;
   if (code == 0 || stopped_) return code == 0;
   if (code != kNumerical || part_ != Part::run)
-    fail(static_cast<ExitCode>(code), "{}: exit code {}: {}", run_.row.run, code, last_words());
-  run_.row.exit_code = code, run_.row.message = last_words();
+    fail(static_cast<ExitCode>(code), "{}: exit code {}: {}", run_.row.run, code,
+         last_words(log(".err")));
+  run_.row.exit_code = code, run_.row.message = last_words(log(".err"));
   return false;
 }
 

@@ -36,7 +36,6 @@ class SweepJob {
   bool ended_well();
   std::filesystem::path folder() const { return place_.out / run_.folder; }
   std::filesystem::path log(const char* of) const;
-  std::string last_words() const;
 
   const SweepPlace& place_;
   PlannedRun run_;

@@ -30,8 +30,11 @@ struct Combination {
   }
 };
 
-std::vector<Combination> combinations(const std::vector<GridAxis>& axes,
-                                      const std::function<bool(const GridAxis&)>& counts) {
+using AxisTest = std::function<bool(const GridAxis&)>;
+
+std::vector<Combination> combinations(
+    const std::vector<GridAxis>& axes,
+    const AxisTest& counts = [](const GridAxis&) { return true; }) {
   std::vector<Combination> all(1);
   for (const GridAxis& axis : axes) {
     if (!counts(axis)) continue;
@@ -44,10 +47,6 @@ std::vector<Combination> combinations(const std::vector<GridAxis>& axes,
     all = std::move(longer);
   }
   return all;
-}
-
-std::vector<Combination> combinations(const Grid& grid) {
-  return combinations(grid.axes, [](const GridAxis&) { return true; });
 }
 
 // Of a [tune]: what is tuned, without what is chosen.
@@ -82,11 +81,8 @@ OptionValues joined(std::initializer_list<OptionValues> parts) {
   return all;
 }
 
-std::string original_name(int64_t seed) {
-  return fmt::format("original-{}", seed);
-}
-std::string retrained_name(const std::string& set, int64_t seed) {
-  return fmt::format("retrained-{}-{}", set, seed);
+std::string joined_words(const std::string& a, const std::string& b, const char* between = " ") {
+  return a + (a.empty() || b.empty() ? "" : between) + b;
 }
 
 class Planner {
@@ -96,13 +92,17 @@ class Planner {
       : recipe_(recipe), everywhere_(everywhere), rows_(rows) {}
 
   SweepPlan plan() {
-    for (const Grid& grid : recipe_.grids) {
-      networks_of(grid);
-      if (grid.tuned_by.empty())
-        for (const Combination& one : combinations(grid)) runs_of(grid, one, {}, grid.forget_set);
-      else
-        tuned_runs(grid);
-    }
+    const std::vector<Combination> kinds = combinations(recipe_.original_axes);
+    for (const Grid& grid : recipe_.grids)
+      for (const Combination& kind : kinds) {
+        kind_ = kind;
+        networks_of(grid);
+        if (grid.tuned_by.empty())
+          for (const Combination& one : combinations(grid.axes))
+            runs_of(grid, one, {}, grid.forget_set);
+        else
+          tuned_runs(grid);
+      }
     for (const PlannedRun& run : plan_.runs) check_row(run);
     return std::move(plan_);
   }
@@ -110,6 +110,14 @@ class Planner {
  private:
   const std::string& set_of(const Grid& grid) const {
     return grid.tuned_by.empty() ? grid.forget_set : recipe_.tune(grid.tuned_by)->forget_set;
+  }
+  // "original-0", "retrained-class0-resnet18-2"
+  std::string network_name(const std::string& what, int64_t seed) const {
+    return fmt::format("{}-{}", folder_name(joined_words(what, kind_.words("-"), "-")), seed);
+  }
+  std::string original_name(int64_t seed) const { return network_name("original", seed); }
+  std::string retrained_name(const std::string& set, int64_t seed) const {
+    return network_name("retrained-" + set, seed);
   }
 
   // Retrained networks that a grid is measured against.
@@ -119,11 +127,19 @@ class Planner {
     for (int64_t s = 0; s < recipe_.forget_set(set_of(grid)).references; ++s) seeds.push_back(s);
     return seeds;
   }
+  std::vector<std::string> references(const Grid& grid) const {
+    std::vector<std::string> names;
+    for (const int64_t seed : reference_seeds(grid))
+      names.push_back(retrained_name(set_of(grid), seed));
+    return names;
+  }
 
   void add(PlannedRun run) {
     if (!known_.insert(run.row.run).second) return;
     run.options = joined({run.options, everywhere_});
     run.row.arguments = words_of(run.options);
+    if (run.verb == "train" && !recipe_.corruption.empty())
+      run.row.arguments += ", data corrupted with " + words_of(recipe_.corruption);
     if (run.verb == "unlearn") check_options(run);
     plan_.runs.push_back(std::move(run));
   }
@@ -131,40 +147,42 @@ class Planner {
   // Originals of a grid's seeds, retrained networks of its set, and what both are like.
   void networks_of(const Grid& grid) {
     const std::string& set = set_of(grid);
-    const auto train = [&](const std::string& name, int64_t seed, const OptionValues& without) {
-      add({.row = {.run = name, .group = name.substr(0, name.rfind('-')), .seed = seed},
-           .verb = "train",
-           .folder = name,
-           .options = joined({recipe_.original, without, {{"seed", std::to_string(seed)}}})});
-    };
-    std::vector<std::string> against;
     for (const int64_t seed : grid.seeds) train(original_name(seed), seed, {});
-    for (const int64_t seed : reference_seeds(grid)) {
-      against.push_back(retrained_name(set, seed));
-      train(against.back(), seed, recipe_.forget_set(set).options);
-    }
-    const auto look = [&](const char* what, const std::string& folder, int64_t seed) {
-      const std::string group = fmt::format("{}/{}", grid.tunes() ? grid.title() : set, what);
-      std::vector<std::string> needs = against;
-      needs.push_back(folder);
-      add({.row = {.run = run_name(group, seed), .group = group, .seed = seed},
-           .verb = "",
-           .folder = folder,
-           .needs = needs,
-           .against = against});
-    };
     for (const int64_t seed : reference_seeds(grid))
-      look("retrained", retrained_name(set, seed), seed);
+      train(retrained_name(set, seed), seed, recipe_.forget_set(set).options);
+    for (const int64_t seed : reference_seeds(grid))
+      look(grid, "retrained", retrained_name(set, seed), seed);
     if (grid.tunes()) return;
-    for (const int64_t seed : grid.seeds) look("original", original_name(seed), seed);
+    for (const int64_t seed : grid.seeds) look(grid, "original", original_name(seed), seed);
+  }
+
+  void train(const std::string& name, int64_t seed, const OptionValues& without) {
+    add({.row = {.run = name, .group = name.substr(0, name.rfind('-')), .seed = seed},
+         .verb = "train",
+         .folder = name,
+         .options = joined(
+             {recipe_.original, kind_.options(), without, {{"seed", std::to_string(seed)}}})});
+  }
+
+  void look(const Grid& grid, const char* what, const std::string& folder, int64_t seed) {
+    const std::string group = fmt::format("{}/{}", grid.tunes() ? grid.title() : set_of(grid),
+                                          joined_words(what, kind_.words(" ")));
+    const std::vector<std::string> against = references(grid);
+    std::vector<std::string> needs = against;
+    needs.push_back(folder);
+    add({.row = {.run = run_name(group, seed), .group = group, .seed = seed},
+         .verb = "",
+         .folder = folder,
+         .needs = needs,
+         .against = against});
   }
 
   void runs_of(const Grid& grid, const Combination& one, const OptionValues& chosen,
                const std::string& set) {
     const Grid& base = grid.tuned_by.empty() ? grid : *recipe_.tune(grid.tuned_by);
-    const std::string group = fmt::format("{}/{}", grid.title(), one.words(" "));
-    std::vector<std::string> against;
-    for (const int64_t seed : reference_seeds(grid)) against.push_back(retrained_name(set, seed));
+    const std::string group =
+        fmt::format("{}/{}", grid.title(), joined_words(kind_.words(" "), one.words(" ")));
+    const std::vector<std::string> against = references(grid);
     for (const int64_t seed : grid.seeds) {
       PlannedRun run{.row = {.run = run_name(group, seed), .group = group, .seed = seed},
                      .verb = "unlearn",
@@ -179,7 +197,8 @@ class Planner {
                      .needs = against,
                      .against = grid.tunes() ? std::vector<std::string>{} : against};
       run.needs.push_back(run.from);
-      for (const auto& [axis, value] : one.values) run.row.labels[axis] = value->label;
+      for (const Combination& part : {kind_, one})
+        for (const auto& [axis, value] : part.values) run.row.labels[axis] = value->label;
       add(std::move(run));
     }
   }
@@ -220,6 +239,7 @@ class Planner {
   const OptionValues& everywhere_;
   const std::vector<SweepRow>& rows_;
   std::set<std::string> known_;
+  Combination kind_{};  // of network, where [original] has arrays
   SweepPlan plan_;
 };
 
@@ -239,7 +259,7 @@ std::vector<Choice> choices(const Grid& tune, const std::vector<SweepRow>& rows)
   if (retrained == rows.end()) return all;
   for (const Combination& of : tuned(tune)) {
     Choice best{.group = of.words(" "), .options = {}, .score = eval::kNotMeasured};
-    for (const Combination& one : combinations(tune)) {
+    for (const Combination& one : combinations(tune.axes)) {
       if (!std::ranges::all_of(of.values, [&](const auto& value) {
             return std::ranges::find(one.values, value) != one.values.end();
           }))

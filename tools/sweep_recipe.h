@@ -29,8 +29,9 @@ struct GridAxis {
   std::vector<Value> values;
 };
 
-// [grid.NAME]: every combination of the axes' values with every seed. [tune.NAME]: the same on one
-// pilot seed, in order to choose values of the axes in `chosen` for each combination of the others.
+// [grid.NAME]: every combination of the axes' values with every seed, on one forget set; a table
+// with an array of them is several grids. [tune.NAME]: the same on one pilot seed, in order to
+// choose values of the axes in `chosen` for each combination of the others.
 struct Grid {
   std::string name;
   std::string forget_set{};
@@ -62,6 +63,9 @@ struct Expectation {
 struct SweepRecipe {
   std::string name;
   OptionValues original{};  // [original]: options of `expunge train`
+  // Arrays in [original]: every combination is a kind of network of its own in all grids.
+  std::vector<GridAxis> original_axes{};
+  OptionValues corruption{};  // [corrupt]: options of `expunge data corrupt` on the data, at first
   std::string attacks = "loss,threshold";
   std::vector<ForgetSet> forget_sets{};
   std::vector<Grid> grids{};  // as in the file
@@ -69,6 +73,8 @@ struct SweepRecipe {
   std::vector<Expectation> expectations{};
 
   void set_data(const std::string& file);  // in place of [original]'s
+  std::string data() const;                // [original]'s
+  void one_run_a_cell();                   // the first seed, one retrained network: for --smoke
   const ForgetSet& forget_set(const std::string& of) const;
   const Grid* tune(const std::string& of) const;  // null where there is none
 };

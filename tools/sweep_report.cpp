@@ -24,6 +24,7 @@ constexpr Column kColumns[] = {{"forget %", "forget_acc"},
                                {"AUC %", "confidence_auc"},
                                {"entropy AUC %", "entropy_auc"},
                                {"loss attack %", "loss_attack"},
+                               {"trigger obeyed %", "attack_success"},
                                {"matched step", "matched_step"},
                                {"matched test %", "matched_test_acc"},
                                {"matched AUC %", "matched_auc"}};
@@ -49,19 +50,37 @@ std::string stem(const std::string& group) {
   return group.substr(0, group.find('/'));
 }
 
+bool is_network(const RowGroup& group, const std::string& set) {
+  return group.name.starts_with(set + "/retrained") || group.name.starts_with(set + "/original");
+}
+
+// Of a grid: its runs, and the networks beside them.
+std::vector<const RowGroup*> lines_of(const Grid& grid, const std::string& set,
+                                      const std::vector<RowGroup>& groups) {
+  std::vector<const RowGroup*> lines;
+  for (const RowGroup& g : groups)
+    if (is_network(g, set) || (stem(g.name) == grid.title() && !g.rows.front()->labels.empty()))
+      lines.push_back(&g);
+  return lines;
+}
+
 TextRows grid_table(const Grid& grid, const std::string& set, const std::vector<RowGroup>& groups) {
+  const std::vector<const RowGroup*> lines = lines_of(grid, set, groups);
+  std::vector<Column> columns;  // those that were measured
+  for (const Column& c : kColumns)
+    if (std::ranges::any_of(lines, [&](const RowGroup* g) { return count_of(*g, c.name) > 0; }))
+      columns.push_back(c);
   TextRows rows = {{"run", "n"}};
-  for (const Column& c : kColumns) rows.front().emplace_back(c.head);
+  for (const Column& c : columns) rows.front().emplace_back(c.head);
   rows.front().emplace_back("reached");
-  for (const RowGroup& g : groups) {
-    const bool networks = g.name == set + "/retrained" || g.name == set + "/original";
-    if (!networks && (stem(g.name) != grid.title() || g.rows.front()->labels.empty())) continue;
-    const auto n = std::ssize(g.rows), good = count_of(g, "forget_acc");
-    rows.push_back({g.name.substr(g.name.find('/') + 1),
+  for (const RowGroup* g : lines) {
+    const auto n = std::ssize(g->rows), good = count_of(*g, "forget_acc");
+    rows.push_back({g->name.substr(g->name.find('/') + 1),
                     good == n ? std::to_string(n) : fmt::format("{} of {}", good, n)});
-    for (const Column& c : kColumns)
-      rows.back().push_back(mean_and_sd(spread_of(g, c.name), run_number(c.name).digits));
-    rows.back().push_back(networks ? "" : fmt::format("{}/{}", count_of(g, "matched_step"), n));
+    for (const Column& c : columns)
+      rows.back().push_back(mean_and_sd(spread_of(*g, c.name), run_number(c.name).digits));
+    rows.back().push_back(
+        is_network(*g, set) ? "" : fmt::format("{}/{}", count_of(*g, "matched_step"), n));
   }
   return rows;
 }
@@ -177,13 +196,8 @@ std::string sweep_json(const SweepRecipe& recipe, const std::vector<SweepRow>& r
   for (const SweepRow& row : rows) lines += (lines.empty() ? "" : ",") + row_json(row);
   for (const ContrastFamily& family : contrast_families(recipe, rows))
     for (const Contrast& c : family.contrasts)
-      tests += fmt::format(
-          "{}{{\"family\":{},\"block\":{},\"level\":{},\"number\":{},\"pairs\":{},\"missing\":{},"
-          "\"mean\":{},\"low\":{},\"high\":{},\"p\":{},\"holm\":{}}}",
-          tests.empty() ? "" : ",", json_string(family.title), json_string(c.block),
-          json_string(c.level), json_string(c.number), c.difference.pairs, c.missing,
-          json_number(c.difference.mean), json_number(c.difference.low),
-          json_number(c.difference.high), json_number(c.difference.p), json_number(c.holm));
+      tests += fmt::format("{}{{\"family\":{},{}}}", tests.empty() ? "" : ",",
+                           json_string(family.title), contrast_fields(c));
   return fmt::format(
       "{{\"schema\":\"expunge.sweep/1\",\"recipe\":{},\"rows\":[{}],"
       "\"contrasts\":[{}]}}\n",

@@ -65,6 +65,15 @@ expect "without retrained runs" 0 '^ngplus none +1 ' compare a u-none-0
 "$bin" unlearn --from a --forget random:6 --batch-size 4 --epochs 2 --lr 0.01 --out hot > /dev/null 2>&1
 expect "another learning rate is another row" 0 '^ngplus none lr=0.01 +1 ' compare r0 u-none-0 hot
 
+pairs=(compare a r0 r1 u-none-0 u-none-1 u-focus-0 u-focus-1 --attacks loss,threshold)
+expect "paired by seed" 0 '^ngplus focus +auc_gap +[-+0-9.]+ .* 2$' "${pairs[@]}" --against "ngplus none"
+expect "as JSON" 0 '"contrasts":.{"block":"","level":"ngplus focus","number":"auc_gap","pairs":2' \
+  "${pairs[@]}" --against "ngplus none" --json
+check "it is one document" is_json out
+expect "a row that is not there" 2 "'ngplus nine' is no row.*ngplus none" "${pairs[@]}" --against "ngplus nine"
+expect "one seed only has no interval" 0 '^ngplus focus +test_acc +[-+0-9.]+ +- ' compare r0 r1 u-none-0 \
+  u-focus-0 --attacks loss --against "ngplus none"
+
 expect "no run" 2 'expected run folders' compare
 expect "no such run" 3 'run.json' compare nowhere
 expect "nothing forgotten" 3 'nothing to compare on' compare a a1

@@ -125,6 +125,41 @@ expect "a number that is not as expected" 8 'steps is 4, expected 5' recipe chec
 expect "smoke" 0 '' sweep small.toml --smoke 1
 check "has a folder of its own" test -s runs/small-smoke/rows.jsonl
 
+# several forget sets and kinds of networks, on data corrupted first
+cat > many.toml <<'TOML'
+# Both networks
+[corrupt]
+mislabel = 0.25
+[original]
+data = "small.epk"
+model = ["mlp", "smallcnn"]
+batch-size = 4
+epochs = 1
+augment = "none"
+[forget.wrong]
+forget = "mislabeled"
+[forget.some]
+forget = "random:4"
+[grid.all]
+forget-set = ["wrong", "some"]
+seeds = [0, 1]
+method = ["ft", "ngplus"]
+epochs = 1
+TOML
+expect "forget sets and networks" 0 '^smallcnn ngplus +2 ' sweep many.toml --out many
+check "a table a forget set" grep -q '^all-some$' out
+check "retrained networks of both kinds" grep -qE '^retrained smallcnn +1 ' out
+check "the data were corrupted" test -s many/data.epk
+check "rows tell how" grep -q 'data corrupted with --mislabel 0.25' many/rows.jsonl
+check "and forget those" test "$(wc -l < many/retrained-wrong-mlp-0/forget.ids)" = 6
+expect "a smoke test runs every cell once" 0 '' sweep many.toml --smoke 1 --out cells
+check "cells, and no seeds" test "$(grep -c '"labels":{"m' cells/rows.jsonl)" = 8
+sed 's/mislabel = 0.25/mislabel = 0.5/' many.toml > other.toml
+expect "other corruption in the same folder" 3 'data corrupted with --mislabel 0.5' sweep other.toml --out many
+sed 's/mislabel = 0.25/poison = 0.1\ntarget = "z"/' many.toml > other.toml
+expect "a class that is not there" 2 'corrupting small.epk: .*z' sweep other.toml --out z
+check_not "leaves no data" test -e z/data.epk
+
 refuse() {  # name, words, sed command
   sed "$3" small.toml > bad.toml
   expect "$1" 2 "$2" sweep bad.toml --out bad
