@@ -191,6 +191,8 @@ constexpr Option kOptions[] = {
      false},
     {"smoke", Kind::integer, "0", "0..1000000", "only this many batches of every run (0: all)",
      "sweep recipe-check", false},
+    {"batch-size", Kind::integer, "0", "0..65536",
+     "samples of a step in every run (0: as the recipe has it)", "sweep", false},
     {"table", Kind::flag, "false", "", "make nothing, print what is there", "sweep", false},
     {"dry-run", Kind::flag, "false", "", "name the runs, make nothing", "sweep", false},
     // recipe check

@@ -160,6 +160,8 @@ void corrupt_data(const SweepRecipe& recipe, const std::string& source, const fs
 OptionValues options_everywhere(const Settings& settings) {
   OptionValues options;
   if (settings.integer("smoke") > 0) options.emplace_back("smoke", settings.text("smoke"));
+  if (settings.verb() == "sweep" && settings.integer("batch-size") > 0)
+    options.emplace_back("batch-size", settings.text("batch-size"));
   for (const char* name : {"device", "precision", "conv-algo"})
     if (settings.given(name)) options.emplace_back(name, settings.text(name));
   return options;

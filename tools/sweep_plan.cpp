@@ -136,6 +136,10 @@ class Planner {
 
   void add(PlannedRun run) {
     if (!known_.insert(run.row.run).second) return;
+    std::erase_if(run.options, [&](const auto& option) {
+      return std::ranges::find(everywhere_, option.first, &OptionValues::value_type::first) !=
+             everywhere_.end();
+    });
     run.options = joined({run.options, everywhere_});
     run.row.arguments = words_of(run.options);
     if (run.verb == "train" && !recipe_.corruption.empty())

@@ -25,7 +25,8 @@ struct SweepPlan {
 };
 
 // Every run of the recipe: originals and retrained networks, tunes, then grids. Which settings a
-// tuned grid has depends on the rows. `everywhere`: options of every train and unlearn (--smoke).
+// tuned grid has depends on the rows. `everywhere`: options of every train and unlearn, in place
+// of the recipe's (--smoke).
 // A row that was made with other arguments than the recipe has now: ExitCode::input. A combination
 // whose tuning failed for every value: ExitCode::numerical.
 SweepPlan plan_sweep(const SweepRecipe& recipe, const OptionValues& everywhere,

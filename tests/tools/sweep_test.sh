@@ -152,7 +152,8 @@ check "retrained networks of both kinds" grep -qE '^retrained smallcnn +1 ' out
 check "the data were corrupted" test -s many/data.epk
 check "rows tell how" grep -q 'data corrupted with --mislabel 0.25' many/rows.jsonl
 check "and forget those" test "$(wc -l < many/retrained-wrong-mlp-0/forget.ids)" = 6
-expect "a smoke test runs every cell once" 0 '' sweep many.toml --smoke 1 --out cells
+expect "a smoke test runs every cell once" 0 '' sweep many.toml --smoke 1 --batch-size 2 --out cells
+check "with its batches" grep -q '^batch-size = 2' cells/all-some/mlp_ft-0/config.toml
 check "cells, and no seeds" test "$(grep -c '"labels":{"m' cells/rows.jsonl)" = 8
 sed 's/mislabel = 0.25/mislabel = 0.5/' many.toml > other.toml
 expect "other corruption in the same folder" 3 'data corrupted with --mislabel 0.5' sweep other.toml --out many
