@@ -55,6 +55,12 @@ nn::OptimConfig optimizer_config(const Settings& s) {
   return config;
 }
 
+data::SplitOptions split_options(const Settings& s) {
+  return {.val_fraction = s.real("val-fraction"),
+          .split_seed = static_cast<uint64_t>(s.integer("split-seed")),
+          .limit = s.integer("limit")};
+}
+
 void shorten_for_smoke(Experiment& e, const Settings& s) {
   if (s.integer("smoke") == 0) return;
   const auto samples = static_cast<size_t>(s.integer("smoke") * s.integer("batch-size"));
@@ -69,9 +75,7 @@ Experiment make_experiment(const Settings& s, const fs::path& run,
          "model linear is a regression and needs targets; data sets of images have classes only");
   Experiment e;
   e.data = data::open_dataset(s.text("data"));
-  e.split = data::make_split(e.data, {.val_fraction = s.real("val-fraction"),
-                                      .split_seed = static_cast<uint64_t>(s.integer("split-seed")),
-                                      .limit = s.integer("limit")});
+  e.split = data::make_split(e.data, split_options(s));
   e.earlier_ids = run.empty() ? std::move(earlier) : read_ids(run / kEarlierIds);
   e.split.train = data::without(e.split.train, positions_of(e.earlier_ids, e));
   if (!run.empty()) {

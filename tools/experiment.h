@@ -43,6 +43,7 @@ struct Recipe {
 Recipe make_recipe(const Settings& settings, Experiment& experiment);
 
 nn::OptimConfig optimizer_config(const Settings& settings);  // options that all runs have
+data::SplitOptions split_options(const Settings& settings);
 // --smoke: so few samples that every part has this many batches at most. Ids stay complete.
 void shorten_for_smoke(Experiment& experiment, const Settings& settings);
 

@@ -37,7 +37,8 @@ std::vector<List> unlearning_lists() {
   for (const unlearn::Objective& o : unlearn::objectives())
     objectives.push_back({o.name, o.formula});
   for (const unlearn::Compat& c : unlearn::compats())
-    compats.push_back({c.name, fmt::format("{}: {}", c.method, c.summary)});
+    compats.push_back(
+        {c.name, fmt::format("{}: {}", *c.method != 0 ? c.method : "all methods", c.summary)});
   return {{"methods", rows_of(unlearn::methods())},
           {"presets", presets},
           {"gates", rows_of(unlearn::gates())},

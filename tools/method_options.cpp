@@ -43,7 +43,7 @@ void resolve_numbers(Settings& s, const unlearn::Method& method, const unlearn::
 void check_compat(const Settings& s, const unlearn::Method& method) {
   for (const std::string& name : s.list("compat")) {
     const unlearn::Compat& row = unlearn::compat(name);
-    if (std::string_view(row.method) != method.name)
+    if (*row.method != 0 && std::string_view(row.method) != method.name)
       fail(ExitCode::usage, "--compat {}: is about {}, and the method is {}", name, row.method,
            method.name);
   }
@@ -71,6 +71,10 @@ void check_one_gradient(const Settings& s, const unlearn::Preset& preset,
 
 }  // namespace
 
+bool has_compat(const Settings& s, const char* name) {
+  return std::ranges::count(s.list("compat"), name) > 0;
+}
+
 void resolve_method_options(Settings& s, const unlearn::Method& method,
                             const unlearn::Preset& preset) {
   resolve_numbers(s, method, preset);
@@ -85,6 +89,8 @@ void resolve_method_options(Settings& s, const unlearn::Method& method,
   otherwise(s, "forget-epochs", fmt::format("{}", preset.forget_epochs));
   otherwise(s, "retain-fraction", fmt::format("{}", preset.retain_fraction));
   otherwise(s, "schedule", preset.schedule);
+  if (has_compat(s, "ufv") && preset.order != Order::once)
+    s.set("unlearn-augment", "first-epoch", Source::fallback, "compat ufv");
   // The preset's two sizes belong together: one that was given is the size of both sides.
   const int64_t pair = preset.forget_batch_size > 0 ? preset.forget_batch_size : preset.batch_size;
   otherwise(s, "forget-batch-size",
@@ -126,10 +132,6 @@ void check_estimator(const Settings& s, const unlearn::Method& method,
          "--estimator {}: looks into the batch, and {} has a penalty that no image is the cause "
          "of; welford:8 and ema:0.9 go with it",
          s.text("estimator"), method.name);
-}
-
-bool has_compat(const Settings& s, const char* name) {
-  return std::ranges::count(s.list("compat"), name) > 0;
 }
 
 unlearn::ObjectiveNumbers objective_numbers(const Settings& s) {

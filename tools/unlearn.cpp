@@ -42,12 +42,27 @@ void inherit(Settings& s) {
   const fs::path from = original_of(s);
   const RunStatus status = read_run_json(from);
   const Settings original = run_settings(from, status.verb);
-  for (const char* name : kInherited) {
+  if (has_compat(s, "ufv")) s.set("split-seed", s.text("seed"), Source::inherited, "compat ufv");
+  for (const std::string name : kInherited) {
+    if (name == "split-seed" && has_compat(s, "ufv")) continue;
     if (s.source(name) >= Source::file && s.text(name) != original.text(name))
       fail(ExitCode::usage, "--{}: comes from {}, where it is {}", name, from.string(),
            original.text(name));
     s.set(name, original.text(name), std::max(s.source(name), Source::inherited), name);
   }
+}
+
+// Where the split is not the original's (--compat ufv), some of F are samples that it held out.
+void name_never_trained(const Settings& s, const Experiment& e) {
+  const fs::path from = original_of(s);
+  const Settings original = run_settings(from, read_run_json(from).verb);
+  if (original.text("split-seed") == s.text("split-seed")) return;
+  const std::vector<int32_t> held_out = data::make_split(e.data, split_options(original)).val;
+  const auto never = std::ranges::count_if(
+      e.forgotten, [&](int32_t p) { return std::ranges::find(held_out, p) != held_out.end(); });
+  say("expunge: note: {} of the {} samples to forget are validation samples of {}, which was never "
+      "trained on them\n",
+      never, e.forgotten.size(), from.string());
 }
 
 // Flat buffers of a run at most, beside the optimizer's: values, two gradients, their statistics.
@@ -217,6 +232,7 @@ ExitCode run_unlearn(Settings& settings) {
   EvaluationRule::parse(settings.text("eval-every"));
   Experiment e = make_experiment(settings, {}, earlier_ids(original_of(settings)));
   name_missing_classes(e);
+  name_never_trained(settings, e);
   const fs::path weights = original_weights(settings);
   nn::load_model(weights, e.model);
   const std::vector<Reference> references =

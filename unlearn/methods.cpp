@@ -138,6 +138,10 @@ const std::vector<Compat>& compats() {
        "classes"},
       {"salun", "boundary-expand",
        "SalUn's port begins the class more at PyTorch's values, not at Xavier's with bias 0"},
+      {"ufv", "",
+       "the code of arXiv 2511.02435: the split comes from --seed, whatever the original's was, "
+       "and "
+       "images are augmented in the first epoch alone"},
   };
   return table;
 }

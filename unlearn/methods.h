@@ -77,7 +77,7 @@ const Method& method(const std::string& text);
 // What published code does otherwise than its paper, or than the code that a method follows.
 struct Compat {
   const char* name;
-  const char* method;  // that has it
+  const char* method;  // that has it; "": all
   const char* summary;
 };
 const std::vector<Compat>& compats();

@@ -14,11 +14,23 @@ for preset in l1-sparse scrub scrub-mia scrub-small badteacher boundary-shrink b
     --max-steps 3 --out "p-$preset"
   expect "list presets has $preset" 0 "^$preset " list presets
 done
-for name in rum comparator badt salun; do expect "list compats has $name" 0 "^$name " list compats; done
+for name in rum comparator badt salun ufv; do expect "list compats has $name" 0 "^$name " list compats; done
 expect "a preset's settings" 0 '^forget-batch-size = 32' unlearn "${from[@]}" --method scrub --print-config
 expect "its schedule" 0 '^schedule = "step:3,5,9"' unlearn "${from[@]}" --method scrub --print-config
 expect "a batch size that is given is that of both sides" 0 '^forget-batch-size = 4' unlearn "${from[@]}" \
   --method scrub --batch-size 4 --print-config
+
+# The split of the authors' code comes from the seed.
+expect "compat ufv takes another split" 0 '^split-seed = 3' unlearn "${from[@]}" --compat ufv --seed 3 --print-config
+check "and augments in the first epoch" grep -q '^unlearn-augment = "first-epoch"' out
+expect "unless told" 0 '^unlearn-augment = "none"' unlearn "${from[@]}" --compat ufv --unlearn-augment none --print-config
+expect "a run with it" 0 'forget_acc' unlearn --from a --forget random:18 --compat ufv --seed 3 --max-steps 2 --out ufv
+check "samples that were never trained on" grep -qE 'note: [12] of the 18 samples to forget are validation samples of a' err
+expect "retrained on that split" 0 '' train --like a --split-seed 3 --forget random:18 --out ufv-retrained
+same "without the same samples" ufv/forget.ids ufv-retrained/forget.ids
+expect "is its reference" 0 'average gap|forget' eval ufv --reference ufv-retrained --attacks none
+expect "goes with a method that changes the weights once" 0 'forget_acc' unlearn "${from[@]}" --method ssd \
+  --compat ufv --out ufv-ssd
 
 # Stopped after any step and resumed, each ends with the bits of the whole run; rewound runs too.
 resumes() {  # name, options

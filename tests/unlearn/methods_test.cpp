@@ -63,7 +63,8 @@ TEST_CASE("methods: every row names objectives, a preset and a summary that exis
     CHECK((own.order != Order::mixed || m.mixed != nullptr));
     CHECK(std::strlen(m.summary) > 10);
   }
-  for (const Compat& c : compats()) CHECK(method(c.method).name == std::string(c.method));
+  for (const Compat& c : compats())
+    if (std::string_view(c.method) != "") CHECK(method(c.method).name == std::string(c.method));
   CHECK(test::error_code([] { compat("rumm"); }) == ExitCode::usage);
 }
 
