@@ -4,6 +4,7 @@
 set -euo pipefail
 : "${1:?usage: $0 PATH_OF_EXPUNGE}"
 bin=$(realpath "$1")
+docs=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../../docs")
 images=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../fuzz/corpus/image")
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT

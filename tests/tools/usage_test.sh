@@ -49,6 +49,12 @@ for what in models methods presets gates estimators objectives metrics attacks d
   expect "list $what as JSON" 0 "\"$what\":" list $what --json
   check "it is one document" is_json out
 done
+for what in metrics methods; do
+  expunge list $what
+  cut -d' ' -f1 out > names
+  check "there are $what" test -s names
+  while read -r name; do check "the glossary has $name" grep -qF "\`$name\`" "$docs/glossary.md"; done < names
+done
 expect "list of what is not there" 2 "modles.*models" list modles
 expect "data prepare without --out" 2 '--out' data prepare .
 
