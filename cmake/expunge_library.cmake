@@ -19,9 +19,11 @@ if(EXPUNGE_SANITIZE)
 endif()
 target_link_libraries(expunge_flags INTERFACE expunge_fmt Threads::Threads)
 
-# expunge_library(NAME [LIBRARIES...]): every .cpp of this folder and its ops/ as one static library.
+# expunge_library(NAME [LIBRARIES...]): every .cpp of this folder and its ops/ as one static library, but for those
+# that call libraries of a vendor.
 function(expunge_library name)
   file(GLOB sources CONFIGURE_DEPENDS *.cpp ops/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "_(cudnn|cublas)\\.cpp$")
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC expunge_flags ${ARGN})
 endfunction()

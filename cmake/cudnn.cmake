@@ -1,0 +1,15 @@
+# cuDNN 9 and its headers, of the CUDA toolkit or a package. Its plans can be asked for and tested without a GPU, so
+# this does not depend on EXPUNGE_CUDA.
+find_package(CUDAToolkit QUIET)
+find_path(EXPUNGE_CUDNN_INCLUDE cudnn_backend.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(EXPUNGE_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
+find_library(EXPUNGE_CUDNN_GRAPH_LIBRARY NAMES cudnn_graph libcudnn_graph.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})
+if(CUDAToolkit_FOUND AND EXPUNGE_CUDNN_INCLUDE AND EXPUNGE_CUDNN_LIBRARY AND EXPUNGE_CUDNN_GRAPH_LIBRARY)
+  set(EXPUNGE_HAS_CUDNN ON)
+  add_library(cudnn INTERFACE)
+  target_include_directories(cudnn SYSTEM INTERFACE ${EXPUNGE_CUDNN_INCLUDE} ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(cudnn INTERFACE ${EXPUNGE_CUDNN_LIBRARY} ${EXPUNGE_CUDNN_GRAPH_LIBRARY})
+else()
+  set(EXPUNGE_HAS_CUDNN OFF)
+  message(STATUS "cuDNN not found: the tests that ask it for plans are left out")
+endif()

@@ -1,0 +1,98 @@
+#include "kernels/conv_plan_book_cudnn.h"
+
+#include <fmt/core.h>
+
+#include <cstdlib>
+#include <sstream>
+#include <utility>
+
+#include "core/check.h"
+#include "core/file.h"
+
+namespace expunge::kernels::cudnn {
+namespace {
+
+constexpr uint64_t kMaxFile = uint64_t{1} << 24;
+
+}  // namespace
+
+ConvPlanBook::ConvPlanBook(Descriptor device, std::string device_name, std::filesystem::path file,
+                           Timer timer, const PlanLimits& limits)
+    : device_(std::move(device)),
+      title_(fmt::format("expunge-conv-plans-1 {} {}", cudnnGetVersion(), device_name)),
+      file_(std::move(file)),
+      timer_(std::move(timer)),
+      limits_(limits) {
+  read();
+}
+
+void ConvPlanBook::read() {
+  std::error_code error;
+  if (file_.empty() || !std::filesystem::exists(file_, error)) return;
+  std::istringstream lines;
+  try {
+    lines.str(read_file(file_, kMaxFile));
+  } catch (const Error&) {
+    return;
+  }
+  std::string line;
+  if (!std::getline(lines, line) || line != title_) return;
+  while (std::getline(lines, line)) {
+    const size_t tab = line.find('\t');
+    if (tab == std::string::npos) continue;
+    if (std::optional<ConvEngine> engine = ConvEngine::parse(line.substr(tab + 1)))
+      known_.insert_or_assign(line.substr(0, tab), std::move(*engine));
+  }
+}
+
+void ConvPlanBook::write() const {
+  if (file_.empty()) return;
+  std::string text = title_ + "\n";
+  for (const auto& [problem, engine] : known_)
+    text += fmt::format("{}\t{}\n", problem, engine.str());
+  std::error_code error;
+  std::filesystem::create_directories(file_.parent_path(), error);
+  try {
+    write_atomic(file_, text);
+  } catch (const Error&) {
+  }
+}
+
+ConvPlan ConvPlanBook::find(const ConvProblem& problem) {
+  const std::string key = problem.str();
+  if (const auto it = known_.find(key); it != known_.end())
+    if (std::optional<ConvPlan> plan = conv_plan(problem, device_, it->second, limits_))
+      return std::move(*plan);
+  std::vector<ConvPlan> plans = conv_plans(problem, device_, limits_);
+  if (plans.empty()) fail(ExitCode::device, "cuDNN has no engine for the convolution {}", key);
+  size_t best = 0;
+  if (plans.size() > 1) {
+    double fastest = 0;
+    for (size_t i = 0; i < plans.size(); ++i)
+      if (const double ms = timer_(problem, plans[i]); i == 0 || ms < fastest)
+        best = i, fastest = ms;
+  }
+  ++measured_;
+  known_.insert_or_assign(key, plans[best].engine());
+  write();
+  return std::move(plans[best]);
+}
+
+const ConvPlan& ConvPlanBook::at(const ConvProblem& problem) {
+  const std::string key = problem.str();
+  auto it = plans_.find(key);
+  if (it == plans_.end()) it = plans_.emplace(key, find(problem)).first;
+  return it->second;
+}
+
+std::filesystem::path conv_plan_file() {
+  const auto variable = [](const char* name) {
+    const char* text = std::getenv(name);
+    return std::filesystem::path(text != nullptr ? text : "");
+  };
+  std::filesystem::path folder = variable("XDG_CACHE_HOME");
+  if (folder.empty() && !variable("HOME").empty()) folder = variable("HOME") / ".cache";
+  return folder.empty() ? folder : folder / "expunge" / "conv-plans.txt";
+}
+
+}  // namespace expunge::kernels::cudnn

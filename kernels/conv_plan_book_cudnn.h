@@ -1,0 +1,49 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "kernels/conv_plan_cudnn.h"
+
+namespace expunge::kernels::cudnn {
+
+// The plan of every convolution that was asked for: the fastest of those that heuristics propose,
+// measured once and written down, since noise in timing would choose other engines, hence other
+// rounding, in another run. A file a version of cuDNN and a device:
+//   expunge-conv-plans-1 <cuDNN's version> <device's name>
+//   <problem><tab><engine>
+class ConvPlanBook {
+ public:
+  // Milliseconds of a run of the plan; only one proposed plan is not measured.
+  using Timer = std::function<double(const ConvProblem&, const ConvPlan&)>;
+
+  // file: empty keeps nothing on disk. A file that is of another device or version, or cannot be
+  // read, is as good as none, and is written anew.
+  ConvPlanBook(Descriptor device, std::string device_name, std::filesystem::path file, Timer timer,
+               const PlanLimits& limits = {});
+
+  // No engine can do it: ExitCode::device names the problem.
+  const ConvPlan& at(const ConvProblem& problem);
+  int64_t measured() const { return measured_; }  // problems so far that no file had the answer to
+
+ private:
+  void read();
+  void write() const;  // what cannot be written is not kept: the next run measures again
+  ConvPlan find(const ConvProblem& problem);
+
+  Descriptor device_;
+  std::string title_;
+  std::filesystem::path file_;
+  Timer timer_;
+  PlanLimits limits_;
+  std::map<std::string, ConvEngine> known_;  // by ConvProblem::str()
+  std::map<std::string, ConvPlan> plans_;
+  int64_t measured_ = 0;
+};
+
+// $XDG_CACHE_HOME or ~/.cache, then expunge/conv-plans.txt; empty where there is neither.
+std::filesystem::path conv_plan_file();
+
+}  // namespace expunge::kernels::cudnn

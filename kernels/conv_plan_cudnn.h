@@ -1,0 +1,75 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/conv2d.h"
+#include "kernels/graph_cudnn.h"
+
+// How cuDNN is to run a convolution: heuristics propose engines, we take those that keep our
+// promises, and the fastest of them becomes a plan (conv2d_cudnn.cpp).
+namespace expunge::kernels::cudnn {
+
+enum class ConvPass : unsigned char { forward, data, weights };
+// Of data and products; sums are fp32. tf32: fp32 data whose products have 10 bits.
+enum class ConvPrecision : unsigned char { fp32, tf32, bf16, fp16 };
+
+struct ConvProblem {
+  ConvPass pass = ConvPass::forward;
+  Conv2dShape shape{};  // weights: N is the number of images summed over
+  ConvPrecision precision = ConvPrecision::fp32;
+  bool accumulates = false;  // adds to what is there (beta 1), otherwise replaces it
+
+  std::string str() const;  // a key: "forward n128 h32 w32 c64 k64 r3 s3 stride1 pad1 bf16"
+};
+
+// What a plan may be like.
+struct PlanLimits {
+  bool deterministic = true;  // same bits in every run
+  // bytes; strict fp32's fast data gradient wants 130 MB at a batch of 512, tensor cores at most 37
+  int64_t workspace = int64_t{256} << 20;
+  size_t count = 10;  // as many at most
+};
+
+// Where the convolution's tensors are; x, w and y as in conv2d.h, whichever the pass writes.
+struct ConvPointers {
+  const void *x, *w, *y;
+};
+
+// A way to run a problem, as heuristics name it: cuDNN's number of an engine and its knobs. Means
+// something for one version of cuDNN and one kind of device only.
+struct ConvEngine {
+  int64_t index = 0;
+  std::vector<std::pair<int64_t, int64_t>> knobs{};  // type and value
+
+  std::string str() const;  // "62 2=4 3=0"
+  static std::optional<ConvEngine> parse(const std::string& text);
+};
+
+class ConvPlan {
+ public:
+  ConvPlan(Descriptor plan, ConvEngine engine)
+      : plan_(std::move(plan)), engine_(std::move(engine)) {}
+
+  int64_t workspace() const { return plan_.get_int64(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE); }
+  const ConvEngine& engine() const { return engine_; }
+  void run(cudnnHandle_t handle, const ConvPointers& at, void* workspace) const;
+
+ private:
+  Descriptor plan_;
+  ConvEngine engine_;
+};
+
+// Plans for `device` in the order of the heuristics: they fit the limits, and compute in the wanted
+// precision (fp32: without tensor cores). None: empty.
+std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& device,
+                                 const PlanLimits& limits = {});
+
+// The plan of an engine that was chosen before; none where it does not keep the limits, or where
+// this cuDNN or this device does not have it.
+std::optional<ConvPlan> conv_plan(const ConvProblem& problem, const Descriptor& device,
+                                  const ConvEngine& engine, const PlanLimits& limits = {});
+
+}  // namespace expunge::kernels::cudnn

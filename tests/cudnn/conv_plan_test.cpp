@@ -1,0 +1,173 @@
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "core/file.h"
+#include "kernels/conv_plan_book_cudnn.h"
+#include "nn/network.h"
+#include "support/error.h"
+#include "support/temp_dir.h"
+
+// What cuDNN answers for a device that is not there: plans are made, not run.
+namespace expunge::kernels::cudnn {
+namespace {
+
+constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::data, ConvPass::weights};
+constexpr ConvPrecision kPrecisions[] = {ConvPrecision::fp32, ConvPrecision::tf32,
+                                         ConvPrecision::bf16, ConvPrecision::fp16};
+
+Descriptor h200() {
+  return device_from_json(read_file(EXPUNGE_CUDNN_TESTS "/h200.json", 1 << 16));
+}
+
+ConvProblem problem(ConvPass pass = ConvPass::forward,
+                    ConvPrecision precision = ConvPrecision::bf16) {
+  return {.pass = pass,
+          .shape = {.N = 8, .H = 16, .W = 16, .C = 64, .K = 64, .R = 3, .S = 3, .pad = 1},
+          .precision = precision};
+}
+
+// Convolutions of a network; its linear layers are products of matrices, and cuBLAS's.
+std::vector<Conv2dShape> convolutions(const char* model, int64_t batch) {
+  std::vector<Conv2dShape> shapes;
+  std::set<std::string> seen;
+  for (const Conv2dShape& s : nn::make_model(model, {}).trace(batch).conv2d)
+    if (s.H > 1 && seen.insert(ConvProblem{.shape = s}.str()).second) shapes.push_back(s);
+  return shapes;
+}
+
+TEST_CASE("every layer of every network has a deterministic plan in every precision") {
+  const Descriptor device = h200();
+  int64_t plans = 0;
+  for (const char* model : {"smallcnn", "resnet18", "vgg16_bn", "vgg16_bn_lth"})
+    for (const int64_t batch : {1, 128, 512})
+      for (const Conv2dShape& shape : convolutions(model, batch))
+        for (const ConvPass pass : kPasses)
+          for (const ConvPrecision precision : kPrecisions)
+            for (const bool accumulates : {false, true}) {
+              const ConvProblem p{pass, shape, precision, accumulates};
+              CAPTURE(model);
+              CAPTURE(p.str());
+              CHECK(!conv_plans(p, device, {.count = 1}).empty());
+              ++plans;
+            }
+  CHECK(plans > 1500);
+}
+
+TEST_CASE("plans keep the limits") {
+  const Descriptor device = h200();
+  for (const ConvPass pass : kPasses)
+    for (const ConvPrecision precision : kPrecisions) {
+      const std::vector<ConvPlan> all = conv_plans(problem(pass, precision), device);
+      CHECK(all.size() <= PlanLimits{}.count);
+      for (const ConvPlan& plan : all) CHECK(plan.workspace() <= PlanLimits{}.workspace);
+      for (const ConvPlan& plan : conv_plans(problem(pass, precision), device, {.workspace = 0}))
+        CHECK(plan.workspace() == 0);
+    }
+}
+
+TEST_CASE("engines that are not deterministic are left out unless they are asked for") {
+  const Descriptor device = h200();
+  const ConvProblem p = problem(ConvPass::weights, ConvPrecision::fp32);
+  const PlanLimits any{.deterministic = false, .count = 64}, same{.count = 64};
+  std::set<std::string> allowed, promised;
+  for (const ConvPlan& plan : conv_plans(p, device, any)) allowed.insert(plan.engine().str());
+  for (const ConvPlan& plan : conv_plans(p, device, same)) promised.insert(plan.engine().str());
+  CHECK(promised.size() < allowed.size());
+  for (const std::string& engine : promised) CHECK(allowed.contains(engine));
+}
+
+TEST_CASE("an engine's name is enough to make its plan again") {
+  const Descriptor device = h200();
+  for (const ConvPass pass : kPasses)
+    for (const ConvPrecision precision : kPrecisions)
+      for (const ConvPlan& plan : conv_plans(problem(pass, precision), device)) {
+        const std::optional<ConvEngine> named = ConvEngine::parse(plan.engine().str());
+        REQUIRE(named);
+        const std::optional<ConvPlan> again = conv_plan(problem(pass, precision), device, *named);
+        REQUIRE(again);
+        CHECK(again->engine().str() == plan.engine().str());
+        CHECK(again->workspace() == plan.workspace());
+      }
+}
+
+TEST_CASE("a name that cuDNN does not know gives no plan") {
+  const Descriptor device = h200();
+  for (const char* text : {"", "x", "1 2", "1 2=", "1 =3", "1 2=3 x", "1 2-3"})
+    CHECK(!ConvEngine::parse(text));
+  for (const char* text : {"100000", "-1", "62 2=4 99=1", "62 2=100000", "62 2=4 2=4"}) {
+    const std::optional<ConvEngine> engine = ConvEngine::parse(text);
+    REQUIRE(engine);
+    CHECK(!conv_plan(problem(), device, *engine));
+  }
+  // strict fp32 does not take an engine of tensor cores, whoever wrote it down
+  const std::vector<ConvPlan> tf32 =
+      conv_plans(problem(ConvPass::forward, ConvPrecision::tf32), device, {.count = 1});
+  REQUIRE(!tf32.empty());
+  CHECK(!conv_plan(problem(ConvPass::forward, ConvPrecision::fp32), device, tf32.front().engine()));
+}
+
+// Takes the last of the proposed plans for the fastest.
+struct Stopwatch {
+  int64_t calls = 0;
+  ConvPlanBook::Timer timer() {
+    return
+        [this](const ConvProblem&, const ConvPlan&) { return 1.0 / static_cast<double>(++calls); };
+  }
+};
+
+TEST_CASE("the book measures once, keeps the fastest, and reads it in the next run") {
+  const test::TempDir dir;
+  const std::filesystem::path file = dir.path() / "cache" / "plans.txt";
+  Stopwatch first, second;
+  ConvPlanBook book(h200(), "NVIDIA H200", file, first.timer());
+  const std::vector<ConvPlan> proposed = conv_plans(problem(), h200());
+  CHECK(book.at(problem()).engine().str() == proposed.back().engine().str());
+  CHECK(first.calls == std::ssize(proposed));
+  book.at(problem());
+  book.at(problem(ConvPass::data));
+  CHECK(book.measured() == 2);
+
+  ConvPlanBook again(h200(), "NVIDIA H200", file, second.timer());
+  CHECK(again.at(problem()).engine().str() == proposed.back().engine().str());
+  CHECK(again.measured() == 0);
+  CHECK(second.calls == 0);
+
+  ConvPlanBook other(h200(), "NVIDIA H100", file, second.timer());
+  other.at(problem());
+  CHECK(other.measured() == 1);
+}
+
+TEST_CASE("a broken file, and one that cannot be written, are as good as none") {
+  const test::TempDir dir;
+  const std::filesystem::path file = dir.path() / "plans.txt";
+  Stopwatch watch;
+  const std::string key = problem().str();
+  const std::string title =
+      "expunge-conv-plans-1 " + std::to_string(cudnnGetVersion()) + " NVIDIA H200\n";
+  for (const std::string& text :
+       {std::string("\0\xff", 2), title + key, title + key + "\t",
+        title + key + "\t62 2=", title + key + "\t100000", title + "\t\n\t\t\n"}) {
+    write_atomic(file, text);
+    ConvPlanBook book(h200(), "NVIDIA H200", file, watch.timer());
+    CHECK(book.at(problem()).workspace() >= 0);
+    CHECK(book.measured() == 1);
+  }
+  ConvPlanBook nowhere(h200(), "NVIDIA H200", "/proc/nowhere/plans.txt", watch.timer());
+  CHECK(nowhere.at(problem()).workspace() >= 0);
+  ConvPlanBook unnamed(h200(), "NVIDIA H200", "", watch.timer());
+  CHECK(unnamed.at(problem()).workspace() >= 0);
+}
+
+TEST_CASE("a convolution without any engine is refused by name") {
+  Stopwatch watch;
+  ConvPlanBook book(h200(), "NVIDIA H200", "", watch.timer(), {.workspace = -1});
+  CHECK(test::error_code([&] { book.at(problem()); }) == ExitCode::device);
+}
+
+TEST_CASE("properties that are none are refused with cuDNN's words") {
+  CHECK(test::error_code([] { device_from_json("{}"); }) == ExitCode::device);
+}
+
+}  // namespace
+}  // namespace expunge::kernels::cudnn
