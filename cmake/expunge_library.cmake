@@ -23,7 +23,7 @@ target_link_libraries(expunge_flags INTERFACE expunge_fmt Threads::Threads)
 # that call libraries of a vendor.
 function(expunge_library name)
   file(GLOB sources CONFIGURE_DEPENDS *.cpp ops/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "_(cudnn|cublas)\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_(cuda|cudnn|cublas)\\.cpp$")
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC expunge_flags ${ARGN})
 endfunction()

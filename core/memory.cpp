@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/memory_cuda.h"
 
 namespace expunge {
 namespace {
@@ -39,18 +40,46 @@ size_t system_bytes(size_t bytes) {
 // through side by side would otherwise compete for the same sets of the L1 cache.
 constexpr size_t kStagger = 3 * Block::kAlign, kPlaces = 8;
 
+// With its header at `place`.
+Block* host_block(void* place, void* memory) {
+  return new (place)
+      Block{.memory = memory, .bytes = static_cast<unsigned char*>(place) + Block::kAlign};
+}
+
 Block* system_block(size_t bytes, int64_t number) {
   const size_t all = system_bytes(bytes);
   if (all < kLarge) {
     void* memory = std::aligned_alloc(Block::kAlign, all);
-    return memory != nullptr ? new (memory) Block{.memory = memory} : nullptr;
+    return memory != nullptr ? host_block(memory, memory) : nullptr;
   }
   const size_t pages = (all + kPlaces * kStagger + kHugePage - 1) / kHugePage * kHugePage;
   void* memory = std::aligned_alloc(kHugePage, pages);
   if (memory == nullptr) return nullptr;
   madvise(memory, pages, MADV_HUGEPAGE);  // a wish: refused, it changes nothing
   const size_t place = static_cast<size_t>(number) % kPlaces * kStagger;
-  return new (static_cast<unsigned char*>(memory) + place) Block{.memory = memory};
+  return host_block(static_cast<unsigned char*>(memory) + place, memory);
+}
+
+Block* system_block(size_t bytes, int64_t number, Stream stream) {
+  if (stream.device == Device::cpu) return system_block(bytes, number);
+  if constexpr (kCudaBuild) {
+    void* memory = cuda_allocate(bytes);
+    return memory != nullptr ? new Block{.memory = memory, .bytes = memory, .stream = stream}
+                             : nullptr;
+  } else {
+    no_cuda_backend();
+  }
+}
+
+void give_back(Block* block) {
+  void* memory = block->memory;
+  if (block->stream.device == Device::cpu) {
+    block->~Block();
+    std::free(memory);
+  } else if constexpr (kCudaBuild) {
+    cuda_release(memory);
+    delete block;
+  }
 }
 
 SizeClass size_class(size_t bytes) {
@@ -61,6 +90,7 @@ SizeClass size_class(size_t bytes) {
   return {(power - 8) * kSteps + static_cast<int>(up), base + up * step};
 }
 
+constexpr Device kDevices[] = {Device::cpu, Device::cuda};
 constexpr unsigned char kGuard = 0xA5, kFresh = 0xFF;  // 0xFFFFFFFF is a NaN
 
 struct Pool {
@@ -70,9 +100,9 @@ struct Pool {
   std::array<Block*, kClasses> cached{};
   PoolStats stats{};
 
-  static Pool& instance() {
-    static Pool* pool = new Pool;  // never destroyed: tensors in static storage may outlive main
-    return *pool;
+  static Pool& of(Device device) {
+    static Pool* pools = new Pool[2];  // never destroyed: static tensors may outlive main
+    return pools[static_cast<size_t>(device)];
   }
 
   // A free block of this size class, or of one at most four times as large: better than asking the
@@ -92,9 +122,7 @@ struct Pool {
         Block* block = head;
         head = block->next;
         stats.bytes_held -= static_cast<int64_t>(block->capacity);
-        void* memory = block->memory;
-        block->~Block();
-        std::free(memory);
+        give_back(block);
       }
     }
   }
@@ -107,14 +135,15 @@ struct Bytes {
 
 // The rest of the header and the unused end of the block.
 std::array<Bytes, 2> guard_zones(Block* block) {
-  unsigned char *header = reinterpret_cast<unsigned char*>(block), *data = header + Block::kAlign;
+  unsigned char *header = reinterpret_cast<unsigned char*>(block),
+                *data = static_cast<unsigned char*>(block->bytes);
   return {{{header + sizeof(Block), Block::kAlign - sizeof(Block)},
            {data + block->asked, block->capacity - block->asked}}};
 }
 
 void paint(Block* block) {
   for (const Bytes zone : guard_zones(block)) std::memset(zone.begin, kGuard, zone.size);
-  std::memset(block->bytes(), kFresh, block->asked);
+  std::memset(block->bytes, kFresh, block->asked);
 }
 
 bool intact(Block* block) {
@@ -126,20 +155,20 @@ bool intact(Block* block) {
 
 }  // namespace
 
-Block* pool_acquire(size_t bytes) {
+Block* pool_acquire(size_t bytes, Stream stream) {
   if (bytes >> 39 != 0)
     fail(ExitCode::memory, "out of memory: {} bytes asked for in one piece", bytes);
-  Pool& pool = Pool::instance();
+  Pool& pool = Pool::of(stream.device);
   std::lock_guard lock(pool.mutex);
   const SizeClass wanted = size_class(bytes + (pool.guarded ? Block::kAlign : 0));
   Block* block = pool.take_cached(wanted.index);
   if (block != nullptr) {
     block->users.store(1, std::memory_order_relaxed);
   } else {
-    block = system_block(wanted.bytes, pool.stats.system_allocations);
+    block = system_block(wanted.bytes, pool.stats.system_allocations, stream);
     if (block == nullptr) {  // the cache may hold what is missing
       pool.trim();
-      block = system_block(wanted.bytes, pool.stats.system_allocations);
+      block = system_block(wanted.bytes, pool.stats.system_allocations, stream);
     }
     if (block == nullptr)
       fail(ExitCode::memory, "out of memory: {} MiB asked for, {} MiB in use", wanted.bytes >> 20,
@@ -159,7 +188,7 @@ Block* pool_acquire(size_t bytes) {
 }
 
 void pool_release(Block* block) {
-  Pool& pool = Pool::instance();
+  Pool& pool = Pool::of(block->stream.device);
   std::lock_guard lock(pool.mutex);
   if (block->painted && !intact(block)) ++pool.overwritten;
   block->next = pool.cached[static_cast<size_t>(block->size_class)];
@@ -167,29 +196,33 @@ void pool_release(Block* block) {
   pool.stats.bytes_in_use -= static_cast<int64_t>(block->capacity);
 }
 
-PoolStats pool_stats() {
-  Pool& pool = Pool::instance();
+PoolStats pool_stats(Device device) {
+  Pool& pool = Pool::of(device);
   std::lock_guard lock(pool.mutex);
   return pool.stats;
 }
 
 void pool_restart_peak() {
-  Pool& pool = Pool::instance();
-  std::lock_guard lock(pool.mutex);
-  pool.stats.peak_bytes_in_use = pool.stats.bytes_in_use;
+  for (const Device device : kDevices) {
+    Pool& pool = Pool::of(device);
+    std::lock_guard lock(pool.mutex);
+    pool.stats.peak_bytes_in_use = pool.stats.bytes_in_use;
+  }
 }
 
 int64_t pool_guard(bool on) {
-  Pool& pool = Pool::instance();
+  Pool& pool = Pool::of(Device::cpu);
   std::lock_guard lock(pool.mutex);
   pool.guarded = on;
   return std::exchange(pool.overwritten, 0);
 }
 
 void pool_trim() {
-  Pool& pool = Pool::instance();
-  std::lock_guard lock(pool.mutex);
-  pool.trim();
+  for (const Device device : kDevices) {
+    Pool& pool = Pool::of(device);
+    std::lock_guard lock(pool.mutex);
+    pool.trim();
+  }
 }
 
 }  // namespace expunge

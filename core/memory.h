@@ -4,11 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/device.h"
+
 namespace expunge {
 
-// A block of the caching pool: a header in front of 256-byte aligned bytes, counted by its users.
-// Returned blocks wait in a list of their size class, so a steady training step asks the system for
-// nothing.
+// A block of a caching pool: 256-byte aligned bytes behind their header, or on a GPU apart from it,
+// counted by their users. Returned blocks wait in a list of their size class, so a steady training
+// step asks the system for nothing. A GPU's block may be taken again while work that was queued
+// earlier still uses it: all of a pool's work goes to one stream, which keeps the order.
 struct Block {
   std::atomic<int> users{1};
   int size_class = 0;
@@ -16,14 +19,16 @@ struct Block {
   size_t asked = 0;      // of them in use
   bool painted = false;  // guard zones are filled
   Block* next = nullptr;
-  void* memory = nullptr;  // what the system gave: the header or bytes before it
+  void* memory = nullptr;  // what the system gave
+  void* bytes = nullptr;
+  Stream stream{};
 
   static constexpr size_t kAlign = 256;
-  void* bytes() { return reinterpret_cast<unsigned char*>(this) + kAlign; }
 };
 
-// A block of at least `bytes`; contents are whatever was there. Throws Error(ExitCode::memory).
-Block* pool_acquire(size_t bytes);
+// A block of at least `bytes` where the stream works; contents are whatever was there. Throws
+// Error(ExitCode::memory).
+Block* pool_acquire(size_t bytes, Stream stream = {});
 void pool_release(Block* block);
 
 struct PoolStats {
@@ -32,15 +37,15 @@ struct PoolStats {
   int64_t bytes_held;  // in use and cached
   int64_t peak_bytes_in_use;
 };
-PoolStats pool_stats();
-void pool_restart_peak();  // peak_bytes_in_use becomes what is in use now
+PoolStats pool_stats(Device device = Device::cpu);
+void pool_restart_peak();  // peak_bytes_in_use becomes what is in use now, on every device
 
-// Gives cached blocks back to the system.
+// Gives cached blocks of every device back to the system.
 void pool_trim();
 
-// For tests: fresh blocks are filled with NaN, and what lies before and behind the bytes asked for
-// is checked when a block is released. Returns how many blocks were found overwritten since the
-// last call.
+// For tests, on the CPU: fresh blocks are filled with NaN, and what lies before and behind the
+// bytes asked for is checked when a block is released. Returns how many blocks were found
+// overwritten since the last call.
 int64_t pool_guard(bool on);
 
 }  // namespace expunge

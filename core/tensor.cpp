@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/memory_cuda.h"
+
 namespace expunge {
 
 std::string Shape::str() const {
@@ -12,10 +14,8 @@ std::string Shape::str() const {
 }
 
 Tensor::Tensor(Shape shape, DType type, Stream stream) : shape_(shape), dtype_(type) {
-  if (stream.device != Device::cpu)
-    fail(ExitCode::device, "this build has no CUDA backend; use --device cpu");
-  block_ = pool_acquire(static_cast<size_t>(shape.size()) * size_of(type));
-  bytes_ = block_->bytes();
+  block_ = pool_acquire(static_cast<size_t>(shape.size()) * size_of(type), stream);
+  bytes_ = block_->bytes;
 }
 
 Tensor Tensor::zeros(Shape shape, DType type, Stream stream) {
@@ -45,7 +45,14 @@ Tensor Tensor::reshape(Shape shape) const {
 }
 
 Tensor Tensor::clone() const {
-  Tensor copy(shape_, dtype_);
+  Tensor copy(shape_, dtype_, stream());
+  copy.copy_from(*this);
+  return copy;
+}
+
+Tensor Tensor::to(Stream there) const {
+  if (block_ == nullptr || stream().device == there.device) return *this;
+  Tensor copy(shape_, dtype_, there);
   copy.copy_from(*this);
   return copy;
 }
@@ -53,11 +60,25 @@ Tensor Tensor::clone() const {
 void Tensor::copy_from(const Tensor& other) const {
   EXPUNGE_CHECK(shape_ == other.shape_ && dtype_ == other.dtype_, "copy: {} into {}",
                 other.shape_.str(), shape_.str());
-  if (size() > 0) std::memcpy(bytes_, other.bytes_, static_cast<size_t>(size()) * size_of(dtype_));
+  const size_t count = static_cast<size_t>(size()) * size_of(dtype_);
+  if (count == 0) return;
+  const bool to_host = stream().device == Device::cpu,
+             from_host = other.stream().device == Device::cpu;
+  if (to_host && from_host)
+    std::memcpy(bytes_, other.bytes_, count);
+  else if constexpr (kCudaBuild)
+    to_host     ? cuda_download(other.stream(), bytes_, other.bytes_, count)
+    : from_host ? cuda_upload(stream(), bytes_, other.bytes_, count)
+                : cuda_copy(stream(), bytes_, other.bytes_, count);
 }
 
 void Tensor::zero() const {
-  if (size() > 0) std::memset(bytes_, 0, static_cast<size_t>(size()) * size_of(dtype_));
+  const size_t count = static_cast<size_t>(size()) * size_of(dtype_);
+  if (count == 0) return;
+  if (stream().device == Device::cpu)
+    std::memset(bytes_, 0, count);
+  else if constexpr (kCudaBuild)
+    cuda_fill(stream(), bytes_, 0, count);
 }
 
 }  // namespace expunge

@@ -104,8 +104,11 @@ class Tensor {
   Tensor slice(int64_t offset, Shape shape) const;
   Tensor reshape(Shape shape) const;
 
+  // Where it lies. Reading or writing elements is for tensors on the CPU; elsewhere kernels do it.
+  Stream stream() const { return block_ != nullptr ? block_->stream : Stream{}; }
   Tensor clone() const;
-  void copy_from(const Tensor& other) const;  // same shape and dtype
+  Tensor to(Stream stream) const;  // itself where it lies there already, otherwise a copy
+  void copy_from(const Tensor& other) const;  // same shape and dtype, from wherever
   void zero() const;
 
  private:
@@ -123,7 +126,7 @@ class Tensor {
 };
 
 inline Tensor empty_like(const Tensor& x) {
-  return Tensor(x.shape(), x.dtype());
+  return Tensor(x.shape(), x.dtype(), x.stream());
 }
 
 }  // namespace expunge

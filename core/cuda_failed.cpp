@@ -1,0 +1,17 @@
+#include "core/check.h"
+#include "core/device.h"
+
+namespace expunge {
+
+[[noreturn]] void cuda_failed(int error, const char* name, const char* text, const char* file,
+                              int line) {
+  constexpr int kNoMemory = 2;  // cudaErrorMemoryAllocation
+  fail(error == kNoMemory ? ExitCode::memory : ExitCode::device, "CUDA error {} ({}): {} [{}:{}]",
+       error, name, text, file, line);
+}
+
+[[noreturn]] void no_cuda_backend() {
+  fail(ExitCode::device, "this build has no CUDA backend");
+}
+
+}  // namespace expunge

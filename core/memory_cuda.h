@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "core/device.h"
+
+// What memory and tensors need of CUDA: in builds that have it (kCudaBuild), and not to be called
+// in others.
+namespace expunge {
+
+void* cuda_allocate(size_t bytes);  // null where the GPU has no more
+void cuda_release(void* memory) noexcept;
+
+// In the order of the stream. To and from the host: done when they return.
+void cuda_copy(Stream stream, void* to, const void* from, size_t bytes);
+void cuda_upload(Stream stream, void* to, const void* from, size_t bytes);
+void cuda_download(Stream stream, void* to, const void* from, size_t bytes);
+void cuda_fill(Stream stream, void* to, int byte, size_t bytes);
+void cuda_wait(Stream stream);  // until all that was queued is done
+
+// Why GPU `number` cannot be used, a clause for a sentence; "" where it can.
+std::string cuda_problem(int number);
+// Makes GPU `number` the one, with a stream that everything goes to. Throws where there is a
+// problem.
+Stream cuda_open(int number);
+
+}  // namespace expunge
