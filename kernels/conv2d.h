@@ -34,4 +34,17 @@ void conv2d_backward_data(Stream stream, const Conv2dShape& shape, const float* 
 void conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
                              const float* x, const float* dy, float beta, float* dw);
 
+// The same on a GPU: cuDNN's plans (conv_plan_book_cudnn.h), and cuBLAS where it is a product of
+// matrices. beta is 0 or 1.
+namespace cuda {
+void conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
+            const float* bias, float* y);
+void conv2d_backward_data(Stream stream, const Conv2dShape& shape, const float* dy, const float* w,
+                          float beta, float* dx);
+void conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
+                             const float* x, const float* dy, float beta, float* dw);
+// y[r, k] += bias[k]
+void add_bias(Stream stream, int64_t rows, int64_t K, const float* bias, float* y);
+}  // namespace cuda
+
 }  // namespace expunge::kernels

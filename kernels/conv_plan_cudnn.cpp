@@ -10,16 +10,16 @@ namespace expunge::kernels::cudnn {
 namespace {
 
 constexpr const char* kPasses[] = {"forward", "data", "weights"};
-constexpr const char* kPrecisions[] = {"fp32", "tf32", "bf16", "fp16"};
+constexpr const char* kPrecisions[] = {"fp32", "tf32", "bf16", "fp16"};  // by Precision
 
-cudnnDataType_t type_of(ConvPrecision precision) {
+cudnnDataType_t type_of(Precision precision) {
   switch (precision) {
-    case ConvPrecision::bf16:
+    case Precision::bf16:
       return CUDNN_DATA_BFLOAT16;
-    case ConvPrecision::fp16:
+    case Precision::fp16:
       return CUDNN_DATA_HALF;
-    case ConvPrecision::fp32:
-    case ConvPrecision::tf32:
+    case Precision::fp32:
+    case Precision::tf32:
       break;
   }
   return CUDNN_DATA_FLOAT;
@@ -67,9 +67,9 @@ Descriptor graph_of(const ConvProblem& p) {
   const cudnnDataType_t type = type_of(p.precision);
   Descriptor operation(names.operation);
   operation.set(names.conv, convolution(s))
-      .set(names.x, tensor(kX, {s.N, s.C, s.H, s.W}, type))
-      .set(names.w, tensor(kW, {s.K, s.C, s.R, s.S}, type))
-      .set(names.y, tensor(kY, {s.N, s.K, s.P(), s.Q()}, type))
+      .set(names.x, tensor(kX, {s.N, s.C, s.H, s.W}, type, p.alignment))
+      .set(names.w, tensor(kW, {s.K, s.C, s.R, s.S}, type, p.alignment))
+      .set(names.y, tensor(kY, {s.N, s.K, s.P(), s.Q()}, type, p.alignment))
       .set_one(names.alpha, CUDNN_TYPE_FLOAT, 1.0f)
       .set_one(names.beta, CUDNN_TYPE_FLOAT, p.accumulates ? 1.0f : 0.0f)
       .finalize("describing a pass");
@@ -110,7 +110,7 @@ bool keeps_promises(const Descriptor& engine, const ConvProblem& p, const PlanLi
   const auto has = [&](int32_t note) { return std::ranges::find(notes, note) != notes.end(); };
   if (limits.deterministic && has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
   if (has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return false;
-  if (p.precision != ConvPrecision::fp32) return true;
+  if (p.precision != Precision::fp32) return true;
   return !has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE) && !has(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
 }
 
@@ -141,10 +141,11 @@ std::optional<ConvPlan> plan_of(const ConvProblem& problem, const Descriptor& de
 }  // namespace
 
 std::string ConvProblem::str() const {
-  return fmt::format("{} n{} h{} w{} c{} k{} r{} s{} stride{} pad{} {}{}",
+  return fmt::format("{} n{} h{} w{} c{} k{} r{} s{} stride{} pad{} {}{}{}",
                      kPasses[static_cast<size_t>(pass)], shape.N, shape.H, shape.W, shape.C,
                      shape.K, shape.R, shape.S, shape.stride, shape.pad,
-                     kPrecisions[static_cast<size_t>(precision)], accumulates ? " adds" : "");
+                     kPrecisions[static_cast<size_t>(precision)], accumulates ? " adds" : "",
+                     alignment == 16 ? "" : fmt::format(" align{}", alignment));
 }
 
 std::string ConvEngine::str() const {

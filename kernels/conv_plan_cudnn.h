@@ -7,20 +7,19 @@
 
 #include "kernels/conv2d.h"
 #include "kernels/graph_cudnn.h"
+#include "kernels/precision.h"
 
 // How cuDNN is to run a convolution: heuristics propose engines, we take those that keep our
 // promises, and the fastest of them becomes a plan (conv2d_cudnn.cpp).
 namespace expunge::kernels::cudnn {
 
 enum class ConvPass : unsigned char { forward, data, weights };
-// Of data and products; sums are fp32. tf32: fp32 data whose products have 10 bits.
-enum class ConvPrecision : unsigned char { fp32, tf32, bf16, fp16 };
-
 struct ConvProblem {
   ConvPass pass = ConvPass::forward;
-  Conv2dShape shape{};  // weights: N is the number of images summed over
-  ConvPrecision precision = ConvPrecision::fp32;
-  bool accumulates = false;  // adds to what is there (beta 1), otherwise replaces it
+  Conv2dShape shape{};                    // weights: N is the number of images summed over
+  Precision precision = Precision::fp32;  // 16-bit ones: of the data, too
+  bool accumulates = false;               // adds to what is there (beta 1), otherwise replaces it
+  int64_t alignment = 16;                 // bytes, of every tensor
 
   std::string str() const;  // a key: "forward n128 h32 w32 c64 k64 r3 s3 stride1 pad1 bf16"
 };

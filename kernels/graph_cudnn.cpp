@@ -85,14 +85,13 @@ std::vector<int32_t> Descriptor::get_notes(cudnnBackendAttributeName_t name,
   return notes;
 }
 
-Descriptor tensor(TensorId id, const TensorShape& s, cudnnDataType_t type) {
-  constexpr int64_t kAlignment = 16;  // bytes; ranges of flat buffers and pool blocks have 256
+Descriptor tensor(TensorId id, const TensorShape& s, cudnnDataType_t type, int64_t alignment) {
   Descriptor d(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   d.set_one(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type)
       .set(CUDNN_ATTR_TENSOR_DIMENSIONS, {s.n, s.c, s.h, s.w})
       .set(CUDNN_ATTR_TENSOR_STRIDES, {s.h * s.w * s.c, 1, s.w * s.c, s.c})
       .set_one(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, static_cast<int64_t>(id))
-      .set_one(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, kAlignment)
+      .set_one(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, alignment)
       .finalize("describing a tensor");
   return d;
 }

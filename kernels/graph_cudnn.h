@@ -56,7 +56,7 @@ struct TensorShape {
   int64_t n, c, h, w;
 };
 enum TensorId : int64_t { kX = 'x', kW = 'w', kY = 'y' };
-Descriptor tensor(TensorId id, const TensorShape& shape, cudnnDataType_t type);
+Descriptor tensor(TensorId id, const TensorShape& shape, cudnnDataType_t type, int64_t alignment);
 
 // Of a device that is not there: a cudaDeviceProp as JSON (tests/cuda/h200.json). Plans can be made
 // for it, and not run.

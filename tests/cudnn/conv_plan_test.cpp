@@ -13,15 +13,15 @@ namespace expunge::kernels::cudnn {
 namespace {
 
 constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::data, ConvPass::weights};
-constexpr ConvPrecision kPrecisions[] = {ConvPrecision::fp32, ConvPrecision::tf32,
-                                         ConvPrecision::bf16, ConvPrecision::fp16};
+constexpr Precision kPrecisions[] = {Precision::fp32, Precision::tf32,
+                                         Precision::bf16, Precision::fp16};
 
 Descriptor h200() {
   return device_from_json(read_file(EXPUNGE_CUDNN_TESTS "/h200.json", 1 << 16));
 }
 
 ConvProblem problem(ConvPass pass = ConvPass::forward,
-                    ConvPrecision precision = ConvPrecision::bf16) {
+                    Precision precision = Precision::bf16) {
   return {.pass = pass,
           .shape = {.N = 8, .H = 16, .W = 16, .C = 64, .K = 64, .R = 3, .S = 3, .pad = 1},
           .precision = precision};
@@ -43,7 +43,7 @@ TEST_CASE("every layer of every network has a deterministic plan in every precis
     for (const int64_t batch : {1, 128, 512})
       for (const Conv2dShape& shape : convolutions(model, batch))
         for (const ConvPass pass : kPasses)
-          for (const ConvPrecision precision : kPrecisions)
+          for (const Precision precision : kPrecisions)
             for (const bool accumulates : {false, true}) {
               const ConvProblem p{pass, shape, precision, accumulates};
               CAPTURE(model);
@@ -57,7 +57,7 @@ TEST_CASE("every layer of every network has a deterministic plan in every precis
 TEST_CASE("plans keep the limits") {
   const Descriptor device = h200();
   for (const ConvPass pass : kPasses)
-    for (const ConvPrecision precision : kPrecisions) {
+    for (const Precision precision : kPrecisions) {
       const std::vector<ConvPlan> all = conv_plans(problem(pass, precision), device);
       CHECK(all.size() <= PlanLimits{}.count);
       for (const ConvPlan& plan : all) CHECK(plan.workspace() <= PlanLimits{}.workspace);
@@ -68,7 +68,7 @@ TEST_CASE("plans keep the limits") {
 
 TEST_CASE("engines that are not deterministic are left out unless they are asked for") {
   const Descriptor device = h200();
-  const ConvProblem p = problem(ConvPass::weights, ConvPrecision::fp32);
+  const ConvProblem p = problem(ConvPass::weights, Precision::fp32);
   const PlanLimits any{.deterministic = false, .count = 64}, same{.count = 64};
   std::set<std::string> allowed, promised;
   for (const ConvPlan& plan : conv_plans(p, device, any)) allowed.insert(plan.engine().str());
@@ -80,7 +80,7 @@ TEST_CASE("engines that are not deterministic are left out unless they are asked
 TEST_CASE("an engine's name is enough to make its plan again") {
   const Descriptor device = h200();
   for (const ConvPass pass : kPasses)
-    for (const ConvPrecision precision : kPrecisions)
+    for (const Precision precision : kPrecisions)
       for (const ConvPlan& plan : conv_plans(problem(pass, precision), device)) {
         const std::optional<ConvEngine> named = ConvEngine::parse(plan.engine().str());
         REQUIRE(named);
@@ -102,9 +102,9 @@ TEST_CASE("a name that cuDNN does not know gives no plan") {
   }
   // strict fp32 does not take an engine of tensor cores, whoever wrote it down
   const std::vector<ConvPlan> tf32 =
-      conv_plans(problem(ConvPass::forward, ConvPrecision::tf32), device, {.count = 1});
+      conv_plans(problem(ConvPass::forward, Precision::tf32), device, {.count = 1});
   REQUIRE(!tf32.empty());
-  CHECK(!conv_plan(problem(ConvPass::forward, ConvPrecision::fp32), device, tf32.front().engine()));
+  CHECK(!conv_plan(problem(ConvPass::forward, Precision::fp32), device, tf32.front().engine()));
 }
 
 // Takes the last of the proposed plans for the fastest.

@@ -1,0 +1,120 @@
+#include "kernels/vendor_cudnn.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "core/check.h"
+#include "core/cuda_check.h"
+
+namespace expunge::kernels::cuda {
+namespace {
+
+using cudnn::ConvPlan;
+using cudnn::ConvProblem;
+
+cudaStream_t handle(Stream stream) {
+  return static_cast<cudaStream_t>(stream.cuda);
+}
+
+std::string device_name() {
+  int device = 0;
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDevice(&device));
+  check_cuda(cudaGetDeviceProperties(&properties, device));
+  return properties.name;
+}
+
+cudnn::Descriptor device_of(cudnnHandle_t handle) {
+  cudnn::Descriptor device(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+  device.set_one(CUDNN_ATTR_DEVICEPROP_HANDLE, CUDNN_TYPE_HANDLE, handle)
+      .finalize("reading the device's properties");
+  return device;
+}
+
+size_t element_bytes(Precision precision) {
+  return precision == Precision::bf16 || precision == Precision::fp16 ? 2 : 4;
+}
+
+// A tensor of at least so many elements of the problem's type.
+Tensor scratch(const ConvProblem& problem, int64_t elements, Stream stream) {
+  const auto bytes = static_cast<size_t>(elements) * element_bytes(problem.precision);
+  return Tensor::zeros({static_cast<int64_t>(bytes + 3) / 4}, DType::f32, stream);
+}
+
+struct Events {
+  cudaEvent_t begin = nullptr, end = nullptr;
+  Events() {
+    check_cuda(cudaEventCreate(&begin));
+    check_cuda(cudaEventCreate(&end));
+  }
+  ~Events() {
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+  }
+  Events(const Events&) = delete;
+};
+
+}  // namespace
+
+void check_cublas(cublasStatus_t status, const char* what) {
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail(ExitCode::device, "cuBLAS: {}: {}", what, cublasGetStatusString(status));
+}
+
+Vendor& Vendor::of(Stream stream) {
+  static std::map<void*, std::unique_ptr<Vendor>> all;
+  std::unique_ptr<Vendor>& vendor = all[stream.cuda];
+  if (vendor == nullptr) vendor.reset(new Vendor(stream));
+  return *vendor;
+}
+
+Vendor::Vendor(Stream stream) : stream_(stream) {
+  constexpr int64_t kCublasBytes = int64_t{32} << 20;  // what NVIDIA advises for Hopper
+  cudnn::check_cudnn(cudnnCreate(&cudnn_), "creating a handle");
+  cudnn::check_cudnn(cudnnSetStream(cudnn_, handle(stream)), "taking a stream");
+  check_cublas(cublasCreate(&cublas_), "creating a handle");
+  check_cublas(cublasSetStream(cublas_, handle(stream)), "taking a stream");
+  // memory of its own makes the same product the same bits
+  cublas_memory_ = Tensor({kCublasBytes / 4}, DType::f32, stream);
+  check_cublas(cublasSetWorkspace(cublas_, cublas_memory_.bytes(), kCublasBytes),
+               "taking its memory");
+  book_.emplace(device_of(cudnn_), device_name(), cudnn::conv_plan_file(),
+                [this](const ConvProblem& problem, const ConvPlan& plan) {
+                  return milliseconds(problem, plan);
+                });
+}
+
+void* Vendor::workspace(int64_t bytes) {
+  const int64_t floats = (bytes + 3) / 4;
+  if (!memory_ || memory_.size() < floats) memory_ = Tensor({floats}, DType::f32, stream_);
+  return memory_.bytes();
+}
+
+// The fastest of some runs on memory of its own: a run would change what is there.
+double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
+  constexpr int kRuns = 10, kWarm = 2;
+  const Conv2dShape& s = problem.shape;
+  const Tensor x = scratch(problem, s.N * s.H * s.W * s.C, stream_),
+               w = scratch(problem, s.K * s.R * s.S * s.C, stream_),
+               y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
+  const Events events;
+  float fastest = 0;
+  for (int run = 0; run < kWarm + kRuns; ++run) {
+    check_cuda(cudaEventRecord(events.begin, handle(stream_)));
+    plan.run(cudnn_, {x.bytes(), w.bytes(), y.bytes()}, workspace(plan.workspace()));
+    check_cuda(cudaEventRecord(events.end, handle(stream_)));
+    check_cuda(cudaEventSynchronize(events.end));
+    float ms = 0;
+    check_cuda(cudaEventElapsedTime(&ms, events.begin, events.end));
+    if (run == kWarm || (run > kWarm && ms < fastest)) fastest = ms;
+  }
+  return double{fastest};
+}
+
+void Vendor::convolve(const ConvProblem& problem, const cudnn::ConvPointers& at) {
+  const ConvPlan& plan = book_->at(problem);
+  plan.run(cudnn_, at, workspace(plan.workspace()));
+}
+
+}  // namespace expunge::kernels::cuda
