@@ -1,0 +1,12 @@
+#include "core/check.h"
+
+namespace expunge {
+
+[[noreturn]] void cuda_failed(int error, const char* name, const char* text, const char* file,
+                              int line) {
+  constexpr int kNoMemory = 2;  // cudaErrorMemoryAllocation
+  fail(error == kNoMemory ? ExitCode::memory : ExitCode::device, "CUDA error {} ({}): {} [{}:{}]",
+       error, name, text, file, line);
+}
+
+}  // namespace expunge
