@@ -8,16 +8,10 @@
 #include <new>
 
 #include "cuda_on_cpu/api.h"
+#include "cuda_on_cpu/asan.h"
 #include "cuda_on_cpu/race.h"
 #include "cuda_on_cpu/report.h"
 #include "cuda_on_cpu/streams.h"
-
-#if defined(CUDA_ON_CPU_ASAN)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n) (static_cast<void>(p), static_cast<void>(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) (static_cast<void>(p), static_cast<void>(n))
-#endif
 
 namespace cuda_on_cpu {
 namespace {

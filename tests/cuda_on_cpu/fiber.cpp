@@ -8,10 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(CUDA_ON_CPU_ASAN)
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 #if defined(CUDA_ON_CPU_OWN_SWITCH)
 // void cuda_on_cpu_switch(void** save_top, void* top): pushes the registers that a called function
 // must keep, and the control words of the floating-point units; changes stacks; pops them.

@@ -2,18 +2,12 @@
 
 #include <cstddef>
 
+#include "cuda_on_cpu/asan.h"
+
 #if defined(__x86_64__) && !defined(CUDA_ON_CPU_UCONTEXT)
 #define CUDA_ON_CPU_OWN_SWITCH 1
 #else
 #include <ucontext.h>
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define CUDA_ON_CPU_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CUDA_ON_CPU_ASAN 1
-#endif
 #endif
 
 namespace cuda_on_cpu {

@@ -6,15 +6,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
-#include "cuda_on_cpu/fiber.h"
+#include "cuda_on_cpu/asan.h"
 #include "cuda_on_cpu/scheduler.h"
 
 extern "C" const char __executable_start;
-
-#if defined(CUDA_ON_CPU_ASAN)
-extern "C" void __sanitizer_set_death_callback(void (*callback)());
-#endif
 
 namespace cuda_on_cpu {
 namespace {
@@ -67,6 +64,9 @@ std::string source_of(const void* code, Address kind) {
     }
     pclose(pipe);
   }
+  for (const char* part : {"(anonymous namespace)::", "expunge::", "kernels::"})
+    for (size_t at = 0; (at = name.find(part)) != std::string::npos;)
+      name.erase(at, std::strlen(part));
   line.erase(line.find(" (discriminator") == std::string::npos ? line.size()
                                                                : line.find(" (discriminator"));
   return line + " in " + name;

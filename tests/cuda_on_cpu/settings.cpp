@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "cuda_on_cpu/api.h"
-#include "cuda_on_cpu/fiber.h"
+#include "cuda_on_cpu/asan.h"
 #include "cuda_on_cpu/report.h"
 
 namespace cuda_on_cpu {
