@@ -19,9 +19,13 @@ if(EXPUNGE_SANITIZE)
 endif()
 target_link_libraries(expunge_flags INTERFACE expunge_fmt Threads::Threads)
 
-# expunge_library(NAME [LIBRARIES...]): every .cpp of this folder and its ops/ as one static library.
+# expunge_library(NAME [LIBRARIES...]): every .cpp of this folder and its ops/ as one static library; those that
+# call CUDA where the build has it.
 function(expunge_library name)
   file(GLOB sources CONFIGURE_DEPENDS *.cpp ops/*.cpp)
+  if(EXPUNGE_CUDA STREQUAL "off")
+    list(FILTER sources EXCLUDE REGEX "_(cuda|cublas|cudnn)\\.cpp$")
+  endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC expunge_flags ${ARGN})
 endfunction()

@@ -1,4 +1,5 @@
 #include "core/check.h"
+#include "core/device.h"
 
 namespace expunge {
 
@@ -7,6 +8,10 @@ namespace expunge {
   constexpr int kNoMemory = 2;  // cudaErrorMemoryAllocation
   fail(error == kNoMemory ? ExitCode::memory : ExitCode::device, "CUDA error {} ({}): {} [{}:{}]",
        error, name, text, file, line);
+}
+
+[[noreturn]] void no_cuda_backend() {
+  fail(ExitCode::device, "this build has no CUDA backend");
 }
 
 }  // namespace expunge
