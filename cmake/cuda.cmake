@@ -1,5 +1,5 @@
-# What EXPUNGE_CUDA brings: expunge_cuda, for code that calls CUDA's libraries, and expunge_cuda_kernels(TARGET), which
-# adds the .cu files of a folder to a library.
+# What EXPUNGE_CUDA brings: expunge_cuda, for code that calls CUDA's libraries, and expunge_cuda_kernels(TARGET
+# [SOURCES]), which adds .cu files, those of the folder where none is named, to a library or program.
 set_property(CACHE EXPUNGE_CUDA PROPERTY STRINGS off on emulated)
 if(NOT EXPUNGE_CUDA MATCHES "^(off|on|emulated)$")
   message(FATAL_ERROR "EXPUNGE_CUDA is '${EXPUNGE_CUDA}', expected off, on or emulated")
@@ -13,11 +13,13 @@ if(EXPUNGE_CUDA STREQUAL "on")
   if(NOT CMAKE_CUDA_ARCHITECTURES)  # 90: also as PTX, from which drivers compile for later GPUs
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90 CACHE STRING "GPUs to compile for")
   endif()
+  # else CMake 3.25 demands the C++20 of our .cpp files from nvcc in a way that it has no flag for
+  set(CMAKE_CUDA_STANDARD_REQUIRED OFF)
   enable_language(CUDA)
   find_package(CUDAToolkit 12.0 REQUIRED)
   target_link_libraries(expunge_cuda INTERFACE CUDA::cudart_static)
 elseif(EXPUNGE_CUDA STREQUAL "emulated")
-  add_subdirectory(tests/cuda_on_cpu/machine)
+  add_subdirectory(tests/cuda_on_cpu)
   target_link_libraries(expunge_cuda INTERFACE cuda_on_cpu_plain)
 endif()
 
@@ -33,7 +35,10 @@ function(expunge_cuda_kernels target)
   if(EXPUNGE_CUDA STREQUAL "off")
     return()
   endif()
-  file(GLOB kernels CONFIGURE_DEPENDS *.cu)
+  set(kernels ${ARGN})
+  if(NOT kernels)
+    file(GLOB kernels CONFIGURE_DEPENDS *.cu)
+  endif()
   add_library(${target}_cuda OBJECT ${kernels})
   if(EXPUNGE_CUDA STREQUAL "on")
     target_include_directories(${target}_cuda PRIVATE ${PROJECT_SOURCE_DIR})

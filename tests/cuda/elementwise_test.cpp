@@ -8,6 +8,7 @@
 
 #include "cuda/device_array.h"
 #include "kernels/elementwise_math.h"
+#include "support/error.h"
 #include "support/normal_values.h"
 
 namespace expunge::kernels {
@@ -103,6 +104,20 @@ TEST_CASE("cuda elementwise: without library functions the bits are those of the
       check([&](float* y) { dropout({}, count, 0.3f, kKey, a.data(), beta, y); },
             [&](float* y) { cuda::dropout(kStream, count, 0.3f, kKey, dev_a.data(), beta, y); });
     }
+}
+
+TEST_CASE("cuda: the stream's device decides; a build without CUDA says so") {
+  const Floats x = draw(100, 1);
+  const DeviceArray<float> dev_x(x), dev_y(x.size());
+  const auto run = [&] { elementwise<math::Relu>(kStream, 100, dev_x.data(), dev_y.data()); };
+  if constexpr (kCudaBuild) {
+    run();
+    Floats y(x.size());
+    elementwise<math::Relu>({}, 100, x.data(), y.data());
+    CHECK(same_bits(dev_y.values(), y));
+  } else {
+    CHECK(test::error_code(run) == ExitCode::device);
+  }
 }
 
 }  // namespace expunge::kernels

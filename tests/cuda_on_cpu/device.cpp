@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <new>
+#include <utility>
 
 #include "cuda_on_cpu/api.h"
 #include "cuda_on_cpu/asan.h"
@@ -65,6 +67,24 @@ void check_zones(const unsigned char* bytes, size_t size) {
   }
 }
 
+// Freed memory waits, holding NaN, before it may be used again: a kernel that still uses it is
+// seen.
+void put_away(unsigned char* memory, size_t size) {
+  constexpr size_t kMostWaiting = size_t{64} << 20;
+  using Waiting = std::deque<std::pair<unsigned char*, size_t>>;
+  static auto& waiting = *new Waiting;  // never destroyed: the leak check looks later
+  static size_t bytes = 0;
+  std::memset(memory, 0xff, size);
+  ASAN_POISON_MEMORY_REGION(memory, size);
+  waiting.emplace_back(memory, size);
+  for (bytes += size; bytes > kMostWaiting; waiting.pop_front()) {
+    const auto [oldest, its_size] = waiting.front();
+    ASAN_UNPOISON_MEMORY_REGION(oldest, its_size);
+    ::operator delete (oldest, std::align_val_t{kAlign});
+    bytes -= its_size;
+  }
+}
+
 void release(void* p, Side side, const char* call) {
   if (p == nullptr) return;
   auto* bytes = static_cast<unsigned char*>(p);
@@ -75,7 +95,7 @@ void release(void* p, Side side, const char* call) {
   ASAN_UNPOISON_MEMORY_REGION(bytes - kAlign, size + 2 * kAlign);
   check_zones(bytes, size);
   allocations().erase(at);
-  ::operator delete (bytes - kAlign, std::align_val_t{kAlign});
+  put_away(bytes - kAlign, size + 2 * kAlign);
 }
 
 }  // namespace
