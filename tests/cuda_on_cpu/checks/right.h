@@ -36,4 +36,7 @@ void twice_and_one(Stream stream, int n, float* x, int launches);
 // out (blocks, 1024): each thread's left neighbour after so many turns round the block
 void turns(Stream stream, int blocks, int times, int* out);
 
+// y = x^2, 64 values, with a barrier that is not needed (redundant.cu)
+void squares(Stream stream, const float* x, float* y);
+
 }  // namespace expunge::test

@@ -112,6 +112,14 @@ TEST_CASE("machine: launches one after the other; each thread has arguments of i
   }
 }
 
+TEST_CASE("machine: a barrier more than needed does no harm") {
+  const auto x = ramp(64);
+  const DeviceArray<float> dx(x), dy(64);
+  squares(kStream, dx.data(), dy.data());
+  const auto y = dy.values();
+  for (size_t i = 0; i < 64; ++i) CHECK(y[i] == x[i] * x[i]);
+}
+
 TEST_CASE("machine: 1024 threads, many barriers") {
   const DeviceArray<int> out(2 * 1024);
   turns(kStream, 2, 20, out.data());
