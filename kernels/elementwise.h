@@ -32,4 +32,19 @@ struct DropoutKey {
 void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
              float* y);
 
+// The same on a GPU (elementwise.cu); the functions above go there where the stream says so.
+namespace cuda {
+
+template <class F>
+void elementwise(Stream stream, int64_t n, const float* x, float* y);
+template <class F>
+void elementwise_backward(Stream stream, int64_t n, const float* x, const float* y, const float* dy,
+                          float beta, float* dx);
+void add(Stream stream, int64_t n, const float* a, const float* b, float* y);
+void axpby(Stream stream, int64_t n, float alpha, const float* x, float beta, float* y);
+void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
+             float* y);
+
+}  // namespace cuda
+
 }  // namespace expunge::kernels

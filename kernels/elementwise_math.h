@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/hd.h"
+#include "core/rng.h"
 
 // One struct per elementwise function: the value, and its derivative from x and y = f(x).
 namespace expunge::math {
@@ -56,6 +57,18 @@ struct Gelu {
     return cdf(x) + x * T(0.39894228040143268) * std::exp(T(-0.5) * x * x);  // 1/sqrt(2 pi)
   }
 };
+
+// Dropout: the draw of elements 4 block .. 4 block + 3, a word each, and what becomes of one of
+// them.
+EXPUNGE_HD rng::Draw dropout_draw(uint64_t seed, int64_t step, int32_t pass, int32_t layer,
+                                  int64_t block) {
+  return rng::philox(seed, rng::Purpose::dropout,
+                     {{static_cast<uint32_t>(block), static_cast<uint32_t>(layer),
+                       static_cast<uint32_t>(pass), static_cast<uint32_t>(step)}});
+}
+EXPUNGE_HD float dropout(uint32_t word, float p, float scale, float x) {  // scale = 1 / (1 - p)
+  return rng::uniform(word) >= p ? x * scale : 0.0f;
+}
 
 }  // namespace expunge::math
 

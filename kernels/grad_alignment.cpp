@@ -27,18 +27,24 @@ GradAlignment from(const GradAlignment& a, int64_t i) {
   return b;
 }
 
-void grad_alignment(Stream, int64_t n, const GradAlignment& a) {
-  const AlignLoops& loops = align_loops();
-  parallel_ranges(n, [&](int64_t begin, int64_t end) {
-    loops.step(end - begin, from(a, begin), tables_of(a));
-  });
+void grad_alignment(Stream stream, int64_t n, const GradAlignment& a) {
+  const auto on_cpu = [&] {
+    const AlignLoops& loops = align_loops();
+    parallel_ranges(n, [&](int64_t begin, int64_t end) {
+      loops.step(end - begin, from(a, begin), tables_of(a));
+    });
+  };
+  dispatch(stream, on_cpu, [&] { cuda::grad_alignment(stream, n, a); });
 }
 
-void focus_vector(Stream, int64_t n, const GradAlignment& a, float* phi) {
-  const AlignLoops& loops = align_loops();
-  parallel_ranges(n, [&](int64_t begin, int64_t end) {
-    loops.focus(end - begin, from(a, begin), tables_of(a), phi + begin);
-  });
+void focus_vector(Stream stream, int64_t n, const GradAlignment& a, float* phi) {
+  const auto on_cpu = [&] {
+    const AlignLoops& loops = align_loops();
+    parallel_ranges(n, [&](int64_t begin, int64_t end) {
+      loops.focus(end - begin, from(a, begin), tables_of(a), phi + begin);
+    });
+  };
+  dispatch(stream, on_cpu, [&] { cuda::focus_vector(stream, n, a, phi); });
 }
 
 void half_cdf(float degrees, int64_t n, const float* z, float* half) {

@@ -72,6 +72,12 @@ void grad_alignment(Stream stream, int64_t n, const GradAlignment& a);
 // Statistics and phi (n) only, for gates that look at a whole tensor or model.
 void focus_vector(Stream stream, int64_t n, const GradAlignment& a, float* phi);
 
+// The same on a GPU (grad_alignment.cu), all pointers to its memory.
+namespace cuda {
+void grad_alignment(Stream stream, int64_t n, const GradAlignment& a);
+void focus_vector(Stream stream, int64_t n, const GradAlignment& a, float* phi);
+}  // namespace cuda
+
 // G(z) - 1/2 of Student's distribution (degrees > 0) or the normal one (0), n values.
 void half_cdf(float degrees, int64_t n, const float* z, float* half);
 

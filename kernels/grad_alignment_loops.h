@@ -1,16 +1,12 @@
 #pragma once
 
 #include "kernels/grad_alignment.h"
+#include "kernels/student.h"
 
 // The loops of grad_alignment over a short run, compiled once per instruction set from
 // grad_alignment_isa.inc. They are made of + - * / and sqrt without contraction, so all of them
 // give the same bits.
 namespace expunge::kernels {
-
-// Of math::student_half; null where the distribution is normal.
-struct StudentTables {
-  const float *f = nullptr, *r = nullptr;
-};
 
 struct AlignLoops {
   void (*step)(int64_t n, const GradAlignment& a, const StudentTables& tables);

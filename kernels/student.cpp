@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cmath>
-#include <utility>
 
 #include "core/check.h"
 
@@ -50,12 +49,13 @@ struct Table {
 const float* student_table(float degrees) {
   if (degrees == 0) return nullptr;
   EXPUNGE_CHECK(degrees >= 1, "student: {} degrees of freedom, at least 1 expected", degrees);
-  thread_local Table latest, before;
-  if (latest.degrees != degrees) {
-    std::swap(latest, before);
-    if (latest.degrees != degrees) latest.fill(degrees);
+  thread_local std::array<Table, 2> tables;  // they stay where they are: callers hold pointers
+  thread_local size_t latest = 0;
+  if (tables[latest].degrees != degrees) {
+    latest = 1 - latest;
+    if (tables[latest].degrees != degrees) tables[latest].fill(degrees);
   }
-  return latest.cell.data();
+  return tables[latest].cell.data();
 }
 
 }  // namespace expunge::kernels

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/device.h"
 #include "kernels/student_math.h"
 
 namespace expunge::kernels {
@@ -8,5 +9,15 @@ namespace expunge::kernels {
 // two are kept per thread: the pointer is good until the thread asks for two others. Null for
 // degrees = 0, the normal distribution.
 const float* student_table(float degrees);
+
+// On the device, for kernels of this stream: good until the stream has been asked for eight others.
+namespace cuda {
+const float* student_table(Stream stream, float degrees);
+}
+
+// Of the two objectives; null where the distribution is normal.
+struct StudentTables {
+  const float *f = nullptr, *r = nullptr;
+};
 
 }  // namespace expunge::kernels

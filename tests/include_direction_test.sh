@@ -16,7 +16,7 @@ declare -A may_include=(
   [tools]="tools eval unlearn nn data kernels core"
 )
 
-sources() { find "$@" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \); }
+sources() { find "$@" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc' \); }
 
 mapfile -t folders < <(ls -d core kernels data nn unlearn eval tools 2> /dev/null)
 for folder in "${folders[@]}"; do

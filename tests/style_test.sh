@@ -8,7 +8,7 @@ cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
 max_lines=400
 
 mapfile -t folders < <(ls -d core kernels nn data unlearn eval tests tools cmake 2> /dev/null)
-mapfile -t code < <(find "${folders[@]}" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \
+mapfile -t code < <(find "${folders[@]}" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \
   -o -name '*.inc' -o -name '*.sh' -o -name '*.py' -o -name '*.cmake' -o -name CMakeLists.txt \) |
   sort)
 mapfile -t pages < <(find . -maxdepth 1 -name '*.md' | sort
@@ -28,6 +28,17 @@ verdict "open ends name an issue: TO""DO(#12)" \
   "$(grep -nE '\b(T[O]DO|F[I]XME|X[X]X|H[A]CK)\b' "${code[@]}" | grep -vE 'T[O]DO\(#[0-9]+\)' || true)"
 verdict "headers begin with #pragma once" "$(for file in "${headers[@]}"; do
   [[ $(head -n 1 "$file") == '#pragma once' ]] || echo "$file"
+done)"
+
+# What the CPU cannot run, the race check cannot follow, or would give other bits: docs/cuda-on-cpu.md.
+forbidden='<<<|__shared__|__activemask|cooperative_groups|\basm\b|\bcub(/|::)|thrust(/|::)|__threadfence'
+forbidden+='|\bvolatile\b|\b__(expf|logf|sinf|cosf|powf|fdividef)\b|\br?sqrt(f)?_r[nzud]\b|\brsqrtf?\b'
+mapfile -t cuda < <(printf '%s\n' "${code[@]}" | grep -E '\.cuh?$')
+verdict "kernels of CUDA use launch, KERNEL_SHARED and nothing that the CPU cannot check" \
+  "$(printf '%s\n' "${cuda[@]}" | sed '/^$/d' | xargs -r grep -nE "$forbidden" || true)"
+verdict "the check of kernels finds what it forbids" "$(for line in 'k<<<1, 32>>>(x);' '__shared__ float s[32];' \
+  'asm("bar.sync 0;");' 'cub::BlockReduce' 'y = rsqrtf(x);' '__threadfence();'; do
+  grep -qE "$forbidden" <<< "$line" || echo "passes: $line"
 done)"
 
 ((failures == 0))

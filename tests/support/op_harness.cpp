@@ -5,25 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 
 #include "core/parallel.h"
-#include "core/rng.h"
 #include "kernels/isa.h"
 
 namespace expunge::test {
-
-Values normal_values(int64_t n, uint64_t key) {
-  Values values;
-  for (int64_t i = 0; i < n; ++i) {
-    const rng::Draw d = rng::philox(key, rng::Purpose::test, {{static_cast<uint32_t>(i), 0, 0, 0}});
-    const double radius = std::sqrt(-2 * std::log(double{rng::uniform(d.word[0])} + 1e-9));
-    // through float: both sides then start from the same number
-    values.push_back(double{static_cast<float>(
-        radius * std::cos(2 * std::numbers::pi * double{rng::uniform(d.word[1])}))});
-  }
-  return values;
-}
 
 Tensor to_tensor(const Values& values, Shape shape) {
   Tensor t(shape);

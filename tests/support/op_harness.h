@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/ctx.h"
+#include "support/normal_values.h"
 #include "support/reference.h"
 
 // A row of the op table is name, input shapes, the op and its double-precision reference; the
@@ -28,8 +29,6 @@ struct OpCase {
 
 void check_op(const OpCase& row);
 
-// Standard normal values, the same for the same key.
-Values normal_values(int64_t n, uint64_t key);
 Tensor to_tensor(const Values& values, Shape shape);
 Values to_values(const Tensor& tensor);
 

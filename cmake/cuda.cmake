@@ -1,0 +1,52 @@
+# What EXPUNGE_CUDA brings: expunge_cuda, for code that calls CUDA's libraries, and expunge_cuda_kernels(TARGET
+# [SOURCES]), which adds .cu files, those of the folder where none is named, to a library or program.
+set_property(CACHE EXPUNGE_CUDA PROPERTY STRINGS off on emulated)
+if(NOT EXPUNGE_CUDA MATCHES "^(off|on|emulated)$")
+  message(FATAL_ERROR "EXPUNGE_CUDA is '${EXPUNGE_CUDA}', expected off, on or emulated")
+endif()
+add_library(expunge_cuda INTERFACE)
+if(NOT EXPUNGE_CUDA STREQUAL "off")
+  target_compile_definitions(expunge_cuda INTERFACE EXPUNGE_CUDA_BUILD)
+endif()
+
+if(EXPUNGE_CUDA STREQUAL "on")
+  if(NOT CMAKE_CUDA_ARCHITECTURES)  # 90: also as PTX, from which drivers compile for later GPUs
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90 CACHE STRING "GPUs to compile for")
+  endif()
+  # else CMake 3.25 demands the C++20 of our .cpp files from nvcc in a way that it has no flag for
+  set(CMAKE_CUDA_STANDARD_REQUIRED OFF)
+  enable_language(CUDA)
+  find_package(CUDAToolkit 12.0 REQUIRED)
+  target_link_libraries(expunge_cuda INTERFACE CUDA::cudart_static)
+elseif(EXPUNGE_CUDA STREQUAL "emulated")
+  add_subdirectory(tests/cuda_on_cpu)
+  target_link_libraries(expunge_cuda INTERFACE cuda_on_cpu_plain)
+endif()
+
+# nvcc's flags. C++20 by hand: CMake 3.25 does not know it for nvcc. --fmad=false as -ffp-contract=off for the CPU.
+# Registers that spill to memory are an error: the kernel is then too large for its __launch_bounds__.
+set(EXPUNGE_NVCC_FLAGS -std=c++20 --fmad=false -Xcompiler=-Wall,-Wextra,-Wshadow -Xptxas=-warn-spills)
+if(EXPUNGE_WERROR)
+  list(APPEND EXPUNGE_NVCC_FLAGS -Werror=all-warnings -Xptxas=-Werror)
+endif()
+
+function(expunge_cuda_kernels target)
+  target_link_libraries(${target} PUBLIC expunge_cuda)
+  if(EXPUNGE_CUDA STREQUAL "off")
+    return()
+  endif()
+  set(kernels ${ARGN})
+  if(NOT kernels)
+    file(GLOB kernels CONFIGURE_DEPENDS *.cu)
+  endif()
+  add_library(${target}_cuda OBJECT ${kernels})
+  if(EXPUNGE_CUDA STREQUAL "on")
+    target_include_directories(${target}_cuda PRIVATE ${PROJECT_SOURCE_DIR})
+    target_compile_options(${target}_cuda PRIVATE ${EXPUNGE_NVCC_FLAGS})
+    target_link_libraries(${target}_cuda PRIVATE expunge_cuda)
+  else()
+    set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS -Wno-unknown-pragmas)
+    target_link_libraries(${target}_cuda PRIVATE expunge_cuda expunge_flags)
+  endif()
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_cuda>)
+endfunction()

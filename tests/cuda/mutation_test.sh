@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Every barrier is needed, and the tests would miss it: each __syncthreads and __syncwarp of the kernels is left out in
+# turn, and the race check or a test must object.
+#   tests/cuda/mutation_test.sh SOURCE_DIR PROGRAM_DIR
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../verdict.sh"
+cd "${1:?usage: tests/cuda/mutation_test.sh SOURCE_DIR PROGRAM_DIR}"
+programs=${2:?usage: tests/cuda/mutation_test.sh SOURCE_DIR PROGRAM_DIR}
+
+barriers() {  # files: FILE:LINE of each
+  local file
+  for file in "$@"; do
+    sed 's|//.*||' "$file" | grep -nE '__sync(threads|warp) *\(' | sed "s|^\([0-9]*\):.*|$file:\1|" || true
+  done
+}
+
+objection() {  # FILE:LINE of the barrier that is left out
+  local order build
+  for build in race plain; do
+    for order in ascending descending shuffled; do
+      EXPUNGE_CUDA_SKIP=$1 EXPUNGE_CUDA_ORDER=$order "$programs/cuda_tests_$build" --abort-after=1 \
+        --source-file-exclude='*faults_test.cpp' > /dev/null 2>&1 || return 0
+    done
+  done
+  return 1
+}
+
+mapfile -t files < <(ls kernels/*.cu kernels/*.cuh tests/cuda_on_cpu/checks/right.cu)
+mapfile -t all < <(barriers "${files[@]}")
+verdict "barriers were found" "$( ((${#all[@]} >= 6)) || echo "${#all[@]} in ${files[*]}")"
+verdict "a line has one barrier" "$(grep -nE '__sync(threads|warp) *\(.*__sync(threads|warp) *\(' "${files[@]}" || true)"
+verdict "with all barriers nothing objects" "$(objection "nowhere.cu:1" && echo "the tests fail" || true)"
+for barrier in "${all[@]}"; do
+  verdict "without $barrier something objects" "$(objection "$barrier" || echo "nothing does: is it needed?")"
+done
+
+# A barrier that nobody needs is found out.
+for barrier in $(barriers tests/cuda_on_cpu/checks/redundant.cu); do
+  verdict "without the needless $barrier nothing objects" "$(objection "$barrier" && echo "something does" || true)"
+done
+
+((failures == 0))

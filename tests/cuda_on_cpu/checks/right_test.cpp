@@ -1,0 +1,131 @@
+#include "cuda_on_cpu/checks/right.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "cuda/device_array.h"
+
+namespace expunge::test {
+namespace {
+
+constexpr Stream kStream{.device = Device::cuda};
+
+std::vector<float> ramp(size_t n) {
+  std::vector<float> x(n);
+  for (size_t i = 0; i < n; ++i) x[i] = static_cast<float>(i % 13) - 4.0f;
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("machine: a sum over the block for every thread, shared memory used twice") {
+  constexpr size_t kBlocks = 5;
+  const auto x = ramp(kBlocks * kSumThreads);
+  const DeviceArray<float> dx(x), out(x.size());
+  block_sums(kStream, kBlocks, dx.data(), out.data());
+  const auto got = out.values();
+  for (size_t i = 0; i < x.size(); ++i) {
+    const auto row = x.begin() + static_cast<long>(i / kSumThreads * kSumThreads);
+    CHECK(got[i] == 2 * std::accumulate(row, row + kSumThreads, 0.0f));
+  }
+}
+
+TEST_CASE("machine: a warp a row in shared memory of the launch's size, idle warps return") {
+  constexpr int kRows = 7, kColumns = 70;
+  const auto x = ramp(kRows * kColumns);
+  const DeviceArray<float> dx(x), dy(x.size());
+  softmax_rows(kStream, kRows, kColumns, dx.data(), dy.data());
+  const auto y = dy.values();
+  for (size_t r = 0; r < kRows; ++r) {
+    double sum = 0;
+    for (size_t c = 0; c < kColumns; ++c) sum += std::exp(double{x[r * kColumns + c]});
+    for (size_t c = 0; c < kColumns; ++c)
+      CHECK(double{y[r * kColumns + c]} ==
+            doctest::Approx(std::exp(double{x[r * kColumns + kColumns - 1 - c]}) / sum));
+  }
+}
+
+TEST_CASE("machine: shuffles within segments; lanes without a source keep their own") {
+  for (int width : {32, 16, 8}) {
+    const DeviceArray<int> out(32 * 4);
+    shuffles(kStream, width, out.data());
+    const auto got = out.values();
+    for (int i = 0; i < 32; ++i) {
+      const int first = i / width * width, place = i % width;
+      const auto* mine = &got[static_cast<size_t>(4 * i)];
+      CHECK(mine[0] == first + 3);
+      CHECK(mine[1] == (i ^ 5));
+      CHECK(mine[2] == (place + 2 < width ? i + 2 : i));
+      CHECK(mine[3] == (place >= 3 ? i - 3 : i));
+    }
+  }
+}
+
+TEST_CASE("machine: half a warp may do operations of its own; votes") {
+  const DeviceArray<double> out(32);
+  half_warps(kStream, out.data());
+  const auto got = out.values();
+  for (int i = 0; i < 32; ++i) {
+    const int from = 31 - i;
+    CHECK(got[static_cast<size_t>(i)] == (from >= 16 ? 2 * from : from < 8 ? 28 : 92));
+  }
+  const DeviceArray<uint32_t> vote(3);
+  votes(kStream, vote.data());
+  CHECK(vote.values() == std::vector<uint32_t>{0x49249249, 1, 0});
+}
+
+TEST_CASE("machine: atomics") {
+  std::vector<int> x(1000), counts(10), totals(3);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<int>(i * i % 777);
+  const DeviceArray<int> dx(x), dc(counts), dt(totals);
+  count_remainders(kStream, 1000, dx.data(), dc.data(), dt.data());
+  for (int v : x) ++counts[static_cast<size_t>(v % 10)], totals[0] += v, totals[2] |= v;
+  totals[1] = *std::ranges::max_element(x);
+  CHECK(dc.values() == counts);
+  CHECK(dt.values() == totals);
+}
+
+TEST_CASE("machine: blocks and threads in three dimensions") {
+  const DeviceArray<uint64_t> out(12 * 32);
+  places(kStream, out.data());
+  auto got = out.values();
+  size_t i = 0;
+  for (unsigned bz = 0; bz < 2; ++bz)
+    for (unsigned by = 0; by < 2; ++by)
+      for (unsigned bx = 0; bx < 3; ++bx)
+        for (unsigned tz = 0; tz < 2; ++tz)
+          for (unsigned ty = 0; ty < 2; ++ty)
+            for (unsigned tx = 0; tx < 8; ++tx)
+              CHECK(got[i++] == bx * 100000 + by * 10000 + bz * 1000 + tx * 100 + ty * 10 + tz);
+}
+
+TEST_CASE("machine: launches one after the other; each thread has arguments of its own") {
+  for (int n : {1, 31, 192, 193, 1000}) {
+    const auto x = ramp(static_cast<size_t>(n));
+    const DeviceArray<float> dx(x);
+    twice_and_one(kStream, n, dx.data(), 3);
+    const auto got = dx.values();
+    for (size_t i = 0; i < x.size(); ++i) CHECK(got[i] == 8 * x[i] + 7);
+  }
+}
+
+TEST_CASE("machine: a barrier more than needed does no harm") {
+  const auto x = ramp(64);
+  const DeviceArray<float> dx(x), dy(64);
+  squares(kStream, dx.data(), dy.data());
+  const auto y = dy.values();
+  for (size_t i = 0; i < 64; ++i) CHECK(y[i] == x[i] * x[i]);
+}
+
+TEST_CASE("machine: 1024 threads, many barriers") {
+  const DeviceArray<int> out(2 * 1024);
+  turns(kStream, 2, 20, out.data());
+  const auto got = out.values();
+  for (int i = 0; i < 2048; ++i)
+    CHECK(got[static_cast<size_t>(i)] == (i % 1024 + 1024 - 20) % 1024);
+}
+
+}  // namespace expunge::test

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "vector_types.h"
+
+// What kernels call of the machine that runs them (scheduler.cpp, race.cpp): language.h puts CUDA's
+// names on it.
+namespace cuda_on_cpu {
+
+// Where the running thread stands.
+struct Here {
+  uint3 thread, block;
+  dim3 block_dim, grid_dim;
+};
+extern Here here;
+
+// A line of a kernel: the hidden last argument of barriers and warp operations.
+struct Site {
+  const char* file = nullptr;
+  unsigned line = 0;
+};
+
+void block_barrier(Site site);
+void warp_barrier(uint32_t mask, Site site);
+// Meets the lanes of `mask`; the bits that lane `source` brought.
+uint64_t shuffle(uint32_t mask, uint64_t bits, unsigned source, Site site);
+// Meets the lanes of `mask`; bit i: what lane i of them brought.
+uint32_t ballot(uint32_t mask, bool predicate, Site site);
+unsigned lane();
+
+// The block's array for this key, made at first use and filled with NaN; and the one whose size the
+// launch gave.
+void* static_shared(const void* key, size_t bytes, size_t align);
+void* dynamic_shared();
+
+// Accesses of the running thread are atomic in its life time.
+struct Atomic {
+  Atomic();
+  ~Atomic();
+  Atomic(const Atomic&) = delete;
+  Atomic& operator=(const Atomic&) = delete;
+};
+
+}  // namespace cuda_on_cpu

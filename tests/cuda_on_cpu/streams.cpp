@@ -1,0 +1,227 @@
+// Streams as queues. Lazy ones run where something waits for them, and then no further than asked:
+// a result that is read without waiting is not there yet.
+#include "cuda_on_cpu/streams.h"
+
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "cuda_on_cpu/api.h"
+#include "cuda_on_cpu/device.h"
+#include "cuda_on_cpu/report.h"
+#include "cuda_on_cpu/scheduler.h"
+
+namespace {
+
+struct Item {
+  uint64_t place;  // among everything ever queued
+  std::function<void()> work;
+};
+
+uint64_t queued = 0;
+
+}  // namespace
+
+struct CUstream_st {
+  bool waits_for_default = true;  // and the default stream for it
+  std::deque<Item> queue{};
+};
+
+struct CUevent_st {
+  std::shared_ptr<CUstream_st> stream{};  // null: not recorded
+  uint64_t place = 0;
+};
+
+namespace cuda_on_cpu {
+namespace {
+
+using Stream = std::shared_ptr<CUstream_st>;
+
+const Stream& default_stream() {
+  static const Stream stream = std::make_shared<CUstream_st>();
+  return stream;
+}
+
+std::vector<Stream>& streams() {  // the others
+  static std::vector<Stream> all;
+  return all;
+}
+
+Stream find(cudaStream_t stream) {
+  if (stream == nullptr) return default_stream();
+  for (const Stream& s : streams())
+    if (s.get() == stream) return s;
+  die("not a stream, or destroyed before");
+}
+
+// Everything in the stream up to that place, after what it must wait for.
+void run_until(CUstream_st& stream, uint64_t place) {
+  while (!stream.queue.empty() && stream.queue.front().place <= place) {
+    const uint64_t here_now = stream.queue.front().place;
+    if (&stream == default_stream().get()) {
+      for (const Stream& s : streams())
+        if (s->waits_for_default) run_until(*s, here_now);
+    } else if (stream.waits_for_default) {
+      run_until(*default_stream(), here_now);
+    }
+    const Item item = std::move(stream.queue.front());
+    stream.queue.pop_front();
+    const DeviceWork work;
+    item.work();
+  }
+}
+
+void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice ||
+                         (kind == cudaMemcpyDefault && is_device(to));
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice ||
+                           (kind == cudaMemcpyDefault && is_device(from));
+  if (bytes == 0) return;
+  if (to_device) demand_device("copy to the device", to, bytes);
+  if (from_device) demand_device("copy from the device", from, bytes);
+  if (!to_device && is_device(to)) die("copy to the host: the target is device memory");
+  if (!from_device && is_device(from)) die("copy from the host: the source is device memory");
+  enqueue(stream, [=] { std::memmove(to, from, bytes); });
+}
+
+}  // namespace
+
+void enqueue(CUstream_st* stream, std::function<void()> work) {
+  const Stream s = find(stream);
+  s->queue.push_back({++queued, std::move(work)});
+  if (options().streams == Streams::eager) run_until(*s, queued);
+}
+
+void run_everything() {
+  run_until(*default_stream(), queued);
+  for (const Stream& s : streams()) run_until(*s, queued);
+}
+
+void submit(const Grid& grid, cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  const auto name = [&] { return source_of(grid.kernel, Address::of_function); };
+  const dim3 b = grid.blocks, t = grid.threads;
+  const uint64_t threads = uint64_t{t.x} * t.y * t.z;
+  if (threads == 0 || threads > kMostThreads || threads % kWarp != 0)
+    die("launch: %llu threads a block, a multiple of %u up to %u expected, kernel %s",
+        static_cast<unsigned long long>(threads), kWarp, kMostThreads, name().c_str());
+  if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > 0x7fffffff || b.y > 65535 || b.z > 65535)
+    die("launch: a grid of (%u,%u,%u) blocks, kernel %s", b.x, b.y, b.z, name().c_str());
+  enqueue(stream, [grid] { run_grid(grid); });
+}
+
+}  // namespace cuda_on_cpu
+
+using namespace cuda_on_cpu;
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  copy(to, from, bytes, kind, stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  const Lock lock(machine_lock());
+  copy(to, from, bytes, kind, nullptr);
+  return cudaStreamSynchronize(nullptr);
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  if (bytes == 0) return cudaSuccess;
+  demand_device("cudaMemset", to, bytes);
+  enqueue(stream, [=] { std::memset(to, value, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void* to, int value, size_t bytes) {
+  return cudaMemsetAsync(to, value, bytes, nullptr);
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  const Lock lock(machine_lock());
+  run_everything();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  const Lock lock(machine_lock());
+  streams().push_back(std::make_shared<CUstream_st>());
+  *stream = streams().back().get();
+  (*stream)->waits_for_default = (flags & cudaStreamNonBlocking) == 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  const Stream s = find(stream);
+  run_until(*s, queued);
+  std::erase(streams(), s);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  run_until(*find(stream), queued);
+  return cudaSuccess;
+}
+
+// Asking again and again comes to an end: each time a piece of the work is done.
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  const Stream s = find(stream);
+  if (s->queue.empty()) return cudaSuccess;
+  run_until(*s, s->queue.front().place);
+  return cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const Lock lock(machine_lock());
+  if (event->stream == nullptr) return cudaSuccess;
+  enqueue(stream, [e = *event] { run_until(*e.stream, e.place); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return cudaEventCreateWithFlags(event, cudaEventDefault);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  enqueue(stream, [] {});  // a piece of work of its own: it waits as its stream does
+  event->stream = find(stream);
+  event->place = queued;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Lock lock(machine_lock());
+  if (event->stream != nullptr) run_until(*event->stream, event->place);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const Lock lock(machine_lock());
+  if (event->stream == nullptr) return cudaSuccess;
+  const auto& queue = event->stream->queue;
+  if (queue.empty() || queue.front().place > event->place) return cudaSuccess;
+  run_until(*event->stream, queue.front().place);
+  return cudaErrorNotReady;
+}
