@@ -61,6 +61,17 @@ double Roc::best_balanced_accuracy() const {
   return best;
 }
 
+double Roc::accuracy_at(double threshold) const {
+  RocPoint above = points.front(), from = points.front();
+  for (const RocPoint& p : points) {
+    if (p.threshold > threshold) above = p;
+    if (p.threshold >= threshold) from = p;
+  }
+  const int64_t twice = above.true_positives + from.true_positives + 2 * negatives -
+                        above.false_positives - from.false_positives;
+  return share(twice, 2 * (positives + negatives));
+}
+
 ThresholdAttack threshold_attack(std::span<const double> forget, std::span<const double> test) {
   const Roc roc = roc_curve(forget, test);
   return {roc.auc(), roc.tpr_at(0.001), roc.tpr_at(0.01)};

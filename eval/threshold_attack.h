@@ -25,6 +25,9 @@ struct Roc {
   double tpr_at(double fpr) const;
   // max over thresholds of (TPR + 1 - FPR) / 2
   double best_balanced_accuracy() const;
+  // Share of right answers where scores above the threshold are called positive, those below it
+  // negative, and a coin decides about equal ones.
+  double accuracy_at(double threshold) const;
 };
 // Neither empty; no NaN.
 Roc roc_curve(std::span<const double> positives, std::span<const double> negatives);

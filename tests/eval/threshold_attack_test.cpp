@@ -60,6 +60,12 @@ TEST_CASE("threshold attack: AUC and rates are those of all pairs and all thresh
     for (const double t : positives)
       best = std::max(best, (share_from(positives, t) + 1 - share_from(negatives, t)) / 2);
     CHECK(roc.best_balanced_accuracy() >= best);
+    for (const double t : {-1.0, 0.0, 1.0, positives[0], 1e10}) {
+      double right = 0;
+      for (const double p : positives) right += p > t ? 1 : p == t ? 0.5 : 0;
+      for (const double n : negatives) right += n < t ? 1 : n == t ? 0.5 : 0;
+      CHECK(roc.accuracy_at(t) == doctest::Approx(right / 370).epsilon(1e-13));
+    }
   }
 }
 
