@@ -27,6 +27,7 @@ enum class Purpose : uint32_t {
   attack = 11,   // which order, position
   corrupt = 12,  // what for, position
   shadow = 13,   // input of the last layer
+  halves = 14,   // pair of U-LiRA's shadows, position in F; for their seeds: -1, shadow
   test = 100,    // tests and benchmarks
 };
 

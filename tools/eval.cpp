@@ -12,6 +12,7 @@
 #include "tools/references.h"
 #include "tools/say.h"
 #include "tools/signals.h"
+#include "tools/ulira.h"
 #include "tools/verbs.h"
 
 namespace expunge::tools {
@@ -162,9 +163,12 @@ AttackAnswer attack(const Settings& settings, const LoadedRun& run, const eval::
 ExitCode run_eval(Settings& settings) {
   const fs::path folder = single_argument(settings, "a run folder");
   apply_machine_options(settings);
+  check_shadow_options(settings);
   const LoadedRun run = load_run(folder, settings.text("checkpoint"));
   const Experiment& e = run.experiment;
   const eval::ScoreConfig config = score_config(settings, e);
+  std::optional<ShadowPlan> shadows;  // refused before anything is measured
+  if (wants_ulira(settings)) shadows = plan_shadows(run, settings);
   const std::string& wanted = settings.text("part");
   const eval::Parts parts = outputs_of_parts(e, wanted, settings.integer("batch-size"));
   if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
@@ -190,6 +194,9 @@ ExitCode run_eval(Settings& settings) {
   if (!settings.text("dump-npz").empty()) dump(settings.text("dump-npz"), parts);
   AttackAnswer found;
   if (any_attack(config) && wanted == "all") found = attack(settings, run, parts, config);
+  if (shadows && !stop_requested())
+    if (const auto answer = ulira_answer(*shadows, e, settings))
+      found.text += answer->text, found.json += answer->json;
   if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
   const std::string file = run.weights.filename().string();
   if (settings.flag("json"))

@@ -19,4 +19,7 @@ class FileLock {
   int fd_ = -1;
 };
 
+// Whether another process holds the lock of a folder.
+bool is_locked(const std::filesystem::path& folder);
+
 }  // namespace expunge::tools

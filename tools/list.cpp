@@ -54,7 +54,9 @@ std::vector<List> evaluation_lists() {
           {"attacks",
            {{"svc", "support vector machine, retained against test samples, asked about F"},
             {"loss", "logistic regression on the loss, F against test samples"},
-            {"threshold", "confidence, entropy, modified entropy: AUC, and rates at few alarms"}}}};
+            {"threshold", "confidence, entropy, modified entropy: AUC, and rates at few alarms"},
+            {"ulira",
+             "likelihood ratio over shadow networks that it trains: forgotten or never seen"}}}};
 }
 
 std::vector<List> simple_lists() {

@@ -26,7 +26,7 @@ eval::ScoreConfig score_config(const Settings& s, const Experiment& e) {
   const bool all = s.text("attacks") == "auto" && !e.forgotten.empty();
   if (all) config.svc = config.loss = config.threshold = true;
   if (s.text("attacks") == "auto") return config;
-  const std::vector<std::string> known = {"svc", "loss", "threshold", "none", "auto"};
+  const std::vector<std::string> known = {"svc", "loss", "threshold", "none", "auto", "ulira"};
   for (const std::string& name : s.list("attacks")) {
     if (name == "svc")
       config.svc = true;
@@ -34,7 +34,11 @@ eval::ScoreConfig score_config(const Settings& s, const Experiment& e) {
       config.loss = true;
     else if (name == "threshold")
       config.threshold = true;
-    else if (name != "none")
+    else if (name == "ulira" && s.verb() != "eval")
+      fail(ExitCode::usage,
+           "--attacks: ulira trains networks of its own for one run; expunge eval RUN --attacks "
+           "ulira");
+    else if (name != "none" && name != "ulira")
       fail(ExitCode::usage, "--attacks: '{}' is not known{}", name, nearest_hint(name, known));
   }
   return config;

@@ -9,7 +9,8 @@
 
 namespace expunge::tools {
 
-// --attacks and --modified-entropy. auto: all attacks where samples were forgotten.
+// --attacks and --modified-entropy. auto: all attacks on one network, where samples were
+// forgotten. ulira, which needs many, is none of them (tools/ulira.h).
 eval::ScoreConfig score_config(const Settings& settings, const Experiment& experiment);
 bool any_attack(const eval::ScoreConfig& config);
 

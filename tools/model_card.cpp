@@ -130,4 +130,10 @@ fs::path weights_of(const fs::path& run_or_file, const std::string& which) {
   return file;
 }
 
+fs::path original_weights(const fs::path& run, const std::string& which) {
+  std::error_code error;
+  const bool has_best = fs::exists(run / "checkpoints" / "best.safetensors", error);
+  return weights_of(run, which == "auto" && has_best ? "best" : which);
+}
+
 }  // namespace expunge::tools

@@ -38,5 +38,7 @@ ModelFile load_model_file(const std::filesystem::path& path);
 // The weights that a user means: a model file itself, or `which` of a run folder (auto is last).
 std::filesystem::path weights_of(const std::filesystem::path& run_or_file,
                                  const std::string& which);
+// Those that unlearning starts from: auto is best where the run has such.
+std::filesystem::path original_weights(const std::filesystem::path& run, const std::string& which);
 
 }  // namespace expunge::tools

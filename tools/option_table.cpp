@@ -147,8 +147,16 @@ constexpr Option kOptions[] = {
     {"checkpoint", Kind::choice, "auto", "auto|best|last",
      "weights to start from: auto takes best where there is one", "unlearn"},
     {"attacks", Kind::list, "auto", "",
-     "svc, loss, threshold, or none (auto: all, where samples were forgotten)", "eval compare",
-     false},
+     "svc, loss, threshold, or none (auto: all, where samples were forgotten)", "compare", false},
+    {"attacks", Kind::list, "auto", "",
+     "svc, loss, threshold, ulira, or none (auto: the first three, where samples were forgotten)",
+     "eval", false},
+    {"shadows", Kind::integer, "32", "8..100000",
+     "ulira: networks to train and to unlearn from, an even number", "eval", false},
+    {"shadow-dir", Kind::text, "", "",
+     "ulira: folder of the networks before unlearning (default shadows-<hash of the forget set> in "
+     "the original's)",
+     "eval", false},
     {"modified-entropy", Kind::choice, "correct", "correct|ufv|optml",
      "which version the svc attack sees (docs/evaluation.md)", "eval compare", false},
     {"reference", Kind::list, "", "", "retrained run to measure against; may be repeated",
@@ -184,7 +192,7 @@ constexpr Option kOptions[] = {
     {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing", kBench, false},
     // sweep
     {"jobs", Kind::integer, "1", "1..1024", "runs side by side, which share the threads",
-     "sweep recipe-check", false},
+     "sweep recipe-check eval", false},
     {"out", Kind::text, "", "", "folder of all runs, rows and tables (default runs/<recipe>)",
      "sweep", false},
     {"data", Kind::text, "", "", "in place of the recipe's packed data set", "sweep recipe-check",
@@ -256,7 +264,7 @@ constexpr Option kOptions[] = {
     {"conv-algo", Kind::choice, "auto", "auto|direct|winograd",
      "convolutions: the faster by shape, the direct sum, or Winograd where it applies", kCompute},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",
-     "train unlearn sweep recipe-check", false},
+     "train unlearn eval sweep recipe-check", false},
     {"json", Kind::flag, "false", "", "one JSON document on stdout",
      "train unlearn eval compare predict inspect bench-kernels bench-train bench-infer "
      "bench-unlearn data-prepare data-corrupt data-info data-verify list "

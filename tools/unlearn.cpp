@@ -68,15 +68,6 @@ void name_never_trained(const Settings& s, const Experiment& e) {
 // Flat buffers of a run at most, beside the optimizer's: values, two gradients, their statistics.
 constexpr int kBuffers = 9;
 
-// The weights to start from: the best where the run has such.
-fs::path original_weights(const Settings& s) {
-  const fs::path from = original_of(s);
-  const std::string& which = s.text("checkpoint");
-  std::error_code error;
-  const bool has_best = fs::exists(from / "checkpoints" / "best.safetensors", error);
-  return weights_of(from, which == "auto" && has_best ? "best" : which);
-}
-
 // Ids that the original run, and those before it, no longer know.
 std::vector<std::string> earlier_ids(const fs::path& from) {
   std::vector<std::string> ids = read_ids(from / kEarlierIds);
@@ -201,7 +192,7 @@ ExitCode resume(const Settings& typed) {
   apply_machine_options(settings);
   Experiment e = make_experiment(settings, folder);
   resumed->check(e);
-  const fs::path weights = original_weights(settings);
+  const fs::path weights = original_weights(original_of(settings), settings.text("checkpoint"));
   if (sha256_of_file(weights) != resumed->status.facts.at("from_digest"))
     fail(ExitCode::input, "{}: is no longer what {} started from", weights.string(),
          folder.string());
@@ -233,7 +224,7 @@ ExitCode run_unlearn(Settings& settings) {
   Experiment e = make_experiment(settings, {}, earlier_ids(original_of(settings)));
   name_missing_classes(e);
   name_never_trained(settings, e);
-  const fs::path weights = original_weights(settings);
+  const fs::path weights = original_weights(original_of(settings), settings.text("checkpoint"));
   nn::load_model(weights, e.model);
   const std::vector<Reference> references =
       load_references(settings.list("reference"), settings, e);
