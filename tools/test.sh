@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs every test that needs no GPU, then the unit tests under the
-# address and undefined-behaviour sanitizers. Last line: "N passed, M failed" over everything.
-#   tools/test.sh [--fast]    --fast leaves the sanitizers out
+# address and undefined-behaviour sanitizers, and compiles the kernels of CUDA. Last line: "N passed, M failed" over everything.
+#   tools/test.sh [--fast]    --fast leaves the sanitizers and the builds with CUDA out
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -45,6 +45,16 @@ run_tests --preset release
 if [[ $sanitizers == yes ]]; then
   build asan --target expunge_tests fuzz_image fuzz_packed fuzz_safetensors fuzz_toml
   run_tests --preset asan -L unit -LE slow
+fi
+
+if [[ $sanitizers == yes ]]; then
+  build emulated --target cuda_tests_plain  # the libraries with kernels of CUDA, on the CPU
+  run_tests --preset emulated -R cuda_tests_plain_shuffled1
+  if command -v nvcc > /dev/null; then  # warnings and registers that spill are errors
+    build cuda --target expunge_kernels_cuda
+  else
+    echo "test: no nvcc: kernels are not compiled for GPUs"
+  fi
 fi
 
 if ((skipped > 0)); then
