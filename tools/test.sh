@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs every test that needs no GPU, then the unit tests under the
-# address and undefined-behaviour sanitizers, and compiles the kernels of CUDA. Last line: "N passed, M failed" over everything.
+# address and undefined-behaviour sanitizers, and compiles the kernels of CUDA. Last line: "N passed,
+# M failed" over everything.
 #   tools/test.sh [--fast]    --fast leaves the sanitizers and the builds with CUDA out
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -120,6 +120,19 @@ TEST_CASE("machine: a barrier more than needed does no harm") {
   for (size_t i = 0; i < 64; ++i) CHECK(y[i] == x[i] * x[i]);
 }
 
+TEST_CASE("device arrays with guards tell of writes beyond them") {
+  constexpr size_t kGuard = 256;
+  using Guarded = DeviceArray<float, kGuard>;
+  const Guarded x(std::vector<float>(100, 1));
+  twice_and_one(kStream, 100, x.data(), 1);
+  CHECK(x.values() == std::vector<float>(100, 3));
+  check_cuda(cudaMemset(x.data() + 100, 0, sizeof(float)));
+  CHECK_THROWS_WITH(x.values(), "a kernel wrote behind an array");
+  const Guarded y(100);
+  check_cuda(cudaMemset(y.data() - 1, 0, 1));
+  CHECK_THROWS_WITH(y.values(), "a kernel wrote before an array");
+}
+
 TEST_CASE("machine: 1024 threads, many barriers") {
   const DeviceArray<int> out(2 * 1024);
   turns(kStream, 2, 20, out.data());
