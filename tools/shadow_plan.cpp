@@ -52,6 +52,14 @@ void refuse_run(const LoadedRun& run) {
          folder);
 }
 
+// Weights that are no longer those that the run in `folder` started from: ExitCode::input.
+void require_original(const fs::path& weights, const RunStatus& status, const fs::path& folder) {
+  const auto digest = status.facts.find("from_digest");
+  if (digest == status.facts.end() || sha256_of_file(weights) != digest->second)
+    fail(ExitCode::input, "{}: is no longer what {} started from", weights.string(),
+         folder.string());
+}
+
 // The run that `run` was unlearned from, with its settings.
 struct Original {
   fs::path folder;
@@ -74,11 +82,8 @@ Original original_of(const LoadedRun& run) {
   if (original.settings.integer("smoke") > 0)
     fail(ExitCode::input, "{}: was a run of --smoke, which saw a part of its samples only",
          folder.string());
-  const fs::path weights = original_weights(folder, run.settings.text("checkpoint"));
-  const auto digest = run.status.facts.find("from_digest");
-  if (digest == run.status.facts.end() || sha256_of_file(weights) != digest->second)
-    fail(ExitCode::input, "{}: is no longer what {} started from", weights.string(),
-         run.folder.string());
+  require_original(original_weights(folder, run.settings.text("checkpoint")), run.status,
+                   run.folder);
   return original;
 }
 
@@ -197,7 +202,11 @@ bool is_finished(const ShadowRun& run, const std::string& data_digest) {
     refuse(fmt::format("its {} is {}, expected {}", option, its.text(option),
                        run.settings.text(option)));
   if (sorted(read_ids(run.folder / kForgetIds)) != run.forget) refuse("its forget set is another");
-  return status.status == "finished";
+  if (status.status != "finished") return false;
+  if (!run.from.empty() && fs::exists(run.from / "checkpoints", error))
+    require_original(original_weights(run.from, run.settings.text("checkpoint")), status,
+                     run.folder);
+  return true;
 }
 
 }  // namespace expunge::tools
