@@ -91,6 +91,21 @@ void add_attack_success(std::vector<RunNumber>& table) {
                    2, [](const ComparedRun& run) { return run.attack_success; }});
 }
 
+// Only a sweep has them: it takes one run an answer from eval, which trains the shadows.
+void add_ulira(std::vector<RunNumber>& table) {
+  constexpr struct {
+    const char *name, *words;
+  } kNumbers[] = {{"ulira_auc", "AUC of U-LiRA, forgotten or never seen (recipes with shadows)"},
+                  {"ulira_auc_low", "lower end of its 95 % interval"},
+                  {"ulira_auc_high", "upper end"},
+                  {"ulira_tpr_at_1", "U-LiRA: forgotten samples found at 1 % false alarms"},
+                  {"ulira_accuracy", "U-LiRA: share of right answers"},
+                  {"ulira_auc_before", "AUC of U-LiRA before unlearning, the control"}};
+  for (const auto& row : kNumbers)
+    table.push_back(
+        {row.name, row.words, percent, 2, [](const ComparedRun&) { return eval::kNotMeasured; }});
+}
+
 void add_costs(std::vector<RunNumber>& table) {
   table.push_back({"RTE", "seconds of work, evaluation left out", same, 1,
                    [](const ComparedRun& run) { return run.status.work_seconds; }});
@@ -116,6 +131,7 @@ const std::vector<RunNumber>& run_numbers() {
     add_absolute_gaps(t);
     add_at_target(t);
     add_attack_success(t);
+    add_ulira(t);
     add_costs(t);
     return t;
   }();

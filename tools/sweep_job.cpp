@@ -34,8 +34,8 @@ fs::path SweepJob::log(const char* of) const {
   return place_.out / "logs" / (name + of);
 }
 
-void SweepJob::start(std::vector<std::string> arguments) {
-  arguments.insert(arguments.end(), {"--threads", std::to_string(place_.threads)});
+void SweepJob::start(std::vector<std::string> arguments, int64_t jobs) {
+  arguments.insert(arguments.end(), {"--threads", std::to_string(place_.threads * jobs)});
   child_ = Child(std::move(arguments), log(".out"), log(".err"));
 }
 
@@ -56,6 +56,10 @@ void SweepJob::start_run() {
 }
 
 void SweepJob::start_comparison() {
+  if (!run_.verb.empty()) {
+    const RunStatus status = read_run_json(folder());
+    run_.row.seconds = status.seconds, run_.row.numbers = status.measures;
+  }
   part_ = Part::over;
   if (run_.against.empty()) return;
   part_ = Part::comparison;
@@ -64,6 +68,20 @@ void SweepJob::start_comparison() {
   for (const std::string& of : run_.against)
     arguments.insert(arguments.end(), {"--reference", (place_.out / of).string()});
   start(std::move(arguments));
+}
+
+void SweepJob::start_attack() {
+  part_ = run_.shadows == 0 ? Part::over : place_.attacking ? Part::turn : Part::attack;
+  if (part_ != Part::attack) return;
+  place_.attacking = true;
+  start({"eval", folder().string(), "--json", "--attacks", "ulira", "--shadows",
+         std::to_string(run_.shadows), "--jobs", std::to_string(place_.jobs), "--progress", "none"},
+        place_.jobs);
+}
+
+void SweepJob::stop() {
+  child_.stop();
+  stopped_ = stopped_ || part_ == Part::turn;
 }
 
 // Whether the part that is over did its work. Where not, the row says why.
@@ -78,23 +96,35 @@ bool SweepJob::ended_well() {
   return false;
 }
 
+// Takes what the part that is over found out, and starts the next.
+void SweepJob::go_on() {
+  switch (part_) {
+    case Part::run:
+      return start_comparison();
+    case Part::comparison:
+      take_comparison(read_file(log(".out"), kMaxLog), folder(), run_.row);
+      return start_attack();
+    case Part::turn:
+      return start_attack();
+    case Part::attack:
+      take_ulira(read_file(log(".out"), kMaxLog), folder(), run_.row);
+      place_.attacking = false;
+      part_ = Part::over;
+      return;
+    case Part::over:
+      return;
+  }
+}
+
 std::optional<SweepRow> SweepJob::poll() {
-  if (child_.running()) return {};
-  if (part_ != Part::over && !ended_well())
+  if (child_.running() || stopped_) return {};
+  if (part_ != Part::over && part_ != Part::turn && !ended_well())
     return stopped_ ? std::nullopt : std::optional(run_.row);
-  if (part_ == Part::run) {
-    start_comparison();
-    if (part_ == Part::comparison) return {};
-  }
-  SweepRow& row = run_.row;
-  if (!run_.verb.empty()) {
-    const RunStatus status = read_run_json(folder());
-    row.seconds = status.seconds, row.numbers = status.measures;
-  }
-  if (!run_.against.empty()) take_comparison(read_file(log(".out"), kMaxLog), folder(), row);
+  go_on();
+  if (part_ != Part::over) return {};
   std::error_code ignored;
   for (const char* of : {".out", ".err"}) fs::remove(log(of), ignored);
-  return row;
+  return run_.row;
 }
 
 bool SweepJob::stopped() {

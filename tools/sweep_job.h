@@ -13,11 +13,15 @@ namespace expunge::tools {
 struct SweepPlace {
   std::filesystem::path out;
   std::string attacks;  // of compare
-  int threads = 1;      // of each job
+  int64_t jobs = 1;
+  int threads = 1;  // of each job
+  // By U-LiRA, one run after the other: they share their shadows' originals, and each attack has
+  // jobs of its own.
+  mutable bool attacking = false;
 };
 
 // One planned run on its way to a row: the run itself, begun or gone on with, then its comparison,
-// each as a process of its own.
+// then U-LiRA where the recipe wants it, each as a process of its own.
 class SweepJob {
  public:
   SweepJob(const SweepPlace& place, PlannedRun run);
@@ -25,14 +29,16 @@ class SweepJob {
   // Looks where it is, and goes on with the next part. A row once it is over; a run that failed by
   // its numbers (exit code 6) has one, too. Another failure: its exit code, with its last words.
   std::optional<SweepRow> poll();
-  void stop() { child_.stop(); }
+  void stop();
   bool stopped();  // by a signal that came to it, or by stop()
 
  private:
-  enum class Part : unsigned char { run, comparison, over };
+  enum class Part : unsigned char { run, comparison, turn, attack, over };  // turn: waits for it
   void start_run();
   void start_comparison();
-  void start(std::vector<std::string> arguments);
+  void start_attack();
+  void start(std::vector<std::string> arguments, int64_t jobs = 1);
+  void go_on();
   bool ended_well();
   std::filesystem::path folder() const { return place_.out / run_.folder; }
   std::filesystem::path log(const char* of) const;

@@ -144,6 +144,8 @@ class Planner {
     run.row.arguments = words_of(run.options);
     if (run.verb == "train" && !recipe_.corruption.empty())
       run.row.arguments += ", data corrupted with " + words_of(recipe_.corruption);
+    if (run.shadows > 0)
+      run.row.arguments += fmt::format(", attacked with {} shadows", run.shadows);
     if (run.verb == "unlearn") check_options(run);
     plan_.runs.push_back(std::move(run));
   }
@@ -199,7 +201,8 @@ class Planner {
                                         {{"seed", std::to_string(seed)}}}),
                      .from = original_name(seed),
                      .needs = against,
-                     .against = grid.tunes() ? std::vector<std::string>{} : against};
+                     .against = grid.tunes() ? std::vector<std::string>{} : against,
+                     .shadows = grid.tunes() ? 0 : recipe_.shadows};
       run.needs.push_back(run.from);
       for (const Combination& part : {kind_, one})
         for (const auto& [axis, value] : part.values) run.row.labels[axis] = value->label;

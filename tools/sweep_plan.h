@@ -17,6 +17,7 @@ struct PlannedRun {
   std::string from{};      // of unlearn: the original's folder
   std::vector<std::string> needs{};    // rows that come first
   std::vector<std::string> against{};  // retrained runs' folders; empty: not compared with any
+  int64_t shadows = 0;                 // of U-LiRA after that; 0: without it
 };
 
 struct SweepPlan {

@@ -6,6 +6,7 @@
 
 #include "tools/options.h"
 #include "tools/run_numbers.h"
+#include "tools/shadow_plan.h"
 #include "tools/sweep_recipe.h"
 #include "tools/toml_reader.h"
 
@@ -49,6 +50,7 @@ class Reader : TomlReader {
   OptionValues options(const char* verb, const TomlNode& node) const;
   void original(const TomlNode& node);
   void corruption(const TomlNode& node);
+  void shadows(const TomlNode& node);
   ForgetSet forget_set(const TomlNode& node) const;
   GridAxis axis(const char* verb, const TomlNode& node) const;
   void grids(const TomlNode& node, bool tunes);
@@ -76,6 +78,18 @@ void Reader::original(const TomlNode& node) {
       recipe_.original_axes.push_back(axis("train", item));
     else
       check_option("train", item), recipe_.original.emplace_back(item.key, item.text);
+}
+
+void Reader::shadows(const TomlNode& node) {
+  Settings eval("eval");
+  try {
+    eval.set("attacks", "ulira", Source::file, "attacks");
+    eval.set("shadows", text(node), Source::file, "shadows");
+    check_shadow_options(eval);
+  } catch (const Error& error) {
+    refuse(node, error.what());
+  }
+  recipe_.shadows = eval.integer("shadows");
 }
 
 void Reader::corruption(const TomlNode& node) {
@@ -253,11 +267,13 @@ SweepRecipe Reader::read(const TomlNode& root) {
       contrast(item);
     else if (item.key == "attacks")
       recipe_.attacks = text(item);
+    else if (item.key == "shadows")
+      shadows(item);
     else if (item.key == "expect")
       for (const TomlNode& one : expect(item, Kind::array, "[[expect]]").items) expectation(one);
     else if (item.key != "forget" && item.key != "tune" && item.key != "grid")
-      unknown(item,
-              {"original", "corrupt", "forget", "tune", "grid", "contrast", "attacks", "expect"});
+      unknown(item, {"original", "corrupt", "forget", "tune", "grid", "contrast", "attacks",
+                     "shadows", "expect"});
   }
   each("forget", [&](const TomlNode& n) { recipe_.forget_sets.push_back(forget_set(n)); });
   each("tune", [&](const TomlNode& n) { grids(n, true); });

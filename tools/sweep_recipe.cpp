@@ -17,6 +17,7 @@ std::string SweepRecipe::data() const {
 void SweepRecipe::one_run_a_cell() {
   for (Grid& grid : grids) grid.seeds.resize(1);
   for (ForgetSet& set : forget_sets) set.references = 1;
+  shadows = 0;
 }
 
 const ForgetSet& SweepRecipe::forget_set(const std::string& of) const {

@@ -66,7 +66,8 @@ struct SweepRecipe {
   // Arrays in [original]: every combination is a kind of network of its own in all grids.
   std::vector<GridAxis> original_axes{};
   OptionValues corruption{};  // [corrupt]: options of `expunge data corrupt` on the data, at first
-  std::string attacks = "loss,threshold";
+  std::string attacks = "loss,threshold";  // of compare
+  int64_t shadows = 0;                     // of U-LiRA on every run of a grid; 0: without it
   std::vector<ForgetSet> forget_sets{};
   std::vector<Grid> grids{};  // as in the file
   ContrastPlan contrast{};
@@ -74,7 +75,8 @@ struct SweepRecipe {
 
   void set_data(const std::string& file);  // in place of [original]'s
   std::string data() const;                // [original]'s
-  void one_run_a_cell();                   // the first seed, one retrained network: for --smoke
+  // The first seed, one retrained network, no shadows: for --smoke.
+  void one_run_a_cell();
   const ForgetSet& forget_set(const std::string& of) const;
   const Grid* tune(const std::string& of) const;  // null where there is none
 };

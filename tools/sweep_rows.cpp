@@ -127,4 +127,17 @@ void take_comparison(const std::string& text, const std::filesystem::path& run, 
   for (const auto& [name, values] : retrained) row.retrained[name] = eval::spread_of(values).mean;
 }
 
+void take_ulira(const std::string& text, const std::filesystem::path& run, SweepRow& row) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object() || !json.contains("ulira"))
+    fail(ExitCode::internal, "{}: what eval printed cannot be read", run.string());
+  const Json &after = json["ulira"]["unlearned"], &before = json["ulira"]["original"];
+  row.numbers["ulira_auc"] = after["auc"]["value"];
+  row.numbers["ulira_auc_low"] = after["auc"]["low"];
+  row.numbers["ulira_auc_high"] = after["auc"]["high"];
+  row.numbers["ulira_tpr_at_1"] = after["tpr_at_1"]["value"];
+  row.numbers["ulira_accuracy"] = after["accuracy"]["value"];
+  row.numbers["ulira_auc_before"] = before["auc"]["value"];
+}
+
 }  // namespace expunge::tools

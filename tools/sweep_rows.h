@@ -38,5 +38,7 @@ std::string row_json(const SweepRow& row);
 
 // What `expunge compare --json` found out about one of its runs, into the row.
 void take_comparison(const std::string& json, const std::filesystem::path& run, SweepRow& row);
+// What `expunge eval --attacks ulira --json` found out about it.
+void take_ulira(const std::string& json, const std::filesystem::path& run, SweepRow& row);
 
 }  // namespace expunge::tools

@@ -125,6 +125,17 @@ expect "a number that is not as expected" 8 'steps is 4, expected 5' recipe chec
 expect "smoke" 0 '' sweep small.toml --smoke 1
 check "has a folder of its own" test -s runs/small-smoke/rows.jsonl
 
+# shadows: the attack takes its turn, runs of one original share its shadows
+sed '/^attacks/a shadows = 8' small.toml | sed '/^\[tune/,/^\[grid.fixed/{/^\[grid.fixed/!d}; s/^seeds.*/seeds = [0]/' > attacked.toml
+sed 's/^shadows = 8/shadows = 9/' attacked.toml > other.toml
+expect "an odd number of shadows" 2 'other.toml: line 3: .*expected an even number' sweep other.toml
+expect "shadows" 0 'U-LiRA AUC %' sweep attacked.toml --out attacked --jobs 2
+check "an interval a run" test "$(grep -c '"ulira_auc_low"' attacked/rows.jsonl)" = 2
+check "shadows shared by both" test "$(ls -d attacked/original-0/shadows-*/0??/ | wc -l)" = 8
+expect "a row says how it was attacked" 3 'attacked with 8 shadows' sweep small.toml --out attacked
+expect "smoke goes without" 0 '' sweep attacked.toml --smoke 1 --out smoked
+check_not "no shadows" grep -q ulira smoked/rows.jsonl
+
 # several forget sets and kinds of networks, on data corrupted first
 cat > many.toml <<'TOML'
 # Both networks
