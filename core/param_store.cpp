@@ -1,7 +1,6 @@
 #include "core/param_store.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace expunge {
 
@@ -41,7 +40,12 @@ void ParamStore::allocate(Stream stream) {
 }
 
 Tensor ParamStore::make_buffer() const {
-  return Tensor::zeros({parameters_.padded_size()});
+  return Tensor::zeros({parameters_.padded_size()}, DType::f32, values_.stream());
+}
+
+void ParamStore::move_to(Stream stream) {
+  values_ = values_.to(stream);
+  stats_ = stats_.to(stream);
 }
 
 ParamStore ParamStore::clone() const {
@@ -58,7 +62,7 @@ ParamStore ParamStore::clone_with(std::span<const Range> changed) const {
     copy.parameters_.add(it == changed.end() ? range : *it);
   }
   copy.statistics_ = statistics_;
-  copy.allocate();
+  copy.allocate(values_.stream());
   copy.stats_.copy_from(stats_);
   for (int i = 0; i < parameters_.count(); ++i) {
     const Tensor from = value(i), to = copy.value(i);
@@ -67,8 +71,8 @@ ParamStore ParamStore::clone_with(std::span<const Range> changed) const {
     for (int d = 1; d < from.rank(); ++d)
       EXPUNGE_CHECK(from.dim(d) == to.dim(d),
                     "clone_with: {} may differ in its first dimension only", parameters_[i].name);
-    std::memcpy(to.bytes(), from.bytes(),
-                static_cast<size_t>(std::min(from.size(), to.size())) * sizeof(float));
+    const Shape both{std::min(from.size(), to.size())};
+    to.slice(0, both).copy_from(from.slice(0, both));
   }
   return copy;
 }

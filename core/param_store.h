@@ -65,6 +65,7 @@ class ParamStore {
   int add_statistic(Range range);  // batch norm's running mean and variance
 
   void allocate(Stream stream = {});  // zeroed buffers
+  void move_to(Stream stream);        // both buffers; views of before stay where they were
 
   const RangeTable& parameters() const { return parameters_; }
   const RangeTable& statistics() const { return statistics_; }

@@ -93,7 +93,7 @@ GradSink Tape::sink(const Var& x) {
 
 GradSink Tape::open(const Var& x) {
   Node& node = nodes_[static_cast<size_t>(x.slot)];
-  if (!node.grad) node.grad = Tensor(node.shape);
+  if (!node.grad) node.grad = Tensor(node.shape, DType::f32, node.stream);
   const float beta = node.touched ? 1.0f : 0.0f;
   node.touched = true;
   return {node.grad, beta};
@@ -117,7 +117,10 @@ void Tape::backward(const Var& loss, float seed, Ready ready) {
   EXPUNGE_CHECK(loss.wants_grad() && loss.value.size() == 1,
                 "backward: needs a recorded scalar, got {}", loss.shape().str());
   const GradSink start = sink(loss);
-  start.grad.data()[0] = start.beta * (start.beta == 0.0f ? 0.0f : start.grad.data()[0]) + seed;
+  EXPUNGE_CHECK(start.beta == 0.0f, "backward: the scalar has a gradient already");
+  if (!seed_ || seed_value_ != seed || seed_.stream().device != loss.value.stream().device)
+    seed_ = Tensor::of({seed}).to(loss.value.stream()), seed_value_ = seed;
+  start.grad.copy_from(seed_.reshape(loss.shape()));
   const size_t count = leaf_of_.size();
   for (size_t i = 0; i < count; ++i) {
     if (leaf_of_[i] >= 0) continue;  // never used: final from the start

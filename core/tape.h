@@ -94,6 +94,7 @@ class Tape {
   };
   struct Node {
     Shape shape;
+    Stream stream{};
     Tensor grad;
     bool touched = false;  // has a contribution landed in `grad`?
     Closure* closure = nullptr;
@@ -118,6 +119,9 @@ class Tape {
   GradBuffer grads_;
   SliceSink* slices_ = nullptr;
   std::vector<int> leaf_of_;  // parameter -> node or -1
+  // The gradient that backward() starts with, kept where it is needed: sending it would wait.
+  Tensor seed_;
+  float seed_value_ = 0;
 };
 
 template <std::invocable<Tape&, const Tensor&> F>
@@ -132,6 +136,7 @@ Var Tape::record(Tensor y, std::initializer_list<const Var*> inputs, F backward)
   if (!wanted) return {std::move(y), Var::kNone};
   Node node;
   node.shape = y.shape();
+  node.stream = y.stream();
   node.closure = new (arena_.allocate(sizeof(Holder), alignof(Holder))) Holder(std::move(backward));
   const int slot = push(std::move(node));
   note_readers(slot, inputs);
@@ -147,7 +152,7 @@ void Tape::add_parts(const Var& x, int64_t images, Part part, const RowProduct* 
     if (slices != nullptr) slices->take_product(range_of(x), *product, whole.grad);
     return;
   }
-  const Tensor scratch(whole.grad.shape());
+  const Tensor scratch = empty_like(whole.grad);
   const int64_t k = slices->slices(images);
   for (int64_t j = 0; j < k; ++j) {
     const ImageRange range = image_slice(images, k, j);

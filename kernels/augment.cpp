@@ -27,12 +27,8 @@ void augment_row(const Table& table, const ImageFormat& format, const uint8_t* r
   }
 }
 
-}  // namespace
-
-void augment(Stream, const ImageFormat& format, int64_t n, const uint8_t* images,
-             const int32_t* index, const Jitter* jitter, float* y) {
-  EXPUNGE_CHECK(format.channels >= 1 && format.channels <= kMaxChannels,
-                "augment: {} channels, expected 1 to {}", format.channels, kMaxChannels);
+void augment_images(const ImageFormat& format, int64_t n, const uint8_t* images,
+                    const int32_t* index, const Jitter* jitter, float* y) {
   const Table table(format);
   const int64_t H = format.height, row_size = format.width * format.channels;
   parallel_for(n, [&](int64_t i) {
@@ -44,6 +40,17 @@ void augment(Stream, const ImageFormat& format, int64_t n, const uint8_t* images
       augment_row(table, format, row, moved, y + (i * H + h) * row_size);
     }
   });
+}
+
+}  // namespace
+
+void augment(Stream stream, const ImageFormat& format, int64_t n, const uint8_t* images,
+             const int32_t* index, const Jitter* jitter, float* y) {
+  EXPUNGE_CHECK(format.channels >= 1 && format.channels <= kMaxChannels,
+                "augment: {} channels, expected 1 to {}", format.channels, kMaxChannels);
+  dispatch(
+      stream, [&] { augment_images(format, n, images, index, jitter, y); },
+      [&] { cuda::augment(stream, format, n, images, index, jitter, y); });
 }
 
 }  // namespace expunge::kernels

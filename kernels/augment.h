@@ -26,4 +26,12 @@ inline constexpr int64_t kMaxChannels = 4;
 void augment(Stream stream, const ImageFormat& format, int64_t n, const uint8_t* images,
              const int32_t* index, const Jitter* jitter, float* y);
 
+// The same on a GPU (augment.cu); mean and std of the format stay on the host.
+namespace cuda {
+
+void augment(Stream stream, const ImageFormat& format, int64_t n, const uint8_t* images,
+             const int32_t* index, const Jitter* jitter, float* y);
+
+}  // namespace cuda
+
 }  // namespace expunge::kernels

@@ -1,10 +1,10 @@
 #include "kernels/batch_norm.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/parallel.h"
 #include "core/tensor.h"
+#include "kernels/batch_norm_math.h"
 
 namespace expunge::kernels {
 namespace {
@@ -28,12 +28,6 @@ double* doubles(const Tensor& t) {
   return static_cast<double*>(t.bytes());
 }
 
-// The gradient that reaches the sum before the ReLU.
-template <bool kRelu>
-float masked(float dy, float y) {
-  return !kRelu || y > 0.0f ? dy : 0.0f;
-}
-
 // Adds one chunk's rows to sum_g and sum_gx = sum g (x - mean).
 template <bool kRelu>
 void add_sums(int64_t C, int64_t begin, int64_t end, const float* x, const float* y,
@@ -42,7 +36,7 @@ void add_sums(int64_t C, int64_t begin, int64_t end, const float* x, const float
   for (int64_t p = begin; p < end; ++p) {
     const float *in = x + p * C, *out = y + p * C, *d = dy + p * C;
     for (int64_t c = 0; c < C; ++c) {
-      const float g = masked<kRelu>(d[c], out[c]);
+      const float g = math::masked(kRelu, d[c], out[c]);
       sum_g[c] += g;
       sum_gx[c] += g * (in[c] - mean[c]);
     }
@@ -57,28 +51,27 @@ void backward_row(int64_t C, const BatchNormBackward& t, int64_t at, const float
   if (t.dresidual != nullptr) {
     float* __restrict out = t.dresidual + at;
     if (t.beta_residual == 0.0f)
-      for (int64_t c = 0; c < C; ++c) out[c] = masked<kRelu>(dy[c], y[c]);
+      for (int64_t c = 0; c < C; ++c) out[c] = math::masked(kRelu, dy[c], y[c]);
     else
       for (int64_t c = 0; c < C; ++c)
-        out[c] = t.beta_residual * out[c] + masked<kRelu>(dy[c], y[c]);
+        out[c] = t.beta_residual * out[c] + math::masked(kRelu, dy[c], y[c]);
   }
   if (t.dx != nullptr) {
     float* __restrict out = t.dx + at;
     if (t.beta_dx == 0.0f)
       for (int64_t c = 0; c < C; ++c)
-        out[c] = a[c] * masked<kRelu>(dy[c], y[c]) + b[c] * x[c] + k[c];
+        out[c] = a[c] * math::masked(kRelu, dy[c], y[c]) + b[c] * x[c] + k[c];
     else
       for (int64_t c = 0; c < C; ++c)
-        out[c] = t.beta_dx * out[c] + (a[c] * masked<kRelu>(dy[c], y[c]) + b[c] * x[c] + k[c]);
+        out[c] =
+            t.beta_dx * out[c] + (a[c] * math::masked(kRelu, dy[c], y[c]) + b[c] * x[c] + k[c]);
   }
 }
 
-}  // namespace
-
 // A chunk's mean first, then its sum of squared deviations while it is still in the cache; chunks
 // are joined in order by Chan, Golub & LeVeque's update. No cancellation where the mean is large.
-void batch_norm_statistics(Stream, const BatchNormShape& s, const float* x, float eps,
-                           const RunningStatistics& running, float* mean, float* invstd) {
+void statistics(const BatchNormShape& s, const float* x, float eps,
+                const RunningStatistics& running, float* mean, float* invstd) {
   const int64_t C = s.C, rows = chunk_rows(C), chunks = (s.pixels + rows - 1) / rows;
   const Tensor parts(Shape{2 * chunks * 2 * C});  // (chunks, {mean, M2}, C) doubles
   for_chunks(0, s.pixels, C, [&](int64_t chunk, int64_t begin, int64_t end) {
@@ -105,33 +98,23 @@ void batch_norm_statistics(Stream, const BatchNormShape& s, const float* x, floa
     }
   });
   for (int64_t c = 0; c < C; ++c) {
-    double count = 0, m = 0, m2 = 0;
+    math::ChannelMoments all{};
     for (int64_t k = 0; k < chunks; ++k) {
-      const double n = static_cast<double>(std::min(rows, s.pixels - k * rows));
-      const double delta = doubles(parts)[k * 2 * C + c] - m;
-      m2 += doubles(parts)[k * 2 * C + C + c] + delta * delta * count * n / (count + n);
-      m += delta * n / (count + n);
-      count += n;
+      const double *m = doubles(parts) + k * 2 * C, *m2 = m + C;
+      math::merge(all, {static_cast<double>(std::min(rows, s.pixels - k * rows)), m[c], m2[c]});
     }
-    const double var = std::max(0.0, m2 / count);
-    mean[c] = static_cast<float>(m);
-    invstd[c] = static_cast<float>(1.0 / std::sqrt(var + double{eps}));
-    if (running.mean == nullptr) continue;
-    const double unbiased = count > 1 ? m2 / (count - 1) : var, k = running.momentum;
-    running.mean[c] = static_cast<float>((1 - k) * double{running.mean[c]} + k * m);
-    running.var[c] = static_cast<float>((1 - k) * double{running.var[c]} + k * unbiased);
+    math::batch_statistics(all, c, eps, running, mean, invstd);
   }
 }
 
-void batch_norm_apply(Stream, const BatchNormShape& s, const float* x, const float* mean,
-                      const float* invstd, const float* gamma, const float* beta,
-                      const float* residual, float* y) {
+void apply(const BatchNormShape& s, const float* x, const float* mean, const float* invstd,
+           const float* gamma, const float* beta, const float* residual, float* y) {
   const int64_t C = s.C;
   const Tensor line(Shape{2 * C});  // y = a x + b
   float *a = line.data(), *b = a + C;
   for (int64_t c = 0; c < C; ++c) {
-    a[c] = gamma[c] * invstd[c];
-    b[c] = beta[c] - mean[c] * a[c];
+    const math::NormLine line_c = math::norm_line(mean[c], invstd[c], gamma[c], beta[c]);
+    a[c] = line_c.a, b[c] = line_c.b;
   }
   for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
@@ -142,14 +125,13 @@ void batch_norm_apply(Stream, const BatchNormShape& s, const float* x, const flo
       else
         for (int64_t c = 0; c < C; ++c) out[c] = a[c] * in[c] + b[c];
       if (s.relu)
-        for (int64_t c = 0; c < C; ++c) out[c] = out[c] > 0.0f ? out[c] : 0.0f;
+        for (int64_t c = 0; c < C; ++c) out[c] = math::rectified(true, out[c]);
     }
   });
 }
 
-void batch_norm_sums(Stream, const BatchNormShape& s, int64_t p0, int64_t p1, const float* x,
-                     const float* y, const float* dy, const float* mean, const float* invstd,
-                     double* sum_g, double* sum_gx) {
+void sums(const BatchNormShape& s, int64_t p0, int64_t p1, const float* x, const float* y,
+          const float* dy, const float* mean, const float* invstd, double* sum_g, double* sum_gx) {
   const int64_t C = s.C, rows = chunk_rows(C), chunks = (p1 - p0 + rows - 1) / rows;
   const Tensor parts(
       Shape{std::max<int64_t>(1, chunks) * 2 * C});  // (chunks, {g, g (x - mean)}, C)
@@ -169,23 +151,69 @@ void batch_norm_sums(Stream, const BatchNormShape& s, int64_t p0, int64_t p1, co
   }
 }
 
-void batch_norm_backward(Stream, const BatchNormShape& s, const BatchNormBackward& t) {
+void backward(const BatchNormShape& s, const BatchNormBackward& t) {
   const int64_t C = s.C;
   const Tensor line(Shape{3 * C});  // dx = a g + b x + k
   float *a = line.data(), *b = a + C, *k = b + C;
   for (int64_t c = 0; c < C; ++c) {
-    const double scale = double{t.gamma[c]} * double{t.invstd[c]},
-                 n = static_cast<double>(s.pixels);
-    const double slope = t.sum_g != nullptr ? -scale * t.sum_gx[c] * double{t.invstd[c]} / n : 0.0;
-    a[c] = static_cast<float>(scale);
-    b[c] = static_cast<float>(slope);
-    k[c] = static_cast<float>(
-        t.sum_g != nullptr ? -scale * t.sum_g[c] / n - slope * double{t.mean[c]} : 0.0);
+    const math::NormSlope dx = math::norm_slope(t, s.pixels, c);
+    a[c] = dx.a, b[c] = dx.b, k[c] = dx.k;
   }
   for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
     const auto row = s.relu ? backward_row<true> : backward_row<false>;
     for (int64_t p = begin; p < end; ++p) row(C, t, p * C, a, b, k);
   });
+}
+
+Tensor workspace(Stream stream, size_t bytes) {
+  return Tensor(Shape{static_cast<int64_t>(bytes / sizeof(float))}, DType::f32, stream);
+}
+
+}  // namespace
+
+void batch_norm_statistics(Stream stream, const BatchNormShape& s, const float* x, float eps,
+                           const RunningStatistics& running, float* mean, float* invstd) {
+  const auto on_cuda = [&] {
+    const Tensor parts = workspace(stream, cuda::statistics_workspace(s));
+    cuda::batch_norm_statistics(stream, s, x, eps, running, mean, invstd, parts.bytes());
+  };
+  dispatch(
+      stream, [&] { statistics(s, x, eps, running, mean, invstd); }, on_cuda);
+}
+
+void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd) {
+  const auto on_cpu = [&] {
+    for (int64_t c = 0; c < C; ++c) invstd[c] = math::norm_invstd(var[c], eps);
+  };
+  dispatch(stream, on_cpu, [&] { cuda::batch_norm_invstd(stream, C, var, eps, invstd); });
+}
+
+void batch_norm_apply(Stream stream, const BatchNormShape& s, const float* x, const float* mean,
+                      const float* invstd, const float* gamma, const float* beta,
+                      const float* residual, float* y) {
+  dispatch(
+      stream, [&] { apply(s, x, mean, invstd, gamma, beta, residual, y); },
+      [&] { cuda::batch_norm_apply(stream, s, x, mean, invstd, gamma, beta, residual, y); });
+}
+
+void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t p1, const float* x,
+                     const float* y, const float* dy, const float* mean, const float* invstd,
+                     double* sum_g, double* sum_gx) {
+  const auto on_cuda = [&] {
+    const Tensor parts = workspace(stream, cuda::sums_workspace(s, p1 - p0));
+    cuda::batch_norm_sums(stream, s, p0, p1, x, y, dy, mean, invstd, sum_g, sum_gx, parts.bytes());
+  };
+  dispatch(
+      stream, [&] { sums(s, p0, p1, x, y, dy, mean, invstd, sum_g, sum_gx); }, on_cuda);
+}
+
+void batch_norm_backward(Stream stream, const BatchNormShape& s, const BatchNormBackward& t) {
+  const auto on_cuda = [&] {
+    const Tensor slopes(Shape{3 * s.C}, DType::f32, stream);
+    cuda::batch_norm_backward(stream, s, t, slopes.data());
+  };
+  dispatch(
+      stream, [&] { backward(s, t); }, on_cuda);
 }
 
 }  // namespace expunge::kernels

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "core/device.h"
@@ -25,6 +26,9 @@ struct RunningStatistics {
 void batch_norm_statistics(Stream stream, const BatchNormShape& shape, const float* x, float eps,
                            const RunningStatistics& running, float* mean, float* invstd);
 
+// invstd of a variance, of evaluation: (C) each
+void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
+
 void batch_norm_apply(Stream stream, const BatchNormShape& shape, const float* x, const float* mean,
                       const float* invstd, const float* gamma, const float* beta,
                       const float* residual, float* y);
@@ -47,5 +51,26 @@ struct BatchNormBackward {
   float* dresidual;
 };
 void batch_norm_backward(Stream stream, const BatchNormShape& shape, const BatchNormBackward& a);
+
+// The same on a GPU (batch_norm.cu), with memory to work in: bytes as the first two say; slopes:
+// (3, C). x, y and what has their shape: on multiples of 16 bytes.
+namespace cuda {
+
+size_t statistics_workspace(const BatchNormShape& shape);
+size_t sums_workspace(const BatchNormShape& shape, int64_t pixels);
+void batch_norm_statistics(Stream stream, const BatchNormShape& shape, const float* x, float eps,
+                           const RunningStatistics& running, float* mean, float* invstd,
+                           void* workspace);
+void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
+void batch_norm_apply(Stream stream, const BatchNormShape& shape, const float* x, const float* mean,
+                      const float* invstd, const float* gamma, const float* beta,
+                      const float* residual, float* y);
+void batch_norm_sums(Stream stream, const BatchNormShape& shape, int64_t p0, int64_t p1,
+                     const float* x, const float* y, const float* dy, const float* mean,
+                     const float* invstd, double* sum_g, double* sum_gx, void* workspace);
+void batch_norm_backward(Stream stream, const BatchNormShape& shape, const BatchNormBackward& a,
+                         float* slopes);
+
+}  // namespace cuda
 
 }  // namespace expunge::kernels

@@ -6,7 +6,8 @@
 
 // Convolution of NHWC activations with KRSC weights, square stride and padding:
 //   y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p stride - pad + r, q stride - pad + s, c] w[k,r,s,c]
-// x is zero outside the image. A linear layer is the case H = W = R = S = 1. conv_algo.h chooses how.
+// x is zero outside the image. A linear layer is the case H = W = R = S = 1. conv_algo.h chooses
+// how.
 namespace expunge::kernels {
 
 // Limits of the shapes: kernel rows and stride.

@@ -56,6 +56,23 @@ void axpby(Stream stream, int64_t n, float alpha, const float* x, float beta, fl
   dispatch(stream, on_cpu, [=] { cuda::axpby(stream, n, alpha, x, beta, y); });
 }
 
+void chain(Stream stream, int64_t n, const float* g, float divisor, const float* x, float beta,
+           float* y) {
+  dispatch(
+      stream, [&] { axpby(stream, n, g[0] / divisor, x, beta, y); },
+      [&] { cuda::chain(stream, n, g, divisor, x, beta, y); });
+}
+
+void chain_sign(Stream stream, int64_t n, const float* g, const float* x, float beta, float* y) {
+  const auto on_cpu = [=] {
+    parallel_ranges(n, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        y[i] = math::accumulated(beta, y[i], g[0] * math::sign(x[i]));
+    });
+  };
+  dispatch(stream, on_cpu, [=] { cuda::chain_sign(stream, n, g, x, beta, y); });
+}
+
 void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
              float* y) {
   const float scale = 1.0f / (1.0f - p);

@@ -18,8 +18,7 @@ struct Backward {
   float beta;
   float* dx;
   __device__ void operator()(int64_t i) const {
-    const float d = dy[i] * F::df(x[i], y[i]);
-    dx[i] = beta == 0.0f ? d : beta * dx[i] + d;  // beta 0: dx may hold anything, NaN included
+    dx[i] = math::accumulated(beta, dx[i], dy[i] * F::df(x[i], y[i]));
   }
 };
 
@@ -35,7 +34,27 @@ struct Axpby {
   float beta;
   float* y;
   __device__ void operator()(int64_t i) const {
-    y[i] = beta == 0.0f ? alpha * x[i] : beta * y[i] + alpha * x[i];
+    y[i] = math::accumulated(beta, y[i], alpha * x[i]);
+  }
+};
+
+struct Chain {
+  const float* g;
+  float divisor;
+  const float* x;
+  float beta;
+  float* y;
+  __device__ void operator()(int64_t i) const {
+    y[i] = math::accumulated(beta, y[i], g[0] / divisor * x[i]);
+  }
+};
+
+struct ChainSign {
+  const float *g, *x;
+  float beta;
+  float* y;
+  __device__ void operator()(int64_t i) const {
+    y[i] = math::accumulated(beta, y[i], g[0] * math::sign(x[i]));
   }
 };
 
@@ -50,8 +69,7 @@ struct Dropout {
   __device__ void operator()(int64_t block) const {
     const rng::Draw draw = math::dropout_draw(key.seed, key.step, key.pass, key.layer, block);
     for (int64_t i = 4 * block; i < 4 * block + 4 && i < n; ++i) {
-      const float kept = math::dropout(draw.word[i - 4 * block], p, scale, x[i]);
-      y[i] = beta == 0.0f ? kept : beta * y[i] + kept;
+      y[i] = math::accumulated(beta, y[i], math::dropout(draw.word[i - 4 * block], p, scale, x[i]));
     }
   }
 };
@@ -81,6 +99,15 @@ void add(Stream stream, int64_t n, const float* a, const float* b, float* y) {
 
 void axpby(Stream stream, int64_t n, float alpha, const float* x, float beta, float* y) {
   each(stream, n, Axpby{alpha, x, beta, y});
+}
+
+void chain(Stream stream, int64_t n, const float* g, float divisor, const float* x, float beta,
+           float* y) {
+  each(stream, n, Chain{g, divisor, x, beta, y});
+}
+
+void chain_sign(Stream stream, int64_t n, const float* g, const float* x, float beta, float* y) {
+  each(stream, n, ChainSign{g, x, beta, y});
 }
 
 void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,

@@ -21,6 +21,13 @@ void add(Stream stream, int64_t n, const float* a, const float* b, float* y);
 // y = beta y + alpha x
 void axpby(Stream stream, int64_t n, float alpha, const float* x, float beta, float* y);
 
+// The gradient of a number f(x) by x, g being the gradient by f, where the stream works:
+//   y = beta y + g[0] / divisor x,        of sum x^2 / (2 divisor), or of any f whose slope is x
+//   y = beta y + g[0] sign(x)             of sum |x|; sign(0) = 0
+void chain(Stream stream, int64_t n, const float* g, float divisor, const float* x, float beta,
+           float* y);
+void chain_sign(Stream stream, int64_t n, const float* g, const float* x, float beta, float* y);
+
 // Dropout (Srivastava et al. 2014), inverted: y = beta y + x keep_i / (1 - p), keep_i = [u_i >= p]
 // with u_i drawn by Philox from (seed, step, pass, layer, i). The gradient is the same map applied
 // to dy: no mask is stored.
@@ -44,6 +51,9 @@ void add(Stream stream, int64_t n, const float* a, const float* b, float* y);
 void axpby(Stream stream, int64_t n, float alpha, const float* x, float beta, float* y);
 void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
              float* y);
+void chain(Stream stream, int64_t n, const float* g, float divisor, const float* x, float beta,
+           float* y);
+void chain_sign(Stream stream, int64_t n, const float* g, const float* x, float beta, float* y);
 
 }  // namespace cuda
 

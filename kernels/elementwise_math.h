@@ -58,6 +58,15 @@ struct Gelu {
   }
 };
 
+EXPUNGE_HD float sign(float x) {
+  return static_cast<float>(x > 0.0f) - static_cast<float>(x < 0.0f);
+}
+
+// beta y + d; beta 0: y may be anything, NaN included
+EXPUNGE_HD float accumulated(float beta, float y, float d) {
+  return beta == 0.0f ? d : beta * y + d;
+}
+
 // Dropout: the draw of elements 4 block .. 4 block + 3, a word each, and what becomes of one of
 // them.
 EXPUNGE_HD rng::Draw dropout_draw(uint64_t seed, int64_t step, int32_t pass, int32_t layer,

@@ -27,9 +27,10 @@ void softmax_xent(Stream stream, const SoftmaxXent& a, float* losses, float* gra
 void softmax_kl(Stream stream, int64_t N, int64_t C, const float* student, const float* teacher,
                 float temperature, float* losses, float* gradient);
 
-// The SCRUB term of arXiv 2511.02435's code, T = 1: sum_c p_s (log p_s - p_t). The log on the teacher's
-// probability is missing there, so it is not a divergence and may be negative. The teacher is constant;
-// with f_c = log p_s - p_t the gradient is by the student's logits: p_s (f - loss).
+// The SCRUB term of arXiv 2511.02435's code, T = 1: sum_c p_s (log p_s - p_t). The log on the
+// teacher's probability is missing there, so it is not a divergence and may be negative. The
+// teacher is constant; with f_c = log p_s - p_t the gradient is by the student's logits: p_s (f -
+// loss).
 void softmax_scrub(Stream stream, int64_t N, int64_t C, const float* student, const float* teacher,
                    float* losses, float* gradient);
 
@@ -39,5 +40,19 @@ void squared_error(Stream stream, int64_t N, int64_t C, const float* x, const fl
 
 // y = softmax(x), rows of (N, C)
 void softmax(Stream stream, int64_t N, int64_t C, const float* x, float* y);
+
+// The same on a GPU (loss.cu), a warp a row.
+namespace cuda {
+
+void softmax_xent(Stream stream, const SoftmaxXent& a, float* losses, float* gradient);
+void softmax_kl(Stream stream, int64_t N, int64_t C, const float* student, const float* teacher,
+                float temperature, float* losses, float* gradient);
+void softmax_scrub(Stream stream, int64_t N, int64_t C, const float* student, const float* teacher,
+                   float* losses, float* gradient);
+void squared_error(Stream stream, int64_t N, int64_t C, const float* x, const float* targets,
+                   float* losses, float* gradient);
+void softmax(Stream stream, int64_t N, int64_t C, const float* x, float* y);
+
+}  // namespace cuda
 
 }  // namespace expunge::kernels

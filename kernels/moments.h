@@ -19,6 +19,18 @@ void take_in(Stream stream, int64_t n, const StatisticsRule& rule, const float* 
 
 // tau^2 = max(0, mean over the tensor of (m^2 - SE^2)): the variance of the true means, by moments.
 // Sums in double, in the order of reduce.h.
+// On a GPU it waits for the number.
 float prior_variance(Stream stream, int64_t n, const float* mean, const float* squared_error);
+
+// The same on a GPU (moments.cu), with memory to work in.
+namespace cuda {
+
+void take_in(Stream stream, int64_t n, const StatisticsRule& rule, const float* g,
+             const StatisticsState& state, const MomentsOut& out);
+size_t prior_workspace(int64_t n);  // bytes
+void prior_variance(Stream stream, int64_t n, const float* mean, const float* squared_error,
+                    float* out, void* workspace);
+
+}  // namespace cuda
 
 }  // namespace expunge::kernels

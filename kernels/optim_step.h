@@ -21,4 +21,14 @@ void sgd_step(Stream stream, int64_t n, const math::SgdRule& rule, float grad_sc
 void adam_step(Stream stream, int64_t n, const math::AdamRule& rule, float grad_scale,
                const float* grad, float* value, float* mean, float* square);
 
+// The same on a GPU (optim_step.cu).
+namespace cuda {
+
+void sgd_step(Stream stream, int64_t n, const math::SgdRule& rule, float grad_scale,
+              const float* grad, float* value, float* momentum);
+void adam_step(Stream stream, int64_t n, const math::AdamRule& rule, float grad_scale,
+               const float* grad, float* value, float* mean, float* square);
+
+}  // namespace cuda
+
 }  // namespace expunge::kernels

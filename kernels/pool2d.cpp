@@ -3,36 +3,22 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "kernels/pool2d_math.h"
 
 namespace expunge::kernels {
 namespace {
 
-// Input rows (or columns) [begin, end) of output p, cut to the image.
-struct Window {
-  int64_t begin, end;
-};
-
-Window window(int64_t p, int64_t kernel, int64_t stride, int64_t pad, int64_t in) {
-  const int64_t begin = p * stride - pad;
-  return {std::max<int64_t>(0, begin), std::min(in, begin + kernel)};
-}
-
-Window average_window(const AveragePool2dShape& s, int64_t p, int64_t in, int64_t out) {
-  if (s.kernel > 0) return window(p, s.kernel, s.stride, s.pad, in);
-  return {p * in / out, ((p + 1) * in + out - 1) / out};
-}
-
-float average_weight(const AveragePool2dShape& s, Window y, Window x) {
-  const int64_t count = s.kernel > 0 ? s.kernel * s.kernel : (y.end - y.begin) * (x.end - x.begin);
-  return 1.0f / static_cast<float>(count);
-}
+using math::average_weight;
+using math::average_window;
+using math::pool_window;
+using math::Window;
 
 // Takes x where it is larger than what was found so far, or no number. Without branches and
 // overlap, so that it becomes vector instructions.
 void keep_larger(int64_t C, int32_t here, const float* __restrict x, float* __restrict best,
                  int32_t* __restrict at) {
   for (int64_t c = 0; c < C; ++c) {
-    const bool better = !(x[c] <= best[c]) & (best[c] == best[c]);
+    const bool better = math::pool_better(x[c], best[c]);
     best[c] = better ? x[c] : best[c];
     at[c] = better ? here : at[c];
   }
@@ -45,15 +31,13 @@ void scale(int64_t n, float beta, float* x) {
     for (int64_t i = 0; i < n; ++i) x[i] *= beta;
 }
 
-}  // namespace
-
-void max_pool2d(Stream, const Pool2dShape& s, const float* x, float* y, int32_t* which) {
+void max_pool(const Pool2dShape& s, const float* x, float* y, int32_t* which) {
   const int64_t P = s.P(), Q = s.Q();
   parallel_for(s.N, [=](int64_t n) {
     for (int64_t p = 0; p < P; ++p)
       for (int64_t q = 0; q < Q; ++q) {
-        const Window wy = window(p, s.kernel, s.stride, s.pad, s.H);
-        const Window wx = window(q, s.kernel, s.stride, s.pad, s.W);
+        const Window wy = pool_window(p, s.kernel, s.stride, s.pad, s.H);
+        const Window wx = pool_window(q, s.kernel, s.stride, s.pad, s.W);
         float* best = y + ((n * P + p) * Q + q) * s.C;
         int32_t* at = which + ((n * P + p) * Q + q) * s.C;
         for (int64_t h = wy.begin; h < wy.end; ++h)
@@ -71,8 +55,8 @@ void max_pool2d(Stream, const Pool2dShape& s, const float* x, float* y, int32_t*
   });
 }
 
-void max_pool2d_backward(Stream, const Pool2dShape& s, const float* dy, const int32_t* which,
-                         float beta, float* dx) {
+void max_pool_backward(const Pool2dShape& s, const float* dy, const int32_t* which, float beta,
+                       float* dx) {
   const int64_t outputs = s.P() * s.Q(), image = s.H * s.W * s.C;
   parallel_for(s.N, [=](int64_t n) {
     float* into = dx + n * image;
@@ -85,7 +69,7 @@ void max_pool2d_backward(Stream, const Pool2dShape& s, const float* dy, const in
   });
 }
 
-void average_pool2d(Stream, const AveragePool2dShape& s, const float* x, float* y) {
+void average_pool(const AveragePool2dShape& s, const float* x, float* y) {
   parallel_for(s.N, [=](int64_t n) {
     for (int64_t p = 0; p < s.P; ++p)
       for (int64_t q = 0; q < s.Q; ++q) {
@@ -101,8 +85,7 @@ void average_pool2d(Stream, const AveragePool2dShape& s, const float* x, float* 
   });
 }
 
-void average_pool2d_backward(Stream, const AveragePool2dShape& s, const float* dy, float beta,
-                             float* dx) {
+void average_pool_backward(const AveragePool2dShape& s, const float* dy, float beta, float* dx) {
   parallel_for(s.N, [=](int64_t n) {
     scale(s.H * s.W * s.C, beta, dx + n * s.H * s.W * s.C);
     for (int64_t p = 0; p < s.P; ++p)
@@ -116,6 +99,32 @@ void average_pool2d_backward(Stream, const AveragePool2dShape& s, const float* d
               dx[((n * s.H + h) * s.W + w) * s.C + c] += d[c] * weight;
       }
   });
+}
+
+}  // namespace
+
+void max_pool2d(Stream stream, const Pool2dShape& s, const float* x, float* y, int32_t* which) {
+  dispatch(
+      stream, [&] { max_pool(s, x, y, which); }, [&] { cuda::max_pool2d(stream, s, x, y, which); });
+}
+
+void max_pool2d_backward(Stream stream, const Pool2dShape& s, const float* dy, const int32_t* which,
+                         float beta, float* dx) {
+  dispatch(
+      stream, [&] { max_pool_backward(s, dy, which, beta, dx); },
+      [&] { cuda::max_pool2d_backward(stream, s, dy, which, beta, dx); });
+}
+
+void average_pool2d(Stream stream, const AveragePool2dShape& s, const float* x, float* y) {
+  dispatch(
+      stream, [&] { average_pool(s, x, y); }, [&] { cuda::average_pool2d(stream, s, x, y); });
+}
+
+void average_pool2d_backward(Stream stream, const AveragePool2dShape& s, const float* dy,
+                             float beta, float* dx) {
+  dispatch(
+      stream, [&] { average_pool_backward(s, dy, beta, dx); },
+      [&] { cuda::average_pool2d_backward(stream, s, dy, beta, dx); });
 }
 
 }  // namespace expunge::kernels

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/device.h"
+#include "core/hd.h"
 
 // Pooling of NHWC maps.
 namespace expunge::kernels {
@@ -11,8 +12,8 @@ struct Pool2dShape {
   int64_t N, H, W, C;
   int64_t kernel, stride, pad;  // pad <= kernel / 2, so that no window is empty
 
-  int64_t P() const { return (H + 2 * pad - kernel) / stride + 1; }
-  int64_t Q() const { return (W + 2 * pad - kernel) / stride + 1; }
+  EXPUNGE_MEMBER_HD int64_t P() const { return (H + 2 * pad - kernel) / stride + 1; }
+  EXPUNGE_MEMBER_HD int64_t Q() const { return (W + 2 * pad - kernel) / stride + 1; }
 };
 
 // y[n,p,q,c] = max over the window; which[n,p,q,c] = position h W + w of the maximum, the first of
@@ -33,5 +34,17 @@ struct AveragePool2dShape {
 void average_pool2d(Stream stream, const AveragePool2dShape& shape, const float* x, float* y);
 void average_pool2d_backward(Stream stream, const AveragePool2dShape& shape, const float* dy,
                              float beta, float* dx);
+
+// The same on a GPU (pool2d.cu).
+namespace cuda {
+
+void max_pool2d(Stream stream, const Pool2dShape& shape, const float* x, float* y, int32_t* which);
+void max_pool2d_backward(Stream stream, const Pool2dShape& shape, const float* dy,
+                         const int32_t* which, float beta, float* dx);
+void average_pool2d(Stream stream, const AveragePool2dShape& shape, const float* x, float* y);
+void average_pool2d_backward(Stream stream, const AveragePool2dShape& shape, const float* dy,
+                             float beta, float* dx);
+
+}  // namespace cuda
 
 }  // namespace expunge::kernels

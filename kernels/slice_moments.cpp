@@ -24,36 +24,35 @@ math::SliceRule slice_rule(ImageRange images, int64_t k) {
   return rule;
 }
 
-void slice_moments(Stream, int64_t n, const math::SliceRule& rule, const float* c, float* sum,
-                   float* squared_error) {
-  parallel_ranges(n, [&](int64_t begin, int64_t end) {
-    const math::SliceRule r = rule;
-    const float* __restrict from = c;
-    float* __restrict t = sum, * __restrict e = squared_error;
-    for (int64_t i = begin; i < end; ++i) math::slice_moments(r, from[i], t[i], e[i]);
-  });
+void slice_moments(Stream stream, int64_t n, const math::SliceRule& rule, const float* c,
+                   float* sum, float* squared_error) {
+  const auto on_cpu = [&] {
+    parallel_ranges(n, [&](int64_t begin, int64_t end) {
+      const math::SliceRule r = rule;
+      const float* __restrict from = c;
+      float* __restrict t = sum, * __restrict e = squared_error;
+      for (int64_t i = begin; i < end; ++i) math::slice_moments(r, from[i], t[i], e[i]);
+    });
+  };
+  dispatch(stream, on_cpu, [&] { cuda::slice_moments(stream, n, rule, c, sum, squared_error); });
 }
 
-void product_error(Stream, const RowProduct& p, const float* mean, float* squared_error) {
-  const auto N = static_cast<double>(p.rows);
-  parallel_for(p.out, [&](int64_t o) {
-    std::vector<double> squares(static_cast<size_t>(p.in));
-    for (int64_t i = 0; i < p.rows; ++i) {
-      const double dy = double{p.dy[i * p.out + o]}, dy2 = dy * dy;
-      if (dy2 == 0) continue;
-      const float* x = p.x == nullptr ? nullptr : p.x + i * p.in;
-      for (int64_t c = 0; c < p.in; ++c) {
-        const double v = x == nullptr ? 1.0 : double{x[c]};
-        squares[static_cast<size_t>(c)] += dy2 * (v * v);
+void product_error(Stream stream, const RowProduct& p, const float* mean, float* squared_error) {
+  const auto on_cpu = [&] {
+    parallel_for(p.out, [&](int64_t o) {
+      std::vector<double> squares(static_cast<size_t>(p.in));
+      for (int64_t i = 0; i < p.rows; ++i) {
+        const float* x = p.x == nullptr ? nullptr : p.x + i * p.in;
+        for (int64_t c = 0; c < p.in; ++c)
+          squares[static_cast<size_t>(c)] +=
+              math::squared_product(p.dy[i * p.out + o], x == nullptr ? 1.0f : x[c]);
       }
-    }
-    for (int64_t c = 0; c < p.in; ++c) {
-      const double m = double{mean[o * p.in + c]};
-      const double spread = N * squares[static_cast<size_t>(c)] - m * m;
-      squared_error[o * p.in + c] =
-          p.rows > 1 ? static_cast<float>(spread > 0 ? spread / (N - 1) : 0.0) : kUnknown;
-    }
-  });
+      for (int64_t c = 0; c < p.in; ++c)
+        squared_error[o * p.in + c] =
+            math::product_error(squares[static_cast<size_t>(c)], mean[o * p.in + c], p.rows);
+    });
+  };
+  dispatch(stream, on_cpu, [&] { cuda::product_error(stream, p, mean, squared_error); });
 }
 
 }  // namespace expunge::kernels

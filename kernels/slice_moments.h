@@ -1,6 +1,7 @@
 #pragma once
 
-#include "core/slices.h"
+#include "core/batch_parts.h"
+#include "core/device.h"
 #include "kernels/slice_moments_math.h"
 
 namespace expunge::kernels {
@@ -18,5 +19,15 @@ void slice_moments(Stream stream, int64_t n, const math::SliceRule& rule, const 
 // in double. squared_error: (out, in); infinity where N = 1.
 void product_error(Stream stream, const RowProduct& product, const float* mean,
                    float* squared_error);
+
+// The same on a GPU (moments.cu).
+namespace cuda {
+
+void slice_moments(Stream stream, int64_t n, const math::SliceRule& rule, const float* c,
+                   float* sum, float* squared_error);
+void product_error(Stream stream, const RowProduct& product, const float* mean,
+                   float* squared_error);
+
+}  // namespace cuda
 
 }  // namespace expunge::kernels

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+
 #include "core/hd.h"
 
 // Mean and squared error of a gradient from the slices of one batch (docs/unlearning.md). A batch
@@ -23,6 +26,18 @@ EXPUNGE_HD void slice_moments(const SliceRule& r, float c, float& sum, float& sq
   const float delta = r.slice * c - r.before * sum;
   squared_error = first ? r.start : squared_error + r.error * (delta * delta);
   sum = first ? c : sum + c;
+}
+
+// SE^2 of a gradient dy^T x from its rows (slice_moments.h): (dy x)^2 of one, then all together.
+EXPUNGE_HD double squared_product(float dy, float x) {
+  const double dy2 = double{dy} * double{dy};
+  return dy2 == 0 ? 0 : dy2 * (double{x} * double{x});
+}
+EXPUNGE_HD float product_error(double squares, float mean, int64_t rows) {
+  if (rows < 2) return INFINITY;
+  const auto N = static_cast<double>(rows);
+  const double spread = N * squares - double{mean} * double{mean};
+  return spread > 0 ? static_cast<float>(spread / (N - 1)) : 0.0f;
 }
 
 }  // namespace expunge::math

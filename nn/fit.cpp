@@ -62,7 +62,8 @@ int64_t count_correct(const Tensor& logits, const Tensor& labels) {
 StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
   tape_.reset();
   tape_.bind(model_.params, {grads_, 0.0f});
-  const Ctx ctx{.params = &model_.params,
+  const Ctx ctx{.stream = model_.params.values().stream(),
+                .params = &model_.params,
                 .tape = &tape_,
                 .mode = Mode::train,
                 .batch_norm = BatchNormMode::train,

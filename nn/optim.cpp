@@ -27,7 +27,7 @@ std::vector<ParamGroup> make_groups(const RangeTable& ranges, const OptimConfig&
 double gradient_norm(const RangeTable& ranges, const Tensor& grads) {
   double total = 0;
   for (const Range& range : ranges)
-    total += kernels::sum_squares({}, range.size, grads.data() + range.offset);
+    total += kernels::sum_squares(grads.stream(), range.size, grads.data() + range.offset);
   return std::sqrt(total);
 }
 
@@ -73,10 +73,10 @@ double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalar
     float* w = values.data() + group.begin;
     float* first = state_[0].buffer.data() + group.begin;
     if (r.is_adam)
-      kernels::adam_step({}, n, r.adam, grad_scale, g, w, first,
+      kernels::adam_step(values.stream(), n, r.adam, grad_scale, g, w, first,
                          state_[1].buffer.data() + group.begin);
     else
-      kernels::sgd_step({}, n, r.sgd, grad_scale, g, w, first);
+      kernels::sgd_step(values.stream(), n, r.sgd, grad_scale, g, w, first);
   }
   return norm;
 }

@@ -6,7 +6,7 @@ namespace expunge::nn {
 
 void predict(const Model& model, BatchSource& source,
              const std::function<bool(const Prediction&)>& visit) {
-  const Ctx ctx{.params = &model.params};
+  const Ctx ctx{.stream = model.params.values().stream(), .params = &model.params};
   Batch batch;
   source.start(0);
   while (source.next(batch)) {

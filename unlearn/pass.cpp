@@ -6,7 +6,8 @@ namespace expunge::unlearn {
 
 double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars, Tape* tape,
                Tape::Ready ready) {
-  const Ctx ctx{.params = &pass.values,
+  const Ctx ctx{.stream = pass.values.values().stream(),
+                .params = &pass.values,
                 .tape = tape,
                 .mode = pass.mode,
                 .batch_norm = pass.batch_norm,

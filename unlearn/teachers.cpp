@@ -30,7 +30,7 @@ Tensor image_gradient(const nn::Network& network, const ParamStore& values, cons
   Tape tape;
   tape.bind_constants(values);
   const Tensor dx(batch.x.shape());
-  const Ctx ctx{.params = &values, .tape = &tape};
+  const Ctx ctx{.stream = values.values().stream(), .params = &values, .tape = &tape};
   Var loss;
   {
     const Var logits = network.forward(ctx, tape.leaf(batch.x, {dx, 0.0f}));

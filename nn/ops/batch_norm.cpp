@@ -1,23 +1,10 @@
 #include "kernels/batch_norm.h"
 
-#include <cmath>
-
+#include "kernels/reduce.h"
 #include "nn/ops.h"
 #include "nn/trace.h"
 
 namespace expunge::nn {
-namespace {
-
-// Sums in double to a float sink.
-void write_sums(const GradSink& sink, const double* sums) {
-  for (int64_t c = 0; c < sink.grad.size(); ++c) {
-    float& grad = sink.grad.data()[c];
-    const double kept = sink.beta == 0.0f ? 0.0 : double{sink.beta} * double{grad};
-    grad = static_cast<float>(kept + sums[c]);
-  }
-}
-
-}  // namespace
 
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options) {
   const int64_t C = in.gamma.value.size();
@@ -32,7 +19,7 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
                 "batch_norm: batch statistics need more than one value per channel, got {}",
                 in.x.shape().str());
 
-  Tensor mean(Shape{C}), invstd(Shape{C});
+  Tensor mean(Shape{C}, DType::f32, ctx.stream), invstd = empty_like(mean);
   if (batch) {
     kernels::RunningStatistics running;
     if (ctx.batch_norm == BatchNormMode::train)
@@ -41,8 +28,7 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
                                    mean.data(), invstd.data());
   } else {
     mean = in.running_mean;
-    for (int64_t c = 0; c < C; ++c)
-      invstd.data()[c] = 1.0f / std::sqrt(in.running_var.data()[c] + options.eps);
+    kernels::batch_norm_invstd(ctx.stream, C, in.running_var.data(), options.eps, invstd.data());
   }
   Tensor y = empty_like(in.x.value);
   kernels::batch_norm_apply(ctx.stream, s, in.x.value.data(), mean.data(), invstd.data(),
@@ -52,7 +38,7 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
   const Var residual = in.residual != nullptr ? Var{Tensor(), in.residual->slot} : Var{};
   auto backward = [=, x = in.x, gamma = in.gamma, beta = Var{Tensor(), in.beta.slot},
                    stream = ctx.stream, y = y](Tape& tape, const Tensor& dy) {
-    const Tensor sums(Shape{4 * C});  // sum g, sum g xhat: (2, C) doubles
+    const Tensor sums(Shape{4 * C}, DType::f32, stream);  // sum g, sum g xhat: (2, C) doubles
     double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + C;
     const auto sum_up = [&](int64_t p0, int64_t p1, double* g, double* gx) {
       kernels::batch_norm_sums(stream, s, p0, p1, x.value.data(), y.data(), dy.data(), mean.data(),
@@ -60,13 +46,13 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
     };
     sum_up(0, s.pixels, sum_g, sum_gx);
     const int64_t images = x.value.dim(0), pixels = s.pixels / images;
-    const Tensor slice(Shape{4 * C});
+    const Tensor slice = empty_like(sums);
     double *slice_g = static_cast<double*>(slice.bytes()), *slice_gx = slice_g + C;
     const auto parts = [&](const double* whole, const double* part) {
       return [=](int64_t n0, int64_t n1, const GradSink& sink) {
         const bool all = n1 - n0 == images;
         if (!all) sum_up(n0 * pixels, n1 * pixels, slice_g, slice_gx);
-        write_sums(sink, all ? whole : part);
+        kernels::add_sums(stream, C, all ? whole : part, sink.beta, sink.grad.data());
       };
     };
     if (beta.wants_grad()) tape.add_parts(beta, images, parts(sum_g, slice_g));

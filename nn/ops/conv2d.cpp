@@ -69,7 +69,7 @@ void add_weight_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const 
 Var convolve(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, const Conv2dShape& s,
              Shape y_shape) {
   if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
-  Tensor y(y_shape);
+  Tensor y(y_shape, DType::f32, ctx.stream);
   kernels::conv2d(ctx.stream, s, x.value.data(), w.value.data(),
                   bias != nullptr ? bias->value.data() : nullptr, y.data());
   const Var b = bias != nullptr ? *bias : Var{};

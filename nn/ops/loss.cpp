@@ -1,7 +1,5 @@
 #include "kernels/loss.h"
 
-#include <cmath>
-
 #include "kernels/elementwise.h"
 #include "kernels/reduce.h"
 #include "nn/ops.h"
@@ -16,16 +14,16 @@ Var batch_mean(const Ctx& ctx, const Var& x, Tensor* losses_out, Run run) {
   const int64_t N = x.value.dim(0);
   EXPUNGE_CHECK(N > 0, "loss: the batch is empty, {}", x.shape().str());
   const bool wanted = ctx.tape != nullptr && x.wants_grad();
-  Tensor losses(Shape{N}), gradient = wanted ? empty_like(x.value) : Tensor();
+  Tensor losses(Shape{N}, DType::f32, ctx.stream),
+      gradient = wanted ? empty_like(x.value) : Tensor(), mean(Shape{1}, DType::f32, ctx.stream);
   run(losses.data(), gradient.data());
-  Tensor mean(Shape{1});
-  mean.data()[0] =
-      static_cast<float>(kernels::sum(ctx.stream, N, losses.data()) / static_cast<double>(N));
+  kernels::sum_to(ctx.stream, kernels::Term::value, N, losses.data(), static_cast<double>(N),
+                  mean.data());
   if (losses_out != nullptr) *losses_out = losses;
   return ctx.record(std::move(mean), {&x},
                     [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
                       const auto [dx, beta] = tape.sink({{}, slot});
-                      kernels::axpby(stream, gradient.size(), dy.data()[0] / static_cast<float>(N),
+                      kernels::chain(stream, gradient.size(), dy.data(), static_cast<float>(N),
                                      gradient.data(), beta, dx.data());
                     });
 }
@@ -45,7 +43,7 @@ Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float
   EXPUNGE_CHECK(smoothing >= 0.0f && smoothing < 1.0f,
                 "cross_entropy: smoothing must be in [0, 1), got {}", smoothing);
   const int64_t N = logits.value.dim(0), C = logits.value.dim(1);
-  for (int64_t i = 0; i < N; ++i)
+  for (int64_t i = 0; i < N && labels.stream().device == Device::cpu; ++i)
     EXPUNGE_CHECK(labels.as<int32_t>()[i] >= 0 && labels.as<int32_t>()[i] < C,
                   "cross_entropy: label {} of {} classes", labels.as<int32_t>()[i], C);
   return batch_mean(ctx, logits, losses, [&](float* out, float* gradient) {
@@ -99,25 +97,21 @@ Var mse(const Ctx& ctx, const Var& x, const Tensor& targets, Tensor* losses) {
 }
 
 Var l1(const Ctx& ctx, const Var& x) {
-  Tensor y(Shape{1});
-  y.data()[0] = static_cast<float>(kernels::sum_abs(ctx.stream, x.value.size(), x.value.data()));
-  return ctx.record(std::move(y), {&x}, [=](Tape& tape, const Tensor& dy) {
+  Tensor y(Shape{1}, DType::f32, ctx.stream);
+  kernels::sum_to(ctx.stream, kernels::Term::absolute, x.value.size(), x.value.data(), 1.0,
+                  y.data());
+  return ctx.record(std::move(y), {&x}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
     const auto [dx, beta] = tape.sink(x);
-    const float g = dy.data()[0], *v = x.value.data();  // sign(0) = 0
-    for (int64_t i = 0; i < dx.size(); ++i) {
-      const float sign = static_cast<float>(v[i] > 0.0f) - static_cast<float>(v[i] < 0.0f);
-      dx.data()[i] = (beta == 0.0f ? 0.0f : beta * dx.data()[i]) + g * sign;
-    }
+    kernels::chain_sign(stream, dx.size(), dy.data(), x.value.data(), beta, dx.data());
   });
 }
 
 Var l2(const Ctx& ctx, const Var& x) {
-  Tensor y(Shape{1});
-  y.data()[0] =
-      static_cast<float>(kernels::sum_squares(ctx.stream, x.value.size(), x.value.data()) / 2.0);
+  Tensor y(Shape{1}, DType::f32, ctx.stream);
+  kernels::sum_to(ctx.stream, kernels::Term::square, x.value.size(), x.value.data(), 2.0, y.data());
   return ctx.record(std::move(y), {&x}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
     const auto [dx, beta] = tape.sink(x);
-    kernels::axpby(stream, dx.size(), dy.data()[0], x.value.data(), beta, dx.data());
+    kernels::chain(stream, dx.size(), dy.data(), 1.0f, x.value.data(), beta, dx.data());
   });
 }
 

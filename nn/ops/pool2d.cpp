@@ -17,7 +17,7 @@ void check_pool(const char* op, const Var& x, PoolOptions o) {
 
 Var average(const Ctx& ctx, const Var& x, const kernels::AveragePool2dShape& s, Shape y_shape) {
   if (ctx.trace != nullptr) ctx.trace->average_pool2d.push_back(s);
-  Tensor y(y_shape);
+  Tensor y(y_shape, DType::f32, ctx.stream);
   kernels::average_pool2d(ctx.stream, s, x.value.data(), y.data());
   return ctx.record(std::move(y), {&x},
                     [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
@@ -49,7 +49,8 @@ Var max_pool2d(const Ctx& ctx, const Var& x, PoolOptions o) {
                                .stride = o.stride,
                                .pad = o.pad};
   if (ctx.trace != nullptr) ctx.trace->max_pool2d.push_back(s);
-  Tensor y(Shape{s.N, s.P(), s.Q(), s.C}), which(y.shape(), DType::i32);
+  Tensor y(Shape{s.N, s.P(), s.Q(), s.C}, DType::f32, ctx.stream),
+      which(y.shape(), DType::i32, ctx.stream);
   kernels::max_pool2d(ctx.stream, s, x.value.data(), y.data(), which.as<int32_t>());
   return ctx.record(
       std::move(y), {&x}, [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {

@@ -3,35 +3,19 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
 #include <functional>
 
-#include "cuda/device_array.h"
+#include "cuda/both.h"
 #include "kernels/elementwise_math.h"
 #include "support/error.h"
-#include "support/normal_values.h"
 
 namespace expunge::kernels {
 namespace {
 
-using test::DeviceArray;
-using Floats = std::vector<float>;
+using namespace test;
 
-constexpr Stream kStream{.device = Device::cuda};
-constexpr size_t kSizes[] = {0, 1, 31, 32, 33, 256, 257, 1029};
 // exp, tanh and erfc of another library: a few units in the last place, and the values are near 1
 constexpr double kLibrary = 1e-6;
-
-Floats draw(size_t n, uint64_t key) {
-  const auto values = test::normal_values(static_cast<int64_t>(n), key);
-  Floats x(values.begin(), values.end());
-  if (n > 3) x[3] = 0;
-  return x;
-}
-
-bool same_bits(const Floats& a, const Floats& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 struct Function {
   std::function<double(double)> f, df;
@@ -101,13 +85,22 @@ TEST_CASE("cuda elementwise: without library functions the bits are those of the
             [&](float* y) { cuda::add(kStream, count, dev_a.data(), dev_b.data(), y); });
       check([&](float* y) { axpby({}, count, 1.3f, a.data(), beta, y); },
             [&](float* y) { cuda::axpby(kStream, count, 1.3f, dev_a.data(), beta, y); });
+      const float g = 0.7f;
+      const DeviceArray<float> dev_g(Floats{g});
+      check([&](float* y) { chain({}, count, &g, 3.0f, a.data(), beta, y); },
+            [&](float* y) {
+              cuda::chain(kStream, count, dev_g.data(), 3.0f, dev_a.data(), beta, y);
+            });
+      check(
+          [&](float* y) { chain_sign({}, count, &g, a.data(), beta, y); },
+          [&](float* y) { cuda::chain_sign(kStream, count, dev_g.data(), dev_a.data(), beta, y); });
       check([&](float* y) { dropout({}, count, 0.3f, kKey, a.data(), beta, y); },
             [&](float* y) { cuda::dropout(kStream, count, 0.3f, kKey, dev_a.data(), beta, y); });
     }
 }
 
 TEST_CASE("cuda: the stream's device decides; a build without CUDA says so") {
-  const Floats x = draw(100, 1);
+  const Floats x = draw(size_t{100}, 1);
   const DeviceArray<float> dev_x(x), dev_y(x.size());
   const auto run = [&] { elementwise<math::Relu>(kStream, 100, dev_x.data(), dev_y.data()); };
   if constexpr (kCudaBuild) {

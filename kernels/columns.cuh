@@ -1,0 +1,88 @@
+#pragma once
+
+#include "kernels/columns.h"
+#include "kernels/launch.h"
+#include "kernels/vector.cuh"
+
+// Columns of (rows, C) brought to a few numbers each, in a fixed order: threads over rows, then a
+// tree over a block, then the parts.
+//
+// Work: a struct of device pointers and numbers with
+//   using State = Partial<n>                             what a column is brought to
+//   template <int V> void take(int64_t begin, int64_t end, int64_t step, int64_t c,
+//                              State (&state)[V]) const  rows begin, begin + step, ... of columns
+//                                                        [c, c + V), into the states
+//   static void merge(State& into, const State& other)   all 0: of no rows
+//   void finish(int64_t c, const State& state) const     of all rows
+namespace expunge::kernels {
+
+template <int n>
+struct Partial {
+  double v[n];
+};
+
+// A plain sum of n numbers.
+template <int n>
+__device__ void add(Partial<n>& into, const Partial<n>& other) {
+  for (int k = 0; k < n; ++k) into.v[k] += other.v[k];
+}
+
+template <int V, class Work>
+__global__ void __launch_bounds__(ColumnGrid::kThreads)
+    columns_kernel(int64_t rows, int64_t C, int64_t part, Work work, typename Work::State* parts) {
+  using State = typename Work::State;
+  KERNEL_SHARED(State, shared, ColumnGrid::kThreads * V);
+  const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * V;
+  const int64_t begin = int64_t{blockIdx.y} * part, end = begin + part < rows ? begin + part : rows;
+  State state[V] = {};
+  if (c < C) work.template take<V>(begin + threadIdx.y, end, int64_t{blockDim.y}, c, state);
+  State* const own = shared + (threadIdx.y * blockDim.x + threadIdx.x) * V;
+  for (int v = 0; v < V; ++v) own[v] = state[v];
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.y < half)
+      for (int v = 0; v < V; ++v) Work::merge(own[v], own[half * blockDim.x * V + v]);
+  }
+  if (threadIdx.y == 0 && c < C)
+    for (int v = 0; v < V; ++v) parts[int64_t{blockIdx.y} * C + c + v] = own[v];
+}
+
+// A warp a column: its lanes take parts in turn.
+template <class Work>
+__global__ void __launch_bounds__(ColumnGrid::kThreads)
+    columns_finish_kernel(int64_t parts, int64_t C, Work work, const typename Work::State* part) {
+  constexpr unsigned kWarp = 32, kAll = 0xffffffffu;
+  const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
+  if (c >= C) return;
+  typename Work::State state = {};
+  for (int64_t k = threadIdx.x % kWarp; k < parts; k += kWarp) Work::merge(state, part[k * C + c]);
+  for (unsigned lanes = kWarp / 2; lanes > 0; lanes /= 2) {
+    typename Work::State other;
+    for (int k = 0; k < static_cast<int>(sizeof(other.v) / sizeof(double)); ++k)
+      other.v[k] = __shfl_down_sync(kAll, state.v[k], lanes);
+    Work::merge(state, other);
+  }
+  if (threadIdx.x % kWarp == 0) work.finish(c, state);
+}
+
+template <class Work>
+size_t columns_workspace(const ColumnGrid& grid) {
+  return static_cast<size_t>(grid.parts() * grid.C) * sizeof(typename Work::State);
+}
+
+// workspace: columns_workspace bytes
+template <class Work>
+void reduce_columns(Stream stream, const ColumnGrid& grid, const Work& work, void* workspace) {
+  if (grid.C == 0) return;
+  auto* parts = static_cast<typename Work::State*>(workspace);
+  const dim3 blocks(static_cast<unsigned>(grid.blocks()), static_cast<unsigned>(grid.parts())),
+      threads(grid.threads, ColumnGrid::kThreads / grid.threads);
+  if (grid.rows > 0)
+    launch(grid.vector == 4 ? columns_kernel<4, Work> : columns_kernel<1, Work>, blocks, threads, 0,
+           stream, grid.rows, grid.C, grid.part, work, parts);
+  launch(columns_finish_kernel<Work>, blocks_for(grid.C, ColumnGrid::kThreads / 32),
+         ColumnGrid::kThreads, 0, stream, grid.parts(), grid.C, work,
+         const_cast<const typename Work::State*>(parts));
+}
+
+}  // namespace expunge::kernels

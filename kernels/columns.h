@@ -1,0 +1,28 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+// How a GPU sums the columns of (rows, C): a block takes some columns and a part of the rows; parts
+// are joined afterwards, in order. Fixed by the shape, so that results are.
+namespace expunge::kernels {
+
+struct ColumnGrid {
+  int64_t rows, C;
+  int vector;        // neighbouring columns that a thread takes: 4 where C allows it, else 1
+  unsigned threads;  // of a block, over columns; the others, kThreads / threads, are over its rows
+  int64_t part;      // rows of a part
+
+  static constexpr unsigned kThreads = 256;
+  static constexpr int64_t kRowsOfThread = 16, kMostParts = 512;
+
+  explicit ColumnGrid(int64_t rows_of, int64_t columns)
+      : rows(rows_of), C(columns), vector(columns % 4 == 0 ? 4 : 1), threads(1) {
+    while (threads < 32 && threads * vector < C) threads *= 2;
+    part = std::max(kRowsOfThread * (kThreads / threads), (rows + kMostParts - 1) / kMostParts);
+  }
+  int64_t parts() const { return (rows + part - 1) / part; }
+  int64_t blocks() const { return (C + threads * vector - 1) / (threads * vector); }
+};
+
+}  // namespace expunge::kernels

@@ -1,0 +1,166 @@
+#include "kernels/batch_norm.h"
+
+#include "cuda/both.h"
+
+namespace expunge::kernels {
+namespace {
+
+using namespace test;
+
+constexpr float kEps = 1e-5f;
+constexpr BatchNormShape kShapes[] = {{2, 1, false},    {33, 3, true},   {100, 64, true},
+                                      {700, 10, false}, {64, 260, true}, {5000, 4, true},
+                                      {9000, 1, false}};
+
+struct Moments {
+  Floats mean, invstd, running_mean, running_var;
+};
+
+Moments in_double(const BatchNormShape& s, const Floats& x, const Moments& at_first) {
+  Moments m = at_first;
+  for (size_t c = 0; c < static_cast<size_t>(s.C); ++c) {
+    const auto C = static_cast<size_t>(s.C);
+    const auto n = static_cast<double>(s.pixels);
+    double mean = 0, m2 = 0;
+    for (size_t i = c; i < x.size(); i += C) mean += double{x[i]} / n;
+    for (size_t i = c; i < x.size(); i += C) m2 += (double{x[i]} - mean) * (double{x[i]} - mean);
+    m.mean[c] = static_cast<float>(mean);
+    m.invstd[c] = static_cast<float>(1 / std::sqrt(m2 / n + double{kEps}));
+    m.running_mean[c] = static_cast<float>(0.9 * double{m.running_mean[c]} + 0.1 * mean);
+    m.running_var[c] = static_cast<float>(0.9 * double{m.running_var[c]} + 0.1 * m2 / (n - 1));
+  }
+  return m;
+}
+
+Moments on_cuda(const BatchNormShape& s, const Floats& x, const Moments& at_first) {
+  const DeviceArray<float> dev_x(x), mean(at_first.mean), invstd(at_first.invstd),
+      running_mean(at_first.running_mean), running_var(at_first.running_var);
+  const DeviceArray<char> workspace(cuda::statistics_workspace(s));
+  cuda::batch_norm_statistics(kStream, s, dev_x.data(), kEps,
+                              {running_mean.data(), running_var.data(), 0.1f}, mean.data(),
+                              invstd.data(), workspace.data());
+  return {mean.values(), invstd.values(), running_mean.values(), running_var.values()};
+}
+
+}  // namespace
+
+TEST_CASE("cuda batch norm: statistics against double, at a large mean as well") {
+  for (const float shift : {0.0f, 300.0f})
+    for (const BatchNormShape& s : kShapes) {
+      CAPTURE(s.pixels);
+      CAPTURE(s.C);
+      CAPTURE(shift);
+      Floats x = draw(s.pixels * s.C, 1);
+      for (float& v : x) v += shift;
+      const Moments first{draw(s.C, 2), draw(s.C, 3), draw(s.C, 4), draw(s.C, 5)};
+      const Moments found = on_cuda(s, x, first), expected = in_double(s, x, first);
+      check_near(found.mean, expected.mean, 1e-6);
+      // the shifted values themselves are rounded to 3e-5
+      check_near(found.invstd, expected.invstd, shift == 0 ? 2e-6 : 2e-5);
+      check_near(found.running_mean, expected.running_mean, 1e-6);
+      check_near(found.running_var, expected.running_var, shift == 0 ? 2e-6 : 2e-5);
+    }
+}
+
+TEST_CASE("cuda batch norm: without running statistics; invstd of a variance") {
+  const Floats x = draw(int64_t{60}, 1), var = {0.5f, 2, 3};
+  const DeviceArray<float> dev_x(x), mean(3), invstd(3), dev_var(var), dev_invstd(3);
+  const DeviceArray<char> workspace(cuda::statistics_workspace({20, 3, false}));
+  cuda::batch_norm_statistics(kStream, {20, 3, false}, dev_x.data(), kEps, {}, mean.data(),
+                              invstd.data(), workspace.data());
+  CHECK(std::isfinite(invstd.values()[2]));
+  cuda::batch_norm_invstd(kStream, 3, dev_var.data(), kEps, dev_invstd.data());
+  Floats expected(3);
+  batch_norm_invstd({}, 3, var.data(), kEps, expected.data());
+  CHECK(same_bits(dev_invstd.values(), expected));
+}
+
+TEST_CASE("cuda batch norm: applied, the bits are those of the CPU") {
+  for (const BatchNormShape& s : kShapes)
+    for (const bool with_residual : {false, true}) {
+      CAPTURE(s.pixels);
+      CAPTURE(s.C);
+      const int64_t n = s.pixels * s.C;
+      const Floats x = draw(n, 1), mean = draw(s.C, 2), invstd = draw(s.C, 3), gamma = draw(s.C, 4),
+                   beta = draw(s.C, 5), residual = draw(n, 6);
+      const DeviceArray<float> dev_x(x), dev_mean(mean), dev_invstd(invstd), dev_gamma(gamma),
+          dev_beta(beta), dev_residual(residual), dev_y(x.size());
+      Floats y(x.size());
+      batch_norm_apply({}, s, x.data(), mean.data(), invstd.data(), gamma.data(), beta.data(),
+                       with_residual ? residual.data() : nullptr, y.data());
+      cuda::batch_norm_apply(kStream, s, dev_x.data(), dev_mean.data(), dev_invstd.data(),
+                             dev_gamma.data(), dev_beta.data(),
+                             with_residual ? dev_residual.data() : nullptr, dev_y.data());
+      CHECK(same_bits(dev_y.values(), y));
+    }
+}
+
+TEST_CASE("cuda batch norm: sums of all rows and of some; gradients") {
+  for (const BatchNormShape& s : kShapes)
+    for (const float keep : {0.0f, 1.0f}) {
+      CAPTURE(s.pixels);
+      CAPTURE(s.C);
+      const int64_t n = s.pixels * s.C, p0 = s.pixels / 3;
+      const auto C = static_cast<size_t>(s.C);
+      const Floats x = draw(n, 1), y = draw(n, 2), dy = draw(n, 3), mean = draw(s.C, 4),
+                   invstd = draw(s.C, 5), gamma = draw(s.C, 6);
+      const DeviceArray<float> dev_x(x), dev_y(y), dev_dy(dy), dev_mean(mean), dev_invstd(invstd),
+          dev_gamma(gamma), slopes(3 * C);
+      const DeviceArray<char> workspace(cuda::sums_workspace(s, s.pixels));
+      const DeviceArray<double> dev_g(C), dev_gx(C);
+      std::vector<double> sum_g(C), sum_gx(C);
+      for (const int64_t begin : {p0, int64_t{0}}) {
+        batch_norm_sums({}, s, begin, s.pixels, x.data(), y.data(), dy.data(), mean.data(),
+                        invstd.data(), sum_g.data(), sum_gx.data());
+        cuda::batch_norm_sums(kStream, s, begin, s.pixels, dev_x.data(), dev_y.data(),
+                              dev_dy.data(), dev_mean.data(), dev_invstd.data(), dev_g.data(),
+                              dev_gx.data(), workspace.data());
+        // float within a thread, in another order: rounding of the number of terms, each near 1
+        const double tolerance = 1e-7 * static_cast<double>(s.pixels);
+        check_near(dev_g.values(), sum_g, tolerance);
+        check_near(dev_gx.values(), sum_gx, tolerance);
+      }
+      const DeviceArray<double> same_g(sum_g), same_gx(sum_gx);
+      const auto terms = [&](auto&& of, const double* g, const double* gx, float* dx, float* dr) {
+        return BatchNormBackward{of(x, dev_x),
+                                 of(y, dev_y),
+                                 of(dy, dev_dy),
+                                 of(mean, dev_mean),
+                                 of(invstd, dev_invstd),
+                                 of(gamma, dev_gamma),
+                                 g,
+                                 gx,
+                                 keep,
+                                 dx,
+                                 keep,
+                                 dr};
+      };
+      const auto host = [](const Floats& a, const DeviceArray<float>&) { return a.data(); };
+      const auto device = [](const Floats&, const DeviceArray<float>& a) {
+        return static_cast<const float*>(a.data());
+      };
+      for (const bool batch : {true, false}) {
+        Floats dx = before(keep, n, 7), dr = before(keep, n, 8);
+        const DeviceArray<float> dev_dx(dx), dev_dr(dr), only_dr(before(keep, n, 8)),
+            only_dx(before(keep, n, 7));
+        batch_norm_backward({}, s,
+                            terms(host, batch ? sum_g.data() : nullptr,
+                                  batch ? sum_gx.data() : nullptr, dx.data(), dr.data()));
+        const auto run = [&](float* to_x, float* to_residual) {
+          cuda::batch_norm_backward(kStream, s,
+                                    terms(device, batch ? same_g.data() : nullptr,
+                                          batch ? same_gx.data() : nullptr, to_x, to_residual),
+                                    slopes.data());
+        };
+        run(dev_dx.data(), dev_dr.data());
+        run(only_dx.data(), nullptr);
+        run(nullptr, only_dr.data());
+        CHECK(same_bits(dev_dx.values(), dx));
+        CHECK(same_bits(dev_dr.values(), dr));
+        CHECK(same_bits(only_dx.values(), dx));
+        CHECK(same_bits(only_dr.values(), dr));
+      }
+    }
+}
+
+}  // namespace expunge::kernels

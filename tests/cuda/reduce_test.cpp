@@ -1,0 +1,131 @@
+#include "kernels/reduce.h"
+
+#include "cuda/both.h"
+#include "kernels/conv2d.h"
+#include "kernels/optim_step.h"
+
+namespace expunge::kernels {
+namespace {
+
+using namespace test;
+
+double in_double(Term term, const Floats& x, const Floats& y) {
+  double sum = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double v = x[i];
+    sum += term == Term::absolute  ? std::abs(v)
+           : term == Term::square  ? v * v
+           : term == Term::product ? v * double{y[i]}
+           : term == Term::zero    ? 0 * v
+                                   : v;
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("cuda sums: every term against double, to a double and to a float") {
+  for (const size_t n : {size_t{0}, size_t{1}, size_t{33}, size_t{4096}, size_t{9001}})
+    for (const Term term : {Term::value, Term::absolute, Term::square, Term::product, Term::zero}) {
+      CAPTURE(n);
+      CAPTURE(static_cast<int>(term));
+      const auto count = static_cast<int64_t>(n);
+      const Floats x = draw(n, 1), y = draw(n, 2);
+      const DeviceArray<float> dev_x(x), dev_y(y), number(1);
+      const DeviceArray<double> out(1);
+      const DeviceArray<char> workspace(cuda::sum_workspace(count, 1));
+      cuda::sum(kStream, term, count, dev_x.data(), dev_y.data(), out.data(), workspace.data());
+      const double expected = in_double(term, x, y);
+      check_near(out.values(), {expected}, 1e-13 * static_cast<double>(n + 1));
+      if (term == Term::product) continue;
+      cuda::sum_to(kStream, term, count, dev_x.data(), 3.0, number.data(), workspace.data());
+      check_near(number.values(), {static_cast<float>(expected / 3)}, 1e-6);
+    }
+}
+
+TEST_CASE("cuda sums: of zeros finite, unless a value is not") {
+  Floats x = draw(size_t{5000}, 1);
+  for (const float value : {0.0f, std::nanf(""), HUGE_VALF}) {
+    x[4321] = value;
+    const DeviceArray<float> dev_x(x);
+    const DeviceArray<double> out(1);
+    const DeviceArray<char> workspace(cuda::sum_workspace(5000, 1));
+    cuda::sum(kStream, Term::zero, 5000, dev_x.data(), nullptr, out.data(), workspace.data());
+    CHECK(std::isfinite(out.values()[0]) == (value == 0.0f));
+  }
+}
+
+TEST_CASE("cuda sums over rows: like the CPU's, added to what is there") {
+  for (const int64_t C : {1, 3, 4, 33, 128, 260})
+    for (const int64_t rows : {0, 1, 31, 1500})
+      for (const float beta : {0.0f, 1.0f}) {
+        CAPTURE(C);
+        CAPTURE(rows);
+        const Floats x = draw(rows * C, 1);
+        Floats out = before(beta, C, 2);
+        const DeviceArray<float> dev_x(x), dev_out(out);
+        const DeviceArray<char> workspace(cuda::sum_workspace(rows, C));
+        sum_rows({}, rows, C, x.data(), beta, out.data());
+        cuda::sum_rows(kStream, rows, C, dev_x.data(), beta, dev_out.data(), workspace.data());
+        check_near(dev_out.values(), out, 1e-6);
+      }
+}
+
+TEST_CASE("cuda sums in double to a float gradient; a bias to every row") {
+  const Floats sums = draw(size_t{300}, 1);
+  const std::vector<double> in(sums.begin(), sums.end());
+  const DeviceArray<double> dev_in(in);
+  for (const float beta : {0.0f, 1.0f}) {
+    Floats out = before(beta, 300, 2);
+    const DeviceArray<float> dev_out(out);
+    add_sums({}, 300, in.data(), beta, out.data());
+    cuda::add_sums(kStream, 300, dev_in.data(), beta, dev_out.data());
+    CHECK(same_bits(dev_out.values(), out));
+  }
+  for (const int64_t K : {1, 10, 64}) {
+    const Floats bias = draw(K, 3);
+    Floats y = draw(7 * K, 4);
+    const DeviceArray<float> dev_bias(bias), dev_y(y);
+    cuda::add_bias(kStream, 7, K, dev_bias.data(), dev_y.data());
+    for (size_t i = 0; i < y.size(); ++i) y[i] += bias[i % static_cast<size_t>(K)];
+    CHECK(same_bits(dev_y.values(), y));
+  }
+}
+
+TEST_CASE("cuda optimizers: a step has the bits of the CPU") {
+  for (const size_t n : kSizes) {
+    const auto count = static_cast<int64_t>(n);
+    const Floats g = draw(n, 1), w = draw(n, 2), first = draw(n, 3);
+    Floats second = draw(n, 4);
+    for (float& v : second) v = std::abs(v);
+    const DeviceArray<float> dev_g(g);
+    for (const bool variant : {false, true}) {
+      const math::SgdRule sgd{
+          .lr = 0.1f, .momentum = 0.9f, .weight_decay = 5e-4f, .nesterov = variant};
+      Floats value = w, momentum = first;
+      const DeviceArray<float> dev_w(w), dev_momentum(first);
+      sgd_step({}, count, sgd, 0.5f, g.data(), value.data(), momentum.data());
+      cuda::sgd_step(kStream, count, sgd, 0.5f, dev_g.data(), dev_w.data(), dev_momentum.data());
+      CHECK(same_bits(dev_w.values(), value));
+      CHECK(same_bits(dev_momentum.values(), momentum));
+      const math::AdamRule adam{.lr = 1e-3f,
+                                .beta1 = 0.9f,
+                                .beta2 = 0.999f,
+                                .eps = 1e-8f,
+                                .weight_decay = 0.01f,
+                                .bias1 = 0.1f,
+                                .bias2 = 1e-3f,
+                                .decoupled = variant};
+      Floats weight = w, mean = first, square = second;
+      const DeviceArray<float> dev_weight(w), dev_mean(first), dev_square(second);
+      adam_step({}, count, adam, 0.5f, g.data(), weight.data(), mean.data(), square.data());
+      cuda::adam_step(kStream, count, adam, 0.5f, dev_g.data(), dev_weight.data(), dev_mean.data(),
+                      dev_square.data());
+      CHECK(same_bits(dev_weight.values(), weight));
+      CHECK(same_bits(dev_mean.values(), mean));
+      CHECK(same_bits(dev_square.values(), square));
+    }
+  }
+}
+
+}  // namespace expunge::kernels
