@@ -21,6 +21,7 @@ if(EXPUNGE_CUDA STREQUAL "on")
 elseif(EXPUNGE_CUDA STREQUAL "emulated")
   add_subdirectory(tests/cuda_on_cpu)
   target_link_libraries(expunge_cuda INTERFACE cuda_on_cpu_plain)
+  target_compile_definitions(expunge_cuda INTERFACE EXPUNGE_CUDA_EMULATED)
 endif()
 
 # nvcc's flags. C++20 by hand: CMake 3.25 does not know it for nvcc. --fmad=false as -ffp-contract=off for the CPU.

@@ -129,4 +129,18 @@ inline Tensor empty_like(const Tensor& x) {
   return Tensor(x.shape(), x.dtype(), x.stream());
 }
 
+// The number in a tensor of one; on a GPU it is waited for.
+inline float value_of(const Tensor& scalar) {
+  EXPUNGE_CHECK(scalar.size() == 1, "value_of: {} elements", scalar.size());
+  return scalar.to({}).data()[0];
+}
+
+// work(values) on the CPU: with the tensor itself, or with a copy of one on a GPU, which goes back.
+template <class Work>
+void on_host(const Tensor& tensor, Work work) {
+  const Tensor here = tensor.to({});
+  work(here);
+  if (here.bytes() != tensor.bytes()) tensor.copy_from(here);
+}
+
 }  // namespace expunge

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/memory_cuda.h"
 #include "core/parallel.h"
 #include "core/sha256.h"
 #include "data/builtin.h"
@@ -75,6 +76,15 @@ bool SampleId::parse(std::string_view text, SampleId& id) {
   }
   id = parsed;
   return true;
+}
+
+const uint8_t* Dataset::pixels_at(Stream stream) const {
+  if (stream.device == Device::cpu) return pixels.data();
+  if (!sent_) {
+    sent_ = Tensor({std::ssize(pixels)}, DType::u8, stream);
+    if constexpr (kCudaBuild) cuda_upload(stream, sent_.bytes(), pixels.data(), pixels.size());
+  }
+  return sent_.as<uint8_t>();
 }
 
 std::optional<size_t> Dataset::find_class(std::string_view name_or_index) const {

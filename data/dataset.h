@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/tensor.h"
+
 namespace expunge::data {
 
 // First 128 bits of SHA-256 over the source bytes of an image file, or the pixels of a record; the
@@ -51,8 +53,13 @@ struct Dataset {
   int64_t count() const { return train_count + test_count; }
   int64_t image_bytes() const { return height * width * channels; }
   const uint8_t* image(int64_t i) const { return pixels.data() + i * image_bytes(); }
+  // All pixels where the stream works; sent once. The set must not change afterwards.
+  const uint8_t* pixels_at(Stream stream) const;
   std::optional<size_t> find_class(std::string_view name_or_index) const;
   std::vector<int64_t> class_counts(int64_t begin, int64_t end) const;  // samples [begin, end)
+
+ private:
+  mutable Tensor sent_{};  // the pixels on a GPU
 };
 
 SampleId id_of(const void* bytes, size_t size);

@@ -30,7 +30,7 @@ kernels::Jitter draw_jitter(const LoaderConfig& config, uint32_t epoch, const Sa
 // Room for one batch; a short last batch is a view of its front.
 struct Slot {
   Tensor x, labels, index;
-  std::vector<kernels::Jitter> jitter;
+  Tensor jitter;  // (n) kernels::Jitter, as bytes
 };
 
 }  // namespace
@@ -71,10 +71,10 @@ struct Loader::Impl {
   void make_slots() {
     const int64_t n = std::min(config.batch_size, samples());
     for (Slot& slot : slots) {
-      slot.x = Tensor({n, set.height, set.width, set.channels});
+      slot.x = Tensor({n, set.height, set.width, set.channels}, DType::f32, config.stream);
       slot.labels = Tensor({n}, DType::i32);
       slot.index = Tensor({n}, DType::i32);
-      slot.jitter.resize(static_cast<size_t>(n));
+      slot.jitter = Tensor({n * static_cast<int64_t>(sizeof(kernels::Jitter))}, DType::u8);
     }
   }
 
@@ -83,14 +83,18 @@ struct Loader::Impl {
     const int64_t n = size_of_batch(batch);
     const int32_t* from = order.data() + batch * config.batch_size;
     auto *labels = slot.labels.as<int32_t>(), *index = slot.index.as<int32_t>();
+    auto* jitter = static_cast<kernels::Jitter*>(slot.jitter.bytes());
     for (int64_t i = 0; i < n; ++i) {
       const auto position = static_cast<size_t>(from[i]);
       index[i] = from[i];
       labels[i] = set.labels[position];
-      slot.jitter[static_cast<size_t>(i)] = draw_jitter(config, epoch, set.ids[position]);
+      jitter[i] = draw_jitter(config, epoch, set.ids[position]);
     }
-    kernels::augment({}, {set.height, set.width, set.channels, set.mean.data(), set.std.data()}, n,
-                     set.pixels.data(), index, slot.jitter.data(), slot.x.data());
+    const Stream stream = config.stream;
+    const Tensor index_there = slot.index.to(stream), jitter_there = slot.jitter.to(stream);
+    kernels::augment(stream, {set.height, set.width, set.channels, set.mean.data(), set.std.data()},
+                     n, set.pixels_at(stream), index_there.as<int32_t>(),
+                     static_cast<const kernels::Jitter*>(jitter_there.bytes()), slot.x.data());
   }
 
   void fill_ahead() {
@@ -120,7 +124,8 @@ Loader::Loader(const Dataset& set, LoaderConfig config)
     EXPUNGE_CHECK(position >= 0 && position < set.count(), "loader: position {} of {} samples",
                   position, set.count());
   impl_->make_slots();
-  if (checked.prefetch) impl_->worker = std::make_unique<Worker>();
+  if (checked.prefetch && checked.stream.device == Device::cpu)
+    impl_->worker = std::make_unique<Worker>();
 }
 
 Loader::~Loader() = default;

@@ -19,7 +19,8 @@ struct LoaderConfig {
        flip = false;  // random crop with padding 4, horizontal flip; keyed by (seed, epoch, id)
   uint64_t seed = 0;
   LastBatch last = LastBatch::keep;
-  bool prefetch = true;  // the next batch is made on a thread beside the step
+  bool prefetch = true;  // on the CPU: the next batch is made on a thread beside the step
+  Stream stream = compute_stream();  // where the images go; labels and positions stay on the CPU
 };
 
 // "crop,flip", "flip", "none"; otherwise ExitCode::usage.

@@ -142,8 +142,9 @@ struct Tasks {
 
 }  // namespace
 
-void conv2d(Stream, const Conv2dShape& s, const float* x, const float* w, const float* bias,
+void conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w, const float* bias,
             float* y) {
+  if (on_cuda(stream, [&] { cuda::conv2d(stream, s, x, w, bias, y); })) return;
   if (conv_algo_for(s) == ConvAlgo::winograd) return winograd(s, x, w, bias, y);
   const int64_t nr = conv_tiles().nr, P = s.P(), Q = s.Q(), depth = s.R * s.S * s.C;
   const Sweep sweep{.down = {s.H, P, s.R, s.stride, s.pad},
@@ -240,8 +241,9 @@ void scale(const Conv2dShape& s, Range images, Range channels, float beta, float
 
 }  // namespace
 
-void conv2d_backward_data(Stream, const Conv2dShape& s, const float* dy, const float* w, float beta,
-                          float* dx) {
+void conv2d_backward_data(Stream stream, const Conv2dShape& s, const float* dy, const float* w,
+                          float beta, float* dx) {
+  if (on_cuda(stream, [&] { cuda::conv2d_backward_data(stream, s, dy, w, beta, dx); })) return;
   if (conv_algo_for(s) == ConvAlgo::winograd) return winograd_backward_data(s, dy, w, beta, dx);
   const int64_t nr = conv_tiles().nr, P = s.P(), Q = s.Q();
   const Phases phases(s);

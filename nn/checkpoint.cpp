@@ -11,7 +11,7 @@ namespace {
 
 // A flat buffer as it lies in memory, padding included.
 NamedTensor raw(const std::string& name, const Tensor& buffer) {
-  return {name, {buffer.size()}, buffer};
+  return {name, {buffer.size()}, buffer.to({})};
 }
 
 template <class T>
@@ -77,8 +77,7 @@ TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer
   for (const auto& [key, value] : file.metadata)
     if (key.starts_with(kNote)) state.notes[key.substr(std::strlen(kNote))] = value;
   for (const auto& [name, buffer] : wanted)
-    std::memcpy(buffer.bytes(), file.find(name)->values.bytes(),
-                static_cast<size_t>(buffer.size()) * sizeof(float));
+    buffer.copy_from(file.find(name)->values.reshape(buffer.shape()));
   return state;
 }
 

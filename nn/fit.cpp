@@ -74,9 +74,9 @@ StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
     const Var output = model_.network->forward(ctx, {batch.x, Var::kNone});
     loss = batch.targets ? mse(ctx, output, batch.targets)
                          : cross_entropy(ctx, output, batch.labels, config_.label_smoothing);
-    if (batch.labels) result.correct = count_correct(output.value, batch.labels);
+    if (batch.labels) result.correct = count_correct(output.value.to({}), batch.labels);
   }
-  result.loss = double{loss.value.data()[0]};
+  result.loss = double{value_of(loss.value)};
   if (!std::isfinite(result.loss)) return result;  // the weights stay those of the last good step
   tape_.backward(loss);
   result.grad_norm = optimizer_.step(model_.params, grads_, scalars);

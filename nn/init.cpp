@@ -52,26 +52,30 @@ void fill(const Tensor& values, float value) {
 }  // namespace
 
 void initialise(ParamStore& params, Init init, uint64_t seed) {
-  params.values().zero();
-  double bias_bound = 0;  // of the weight that a bias follows
-  for (int p = 0; p < params.parameters().count(); ++p) {
-    const Range& range = params.parameters()[p];
-    const Tensor values = params.value(p);
-    if (range.role == Role::norm) {
-      fill(values, range.name.ends_with(".weight") ? 1.0f : 0.0f);
-    } else if (range.role == Role::bias) {
-      if (init == Init::pytorch) draw_uniform(values, p, seed, bias_bound);
-    } else {
-      bias_bound = 1.0 / std::sqrt(fan(range).in);
-      if (init == Init::pytorch)
-        draw_uniform(values, p, seed, bias_bound);
-      else
-        draw_normal(values, p, seed,
-                    range.shape.rank() == 4 ? std::sqrt(2.0 / fan(range).out) : 0.01);
+  on_host(params.values(), [&](const Tensor& all) {
+    all.zero();
+    double bias_bound = 0;  // of the weight that a bias follows
+    for (int p = 0; p < params.parameters().count(); ++p) {
+      const Range& range = params.parameters()[p];
+      const Tensor values = ParamStore::view(all, range);
+      if (range.role == Role::norm) {
+        fill(values, range.name.ends_with(".weight") ? 1.0f : 0.0f);
+      } else if (range.role == Role::bias) {
+        if (init == Init::pytorch) draw_uniform(values, p, seed, bias_bound);
+      } else {
+        bias_bound = 1.0 / std::sqrt(fan(range).in);
+        if (init == Init::pytorch)
+          draw_uniform(values, p, seed, bias_bound);
+        else
+          draw_normal(values, p, seed,
+                      range.shape.rank() == 4 ? std::sqrt(2.0 / fan(range).out) : 0.01);
+      }
     }
-  }
-  for (int s = 0; s < params.statistics().count(); ++s)
-    fill(params.statistic(s), params.statistics()[s].name.ends_with("var") ? 1.0f : 0.0f);
+  });
+  on_host(params.statistic_values(), [&](const Tensor& all) {
+    for (const Range& range : params.statistics())
+      fill(ParamStore::view(all, range), range.name.ends_with("var") ? 1.0f : 0.0f);
+  });
 }
 
 }  // namespace expunge::nn

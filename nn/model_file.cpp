@@ -122,9 +122,10 @@ std::optional<InputSpec> infer_spec(const SafeTensors& file, const RangeTable& l
 }  // namespace
 
 std::vector<NamedTensor> to_pytorch(const RangeTable& table, const Tensor& flat) {
+  const Tensor here = flat.to({});
   std::vector<NamedTensor> tensors;
   for (const Range& range : table)
-    tensors.push_back(exported(range, ParamStore::view(flat, range)));
+    tensors.push_back(exported(range, ParamStore::view(here, range)));
   return tensors;
 }
 
@@ -150,10 +151,14 @@ void fill_model(const SafeTensors& file, const std::filesystem::path& path, Mode
          model.name, wrong.size(), first, wrong.size() > 3 ? "; ..." : "");
   }
   check_finite(file, path);
-  for (int i = 0; i < params.parameters().count(); ++i)
-    import(*file.find(params.parameters()[i].name), params.parameters()[i], params.value(i));
-  for (int i = 0; i < params.statistics().count(); ++i)
-    import(*file.find(params.statistics()[i].name), params.statistics()[i], params.statistic(i));
+  const auto fill = [&](const RangeTable& table, const Tensor& flat) {
+    on_host(flat, [&](const Tensor& here) {
+      for (const Range& range : table)
+        import(*file.find(range.name), range, ParamStore::view(here, range));
+    });
+  };
+  fill(params.parameters(), params.values());
+  fill(params.statistics(), params.statistic_values());
 }
 
 std::optional<Identity> identify(const SafeTensors& file, const std::string& only) {

@@ -55,7 +55,11 @@ void register_model(ModelEntry entry) {
 Model make_model(const std::string& name, const InputSpec& spec) {
   std::vector<std::string> names;
   for (const ModelEntry& entry : table()) {
-    if (entry.name == name) return entry.make(spec);
+    if (entry.name == name) {
+      Model model = entry.make(spec);
+      model.params.move_to(compute_stream());
+      return model;
+    }
     names.push_back(entry.name);
   }
   fail(ExitCode::usage, "model '{}' is not known{}", name, nearest_hint(name, names));
@@ -64,8 +68,11 @@ Model make_model(const std::string& name, const InputSpec& spec) {
 // One sample runs; the others would have the same shapes.
 Trace Model::trace(int64_t samples) const {
   Trace trace;
-  const Ctx ctx{.params = &params, .trace = &trace};
-  network->forward(ctx, {Tensor::zeros({1, spec.height, spec.width, spec.channels}), Var::kNone});
+  const Stream stream = params.values().stream();
+  const Ctx ctx{.stream = stream, .params = &params, .trace = &trace};
+  network->forward(
+      ctx,
+      {Tensor::zeros({1, spec.height, spec.width, spec.channels}, DType::f32, stream), Var::kNone});
   for (auto& shape : trace.conv2d) shape.N = samples;
   for (auto& row : trace.batch_norm) row.shape.pixels *= samples;
   for (auto& shape : trace.max_pool2d) shape.N = samples;

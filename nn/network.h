@@ -62,8 +62,8 @@ struct ModelEntry {
 const std::vector<ModelEntry>& models();
 void register_model(ModelEntry entry);
 
-// Builds a model by name with allocated, zeroed parameters. Unknown name: ExitCode::usage, names
-// the nearest.
+// Builds a model by name with allocated, zeroed parameters on the compute stream. Unknown name:
+// ExitCode::usage, names the nearest.
 Model make_model(const std::string& name, const InputSpec& spec);
 
 }  // namespace expunge::nn

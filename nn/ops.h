@@ -55,6 +55,7 @@ Var adaptive_average_pool2d(const Ctx& ctx, const Var& x, int64_t height, int64_
 Var global_average_pool2d(const Ctx& ctx, const Var& x);  // (N, H, W, C) -> (N, C)
 
 // Losses: a scalar, the mean over the batch. `losses`, where given, receives each sample's own (N).
+// Labels and targets may lie on the CPU wherever the work is.
 Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float smoothing = 0,
                   Tensor* losses = nullptr);
 Var soft_cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& targets,

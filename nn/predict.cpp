@@ -13,7 +13,7 @@ void predict(const Model& model, BatchSource& source,
     const Var logits = model.network->forward(ctx, {batch.x, Var::kNone});
     Tensor losses(Shape{batch.size()});
     if (batch.labels) cross_entropy(ctx, logits, batch.labels, 0, &losses);
-    if (!visit({batch, logits.value, losses})) return;
+    if (!visit({batch, logits.value.to({}), losses.to({})})) return;
   }
 }
 

@@ -1,9 +1,11 @@
 #include "tools/experiment.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "core/file.h"
+#include "core/memory_cuda.h"
 #include "core/parallel.h"
 #include "kernels/conv_algo.h"
 #include "nn/model_file.h"
@@ -43,6 +45,25 @@ std::vector<int32_t> positions_of(const std::vector<std::string>& ids, const Exp
 }
 
 }  // namespace
+
+Stream open_device(const std::string& device) {
+  if (device == "cpu") return {};
+  int number = 0;
+  if (device != "auto" && device != "cuda") {
+    const char *begin = device.data() + std::string_view("cuda:").size(),
+               *end = device.data() + device.size();
+    if (!device.starts_with("cuda:") || std::from_chars(begin, end, number).ptr != end ||
+        begin == end || number < 0)
+      fail(ExitCode::usage, "--device is '{}', expected auto, cpu or cuda[:n]", device);
+  }
+  if constexpr (!kCudaBuild) {
+    if (device == "auto") return {};
+    fail(ExitCode::device, "--device {}: this build has no CUDA backend", device);
+  } else {
+    if (device == "auto" && (kCudaEmulated || !cuda_problem(0).empty())) return {};
+    return cuda_open(number);
+  }
+}
 
 nn::OptimConfig optimizer_config(const Settings& s) {
   nn::OptimConfig config;
@@ -143,11 +164,7 @@ LoadedRun load_run(const fs::path& folder, const std::string& which) {
 }
 
 void apply_machine_options(const Settings& s) {
-  const std::string& device = s.text("device");
-  if (device.starts_with("cuda"))
-    fail(ExitCode::device, "--device {}: this build has no CUDA backend", device);
-  if (device != "auto" && device != "cpu")
-    fail(ExitCode::usage, "--device is '{}', expected auto, cpu or cuda[:n]", device);
+  set_compute_stream(open_device(s.text("device")));
   if (s.text("precision") != "fp32")
     fail(ExitCode::device, "--precision {}: the CPU backend computes in fp32", s.text("precision"));
   set_thread_count(static_cast<int>(s.integer("threads")));

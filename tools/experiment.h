@@ -60,6 +60,10 @@ struct LoadedRun {
 // `which` of its checkpoints. Data that has changed since: ExitCode::input.
 LoadedRun load_run(const std::filesystem::path& folder, const std::string& which);
 
+// --device. auto: the first GPU that can be used, else the CPU. A GPU that cannot be used, or a
+// build without CUDA: ExitCode::device.
+Stream open_device(const std::string& device);
+
 // --device, --threads, --precision: takes them into force. A device or precision this build lacks:
 // ExitCode::device.
 void apply_machine_options(const Settings& settings);

@@ -168,7 +168,8 @@ void Session::finish(nn::FitEnd end) {
 // The state is what a run goes on from; the model beside it is for everybody else.
 void Session::save(const nn::FitPosition& at, bool evaluated) {
   const nn::Model& model = parts_.model;
-  if (!kernels::all_finite({}, model.params.values().size(), model.params.values().data()))
+  if (!kernels::all_finite(model.params.values().stream(), model.params.values().size(),
+                           model.params.values().data()))
     fail(ExitCode::numerical,
          "the weights are no longer finite at step {}; the last good checkpoint is kept", at.step);
   const Clock::time_point begin = Clock::now();

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/student_t.h"
+#include "kernels/elementwise.h"
 #include "kernels/reduce.h"
 
 namespace expunge::unlearn {
@@ -68,7 +69,7 @@ SideAudit AuditedStep::audit(BatchSource& source, const Objective& objective, in
     tape_.reset();
     tape_.bind(before, {grads_, 0.0f});
     const double loss = loss_of(pass, batch, scalars, &tape_);
-    change.push_back(kernels::dot({}, delta_.size(), delta_.data(), grads_.data()));
+    change.push_back(kernels::dot(delta_.stream(), delta_.size(), delta_.data(), grads_.data()));
     difference.push_back(loss_of(after, batch, scalars) - loss);
   }
   return {one_sided_t_test(change), one_sided_t_test(difference)};
@@ -83,8 +84,9 @@ nn::StepResult AuditedStep::run(const Batch& batch, const StepScalars& scalars) 
   const Clock::time_point step_begin = Clock::now();
   const nn::StepResult result = step_.run(batch, scalars);
   const Clock::time_point step_end = Clock::now();
-  for (int64_t i = 0; i < delta_.size(); ++i)
-    delta_.data()[i] = model_.params.values().data()[i] - before.values().data()[i];
+  delta_.copy_from(model_.params.values());
+  kernels::axpby(delta_.stream(), delta_.size(), -1.0f, before.values().data(), 1.0f,
+                 delta_.data());
   const int64_t others = std::min(config_.batches, forget_.batches() - 1);
   report_ = {};
   report_.retain = audit(retain_, *config_.retain, config_.batches, before, scalars);

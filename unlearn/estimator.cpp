@@ -175,10 +175,11 @@ void GradientStatistics::take_in(int parameter, int64_t step, const Tensor& flat
   const Range& range = table_[parameter];
   const auto at = [&](const Tensor& t) { return t.data() + range.offset; };
   if (!slices_)
-    kernels::take_in({}, range.size, running_rule(step), at(flat), running_at(range.offset),
+    kernels::take_in(flat.stream(), range.size, running_rule(step), at(flat),
+                     running_at(range.offset),
                      {.mean = at(mean_), .squared_error = at(squared_error_)});
-  prior_[static_cast<size_t>(parameter)] =
-      kernels::prior_variance({}, range.size, at(mean_ ? mean_ : flat), at(squared_error_));
+  prior_[static_cast<size_t>(parameter)] = kernels::prior_variance(
+      flat.stream(), range.size, at(mean_ ? mean_ : flat), at(squared_error_));
 }
 
 kernels::StatisticsRule GradientStatistics::rule(int parameter, int64_t step) const {

@@ -41,21 +41,23 @@ std::span<float> class_row(const Range& range, int64_t label, float* data) {
 int64_t dampen(ParamStore& params, const LongSum& forget, const LongSum& all,
                const SsdConfig& config) {
   int64_t selected = 0;
-  float* theta = params.values().data();
-  for (const Range& range : params.parameters())
-    for (int64_t i = range.offset; i < range.offset + range.size; ++i) {
-      if (!(forget[i] > config.select * all[i])) continue;
-      ++selected;
-      theta[i] =
-          static_cast<float>(double{theta[i]} * std::min(1.0, config.dampen * all[i] / forget[i]));
-    }
+  on_host(params.values(), [&](const Tensor& values) {
+    float* theta = values.data();
+    for (const Range& range : params.parameters())
+      for (int64_t i = range.offset; i < range.offset + range.size; ++i) {
+        if (!(forget[i] > config.select * all[i])) continue;
+        ++selected;
+        theta[i] = static_cast<float>(double{theta[i]} *
+                                      std::min(1.0, config.dampen * all[i] / forget[i]));
+      }
+  });
   return selected;
 }
 
 Tensor fisher_variance(const ParamStore& params, const LongSum& information,
                        const FisherConfig& config) {
   constexpr double kFloor = 1e-8, kMost = 1e3, kMostLast = 1e2, kMore = 10, kClassRow = 1e-4;
-  const Tensor variance = params.make_buffer();
+  const Tensor variance = Tensor::zeros({params.parameters().padded_size()});
   const RangeTable& table = params.parameters();
   const int last = last_layer(table);
   for (int p = 0; p < table.count(); ++p) {
@@ -80,19 +82,21 @@ void add_fisher_noise(ParamStore& params, const Tensor& variance, const FisherCo
   const RangeTable& table = params.parameters();
   const int last = last_layer(table);
   uint64_t element = 0;
-  for (int p = 0; p < table.count(); ++p) {
-    const Range& range = table[p];
-    float* theta = params.values().data() + range.offset;
-    if (p >= last) std::ranges::fill(class_row(range, config.forgotten_class, theta), 0.0f);
-    for (int64_t i = 0; i < range.size; ++i, ++element) {
-      const rng::Draw draw = rng::philox(
-          seed, rng::Purpose::perturb,
-          {{static_cast<uint32_t>(element), static_cast<uint32_t>(element >> 32), 1, 0}});
-      theta[i] = static_cast<float>(double{theta[i]} +
-                                    std::sqrt(double{variance.data()[range.offset + i]}) *
-                                        rng::normal_pair(draw.word[0], draw.word[1]).value[0]);
+  on_host(params.values(), [&](const Tensor& values) {
+    for (int p = 0; p < table.count(); ++p) {
+      const Range& range = table[p];
+      float* theta = values.data() + range.offset;
+      if (p >= last) std::ranges::fill(class_row(range, config.forgotten_class, theta), 0.0f);
+      for (int64_t i = 0; i < range.size; ++i, ++element) {
+        const rng::Draw draw = rng::philox(
+            seed, rng::Purpose::perturb,
+            {{static_cast<uint32_t>(element), static_cast<uint32_t>(element >> 32), 1, 0}});
+        theta[i] = static_cast<float>(double{theta[i]} +
+                                      std::sqrt(double{variance.data()[range.offset + i]}) *
+                                          rng::normal_pair(draw.word[0], draw.word[1]).value[0]);
+      }
     }
-  }
+  });
 }
 
 }  // namespace expunge::unlearn

@@ -15,7 +15,7 @@ class LongSum {
  public:
   LongSum() = default;
   explicit LongSum(const ParamStore& params)
-      : value_(params.make_buffer()), rest_(params.make_buffer()) {}
+      : value_(Tensor::zeros({params.parameters().padded_size()})), rest_(value_.clone()) {}
   void add(int64_t i, double term) {
     const double sum = (*this)[i] + term;
     value_.data()[i] = static_cast<float>(sum);

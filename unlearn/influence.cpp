@@ -22,9 +22,9 @@ void add_scaled(const Tensor& y, double c, const Tensor& x) {
 
 InverseHessian::InverseHessian(const ParamStore& params, const InfluenceConfig& config)
     : config_(config),
-      x_(params.make_buffer()),
-      r_(params.make_buffer()),
-      p_(params.make_buffer()),
+      x_(Tensor::zeros({params.parameters().padded_size()})),
+      r_(x_.clone()),
+      p_(x_.clone()),
       q_(params) {}
 
 void InverseHessian::start(const LongSum& v) {

@@ -72,10 +72,11 @@ Var descent_and_l1(const ObjectiveInput& in) {
 }
 
 Var nearest_class(const ObjectiveInput& in) {
-  const int64_t N = in.teacher.dim(0), C = in.teacher.dim(1);
+  const Tensor teacher = in.teacher.to({});
+  const int64_t N = teacher.dim(0), C = teacher.dim(1);
   Tensor labels(Shape{N}, DType::i32);
   for (int64_t i = 0; i < N; ++i) {
-    const float* row = in.teacher.data() + i * C;
+    const float* row = teacher.data() + i * C;
     labels.as<int32_t>()[i] = static_cast<int32_t>(std::max_element(row, row + C) - row);
   }
   return nn::cross_entropy(in.ctx, in.logits, labels);

@@ -24,8 +24,9 @@ class Ssd final : public OneShot {
  private:
   double look(const Where& at, const Batch& batch) override {
     const double loss = gradient(batch);
-    for (int64_t i = 0; i < gradient_.size(); ++i) {
-      const double g = double{gradient_.data()[i]};
+    const Tensor here = gradient_.to({});
+    for (int64_t i = 0; i < here.size(); ++i) {
+      const double g = double{here.data()[i]};
       squares_[at.leg].add(i, g * g / static_cast<double>(at.batches));
     }
     return loss;
@@ -49,9 +50,9 @@ class Fisher final : public OneShot {
 
  private:
   double look(const Where& at, const Batch& batch) override {
-    const Tensor logits =
-        model_.network->forward({.params = &model_.params}, {batch.x, Var::kNone}).value;
-    const std::vector<double> p = mean_probabilities(logits);
+    const Ctx ctx{.stream = gradient_.stream(), .params = &model_.params};
+    const Tensor logits = model_.network->forward(ctx, {batch.x, Var::kNone}).value;
+    const std::vector<double> p = mean_probabilities(logits.to({}));
     double loss = 0;
     for (int64_t y = 0; y < model_.spec.classes; ++y) {
       Batch as_y = batch;
@@ -59,8 +60,9 @@ class Fisher final : public OneShot {
       std::fill_n(as_y.labels.as<int32_t>(), batch.size(), static_cast<int32_t>(y));
       const double p_y = p[static_cast<size_t>(y)];
       loss += p_y * gradient(as_y);
-      for (int64_t i = 0; i < gradient_.size(); ++i) {
-        const double g = double{gradient_.data()[i]};
+      const Tensor here = gradient_.to({});
+      for (int64_t i = 0; i < here.size(); ++i) {
+        const double g = double{here.data()[i]};
         information_.add(i, p_y * g * g / static_cast<double>(at.batches));
       }
     }
@@ -106,17 +108,17 @@ class Influence final : public OneShot {
   double look(const Where& at, const Batch& batch) override {
     const double loss = gradient(batch);
     if (!std::isfinite(loss)) return loss;
+    const Tensor here = gradient_.to({});
     if (at.leg < 2) {
       const auto n_f = static_cast<double>(legs_[0].source.samples()),
                  n_r = static_cast<double>(legs_[1].source.samples()), n = n_f + n_r;
       const double weight =
           static_cast<double>(batch.size()) * (at.leg == 0 ? 1 / n : -n_f / (n * n_r));
-      for (int64_t i = 0; i < gradient_.size(); ++i)
-        v_.add(i, weight * double{gradient_.data()[i]});
+      for (int64_t i = 0; i < here.size(); ++i) v_.add(i, weight * double{here.data()[i]});
       return loss;
     }
     if (at.round == 0 && at.batch == 0) inverse_.start(v_);
-    inverse_.take(at.batch, at.batches, gradient_);
+    inverse_.take(at.batch, at.batches, here);
     if (at.batch == at.batches - 1) end_round(at.round);
     return loss;
   }
@@ -129,13 +131,14 @@ class Influence final : public OneShot {
               {"residual", squares > 0 ? inverse_.residual() / std::sqrt(squares) : 0}};
   }
   void change(uint64_t) override {
-    float* theta = model_.params.values().data();
     double squares = 0;
-    for (int64_t i = 0; i < v_.size(); ++i) {
-      const double step = config_.alpha * double{inverse_.result().data()[i]};
-      theta[i] = static_cast<float>(double{theta[i]} + step);
-      squares += step * step;
-    }
+    on_host(model_.params.values(), [&](const Tensor& theta) {
+      for (int64_t i = 0; i < v_.size(); ++i) {
+        const double step = config_.alpha * double{inverse_.result().data()[i]};
+        theta.data()[i] = static_cast<float>(double{theta.data()[i]} + step);
+        squares += step * step;
+      }
+    });
     facts_.push_back({"step_norm", std::sqrt(squares)});
   }
   const InfluenceConfig config_;

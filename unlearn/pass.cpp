@@ -20,7 +20,7 @@ double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
     const Var logits = pass.network.forward(ctx, {batch.x, Var::kNone});
     loss = pass.objective.loss({ctx, logits, batch, teacher, pass.numbers});
   }
-  const double value = double{loss.value.data()[0]};
+  const double value = double{value_of(loss.value)};
   if (tape != nullptr && std::isfinite(value)) tape->backward(loss, 1.0f, ready);
   return value;
 }

@@ -27,7 +27,9 @@ LastLayer last_layer(const nn::Model& model) {
   return {weight, bias};
 }
 
-void draw_row(const Tensor& row, float& bias, ShadowRow kind, int64_t classes, uint64_t seed) {
+// row (in), bias (1)
+void draw_row(const Tensor& row, const Tensor& bias, ShadowRow kind, int64_t classes,
+              uint64_t seed) {
   const auto in = static_cast<double>(row.size());
   const double std = std::sqrt(2.0 / (in + static_cast<double>(classes))),
                bound = 1.0 / std::sqrt(in);
@@ -38,8 +40,10 @@ void draw_row(const Tensor& row, float& bias, ShadowRow kind, int64_t classes, u
                                   ? (2.0 * double{rng::uniform(draw.word[0])} - 1.0) * bound
                                   : std * rng::normal_pair(draw.word[0], draw.word[1]).value[0]);
   };
-  for (int64_t i = 0; i < row.size(); ++i) row.data()[i] = value(i);
-  bias = kind == ShadowRow::pytorch ? value(row.size()) : 0.0f;
+  on_host(row, [&](const Tensor& here) {
+    for (int64_t i = 0; i < here.size(); ++i) here.data()[i] = value(i);
+  });
+  bias.copy_from(Tensor::of({kind == ShadowRow::pytorch ? value(row.size()) : 0.0f}));
 }
 
 }  // namespace
@@ -56,7 +60,7 @@ nn::Model with_shadow_class(const nn::Model& model, ShadowRow row, uint64_t seed
   wide.params = model.params.clone_with(changed);
   ++wide.spec.classes;
   draw_row(wide.params.value(last.weight).slice(C * in, {in}),
-           wide.params.value(last.bias).data()[C], row, C + 1, seed);
+           wide.params.value(last.bias).slice(C, {1}), row, C + 1, seed);
   return wide;
 }
 
@@ -65,7 +69,7 @@ void drop_shadow_class(const nn::Model& widened, nn::Model& into) {
                 widened.spec.classes, into.spec.classes);
   for (int p = 0; p < into.params.parameters().count(); ++p) {
     const Tensor to = into.params.value(p);
-    std::copy_n(widened.params.value(p).data(), to.size(), to.data());
+    to.copy_from(widened.params.value(p).slice(0, to.shape()));
   }
   into.params.statistic_values().copy_from(widened.params.statistic_values());
 }

@@ -25,15 +25,17 @@ int64_t SliceStatistics::degrees() const {
 
 void SliceStatistics::take(const Range& range, ImageRange images, const Tensor& part,
                            const Tensor& sum) {
-  kernels::slice_moments({}, range.size, kernels::slice_rule(images, slices(images.batch)),
-                         part.data(), sum.data(), squared_error_.data() + range.offset);
+  kernels::slice_moments(squared_error_.stream(), range.size,
+                         kernels::slice_rule(images, slices(images.batch)), part.data(), sum.data(),
+                         squared_error_.data() + range.offset);
 }
 
 void SliceStatistics::take_product(const Range& range, const RowProduct& product,
                                    const Tensor& sum) {
   EXPUNGE_CHECK(product.rows == images_, "slice statistics: {} rows, the batch has {} images",
                 product.rows, images_);
-  kernels::product_error({}, product, sum.data(), squared_error_.data() + range.offset);
+  kernels::product_error(squared_error_.stream(), product, sum.data(),
+                         squared_error_.data() + range.offset);
 }
 
 }  // namespace expunge::unlearn

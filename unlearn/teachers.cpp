@@ -13,12 +13,13 @@ namespace {
 constexpr uint64_t kUntrained = 0x75A1B0C3D2E4F697ull;
 
 Tensor answers(const nn::Network& network, const ParamStore& values, const Tensor& x) {
-  return network.forward({.params = &values}, {x, Var::kNone}).value;
+  return network.forward({.stream = values.values().stream(), .params = &values}, {x, Var::kNone})
+      .value;
 }
 
-// Images of a batch (N, H, W, C).
+// Images of a batch (N, H, W, C), on the CPU.
 Tensor gather(const Tensor& from, const std::vector<int64_t>& rows) {
-  const Tensor to({std::ssize(rows), from.dim(1), from.dim(2), from.dim(3)});
+  Tensor to({std::ssize(rows), from.dim(1), from.dim(2), from.dim(3)});
   const int64_t size = from.size() / from.dim(0);
   for (size_t i = 0; i < rows.size(); ++i)
     std::copy_n(from.data() + rows[i] * size, size, to.data() + static_cast<int64_t>(i) * size);
@@ -29,7 +30,7 @@ Tensor gather(const Tensor& from, const std::vector<int64_t>& rows) {
 Tensor image_gradient(const nn::Network& network, const ParamStore& values, const Batch& batch) {
   Tape tape;
   tape.bind_constants(values);
-  const Tensor dx(batch.x.shape());
+  const Tensor dx = empty_like(batch.x);
   const Ctx ctx{.stream = values.values().stream(), .params = &values, .tape = &tape};
   Var loss;
   {
@@ -78,21 +79,25 @@ Tensor Teachers::by_side(const nn::Network& network, const Batch& batch) const {
   std::vector<int64_t> rows[2];  // of R, of F
   for (int64_t i = 0; i < batch.size(); ++i)
     rows[std::ranges::binary_search(config_.forgotten, batch.index.as<int32_t>()[i])].push_back(i);
+  const Stream stream = original_.values().stream();
+  const Tensor images = batch.x.to({});
   Tensor all;
   for (const bool forgotten : {false, true}) {
     const std::vector<int64_t>& mine = rows[forgotten];
     if (mine.empty()) continue;
-    const Tensor part = answers(network, forgotten ? untrained_ : original_, gather(batch.x, mine));
+    const Tensor part =
+        answers(network, forgotten ? untrained_ : original_, gather(images, mine).to(stream))
+            .to({});
     const int64_t C = part.dim(1);
     if (!all) all = Tensor({batch.size(), C});
     for (size_t i = 0; i < mine.size(); ++i)
       std::copy_n(part.data() + static_cast<int64_t>(i) * C, C, all.data() + mine[i] * C);
   }
-  return all;
+  return all.to(stream);
 }
 
 Tensor Teachers::stepped_images(const nn::Network& network, const Batch& batch) const {
-  const Tensor dx = image_gradient(network, original_, batch);
+  const Tensor dx = image_gradient(network, original_, batch).to({}), x = batch.x.to({});
   Tensor stepped(batch.x.shape());
   const int64_t channels = batch.x.dim(3);
   for (int64_t i = 0; i < stepped.size(); ++i) {
@@ -101,12 +106,12 @@ Tensor Teachers::stepped_images(const nn::Network& network, const Batch& batch) 
     const float g = dx.data()[i];
     const int sign = (g > 0.0f ? 1 : 0) - (g < 0.0f ? 1 : 0);
     // to the whole number that the pixel was: ties are then ties, whatever float made of it
-    const double pixel = std::nearbyint(255.0 * (double{batch.x.data()[i]} * std + mean));
+    const double pixel = std::nearbyint(255.0 * (double{x.data()[i]} * std + mean));
     const double moved =
         std::nearbyint(std::clamp(pixel + 255.0 * config_.fgsm_step * sign, 0.0, 255.0));
     stepped.data()[i] = static_cast<float>((moved / 255.0 - mean) / std);
   }
-  return stepped;
+  return stepped.to(batch.x.stream());
 }
 
 }  // namespace expunge::unlearn

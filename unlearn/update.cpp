@@ -59,11 +59,16 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
     first += range.size;
   }
   for (int p = 0; p < table.count(); ++p)
-    for (int64_t i = 0; i < table[p].size; i += kElementChunk)
-      pieces_.push_back({p, i, std::min(i + kElementChunk, table[p].size)});
+    for (int64_t i = 0; i < table[p].size; i += piece_size(table[p]))
+      pieces_.push_back({p, i, std::min(i + piece_size(table[p]), table[p].size)});
   by_size_.resize(first_.size());
   std::iota(by_size_.begin(), by_size_.end(), 0);
   std::ranges::stable_sort(by_size_, std::greater<>(), [&](int p) { return table[p].size; });
+}
+
+// On the CPU pieces are shared out; a GPU takes a tensor at once.
+int64_t GatedUpdate::piece_size(const Range& range) const {
+  return stream().device == Device::cpu ? kElementChunk : range.size;
 }
 
 bool GatedUpdate::warming(int64_t step) const {
@@ -107,7 +112,8 @@ void GatedUpdate::take_in(int parameter, int64_t step) {
 void GatedUpdate::focus(int parameter, const StepScalars& scalars) {
   const Range& range = params_.parameters()[parameter];
   take_in(parameter, scalars.step);
-  kernels::focus_vector({}, range.size, alignment(parameter, scalars), phi_.data() + range.offset);
+  kernels::focus_vector(stream(), range.size, alignment(parameter, scalars),
+                        phi_.data() + range.offset);
 }
 
 void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
@@ -117,37 +123,47 @@ void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
   } else if (row().uses.phi) {
     take_in(parameter, scalars.step);
   }
-  kernels::grad_alignment({}, params_.parameters()[parameter].size, alignment(parameter, scalars));
+  kernels::grad_alignment(stream(), params_.parameters()[parameter].size,
+                          alignment(parameter, scalars));
 }
 
-// w of one tensor, into weight_.
-void GatedUpdate::gate_tensor(int parameter, const StepScalars& scalars) {
-  const Range& range = params_.parameters()[parameter];
-  const auto used = [&](bool uses, const Tensor& flat) {
-    return uses && flat ? part(flat, range) : std::span<float>();
-  };
+// What gates of tensors and of models look at, where the CPU reads it; empty where they do not.
+GatedUpdate::GateBuffers GatedUpdate::gate_buffers() const {
   const GateUses& uses = row().uses;
-  row().weigh({.g_f = used(uses.forget, gradients_.g_f),
-               .g_r = used(uses.retain, gradients_.g_r),
-               .s = used(uses.saliency, gradients_.saliency),
-               .phi = used(uses.phi, phi_),
+  const auto used = [](bool wanted, const Tensor& flat) { return wanted ? flat.to({}) : Tensor(); };
+  return {.g_f = used(uses.forget, gradients_.g_f),
+          .g_r = used(uses.retain, gradients_.g_r),
+          .s = used(uses.saliency, gradients_.saliency),
+          .phi = used(uses.phi, phi_),
+          .w = weight_.to({})};
+}
+
+// w of one tensor, into buffers.w.
+void GatedUpdate::gate_tensor(const GateBuffers& buffers, int parameter,
+                              const StepScalars& scalars) {
+  const Range& range = params_.parameters()[parameter];
+  const auto used = [&](const Tensor& flat) {
+    return flat ? part(flat, range) : std::span<float>();
+  };
+  row().weigh({.g_f = used(buffers.g_f),
+               .g_r = used(buffers.g_r),
+               .s = used(buffers.s),
+               .phi = used(buffers.phi),
                .beta = config_.beta,
                .value = config_.gate.value,
                .scalars = scalars,
                .first = first_[static_cast<size_t>(parameter)],
-               .w = part(weight_, range)});
+               .w = part(buffers.w, range)});
 }
 
-// w of all parameters, into weight_.
-void GatedUpdate::gate_model(const StepScalars& scalars) {
+// w of all parameters, into buffers.w.
+void GatedUpdate::gate_model(const GateBuffers& buffers, const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
-  const auto used = [&](bool uses, const Tensor& flat) {
-    return uses && flat ? gather(table, flat) : std::vector<float>();
+  const auto used = [&](const Tensor& flat) {
+    return flat ? gather(table, flat) : std::vector<float>();
   };
-  const GateUses& uses = row().uses;
-  const std::vector<float> g_f = used(uses.forget, gradients_.g_f),
-                           g_r = used(uses.retain, gradients_.g_r),
-                           s = used(uses.saliency, gradients_.saliency), phi = used(uses.phi, phi_);
+  const std::vector<float> g_f = used(buffers.g_f), g_r = used(buffers.g_r), s = used(buffers.s),
+                           phi = used(buffers.phi);
   std::vector<float> w(static_cast<size_t>(table.size()));
   row().weigh({.g_f = g_f,
                .g_r = g_r,
@@ -158,15 +174,34 @@ void GatedUpdate::gate_model(const StepScalars& scalars) {
                .scalars = scalars,
                .first = 0,
                .w = w});
-  scatter(table, w, weight_);
+  scatter(table, w, buffers.w);
+}
+
+// w of a gate of tensors or of the model, into weight_; returns how many are above 0.
+int64_t GatedUpdate::weigh(const StepScalars& scalars) {
+  const RangeTable& table = params_.parameters();
+  const GateBuffers buffers = gate_buffers();
+  if (row().scope == Scope::model)
+    gate_model(buffers, scalars);
+  else
+    parallel_for(table.count(), [&](int64_t i) {
+      gate_tensor(buffers, by_size_[static_cast<size_t>(i)], scalars);
+    });
+  if (buffers.w.bytes() != weight_.bytes()) weight_.copy_from(buffers.w);
+  int64_t kept = 0;
+  for (const Range& range : table)
+    kept += std::ranges::count_if(part(buffers.w, range), [](float w) { return w > 0; });
+  return kept;
 }
 
 template <class Body>
 void GatedUpdate::for_pieces(Body body) const {
-  parallel_for(std::ssize(pieces_), [&](int64_t k) {
+  const auto one = [&](int64_t k) {
     const Piece& piece = pieces_[static_cast<size_t>(k)];
     body(piece.parameter, piece.begin, piece.end);
-  });
+  };
+  if (stream().device == Device::cpu) return parallel_for(std::ssize(pieces_), one);
+  for (int64_t k = 0; k < std::ssize(pieces_); ++k) one(k);
 }
 
 // First phi where the gate wants it of whole tensors or before it knows anything, then w, then the
@@ -181,22 +216,16 @@ int64_t GatedUpdate::all(const StepScalars& scalars) {
   for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars));
   if (phi_ && (scope != Scope::element || !ready))
     for_pieces([&](int p, int64_t begin, int64_t end) {
-      kernels::focus_vector({}, end - begin, kernels::from(of[static_cast<size_t>(p)], begin),
+      kernels::focus_vector(stream(), end - begin, kernels::from(of[static_cast<size_t>(p)], begin),
                             phi_.data() + table[p].offset + begin);
     });
   if (!ready && config_.warmup == Warmup::hold) return scope == Scope::element ? -1 : 0;
-  if (ready && scope == Scope::model) gate_model(scalars);
-  if (ready && scope == Scope::tensor)
-    parallel_for(table.count(),
-                 [&](int64_t i) { gate_tensor(by_size_[static_cast<size_t>(i)], scalars); });
+  int64_t kept = scope == Scope::element ? -1 : table.size();
+  if (ready && scope != Scope::element) kept = weigh(scalars);
   for_pieces([&](int p, int64_t begin, int64_t end) {
-    kernels::grad_alignment({}, end - begin, kernels::from(of[static_cast<size_t>(p)], begin));
+    kernels::grad_alignment(stream(), end - begin,
+                            kernels::from(of[static_cast<size_t>(p)], begin));
   });
-  if (scope == Scope::element) return -1;
-  if (!ready) return table.size();
-  int64_t kept = 0;
-  for (const Range& range : table)
-    kept += std::ranges::count_if(part(weight_, range), [](float w) { return w > 0; });
   return kept;
 }
 

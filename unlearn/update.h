@@ -59,8 +59,15 @@ class GatedUpdate {
   SliceStatistics* slices(GradientStatistics& stats) const;
   void take_in(int parameter, int64_t step);
   void focus(int parameter, const StepScalars& scalars);
-  void gate_tensor(int parameter, const StepScalars& scalars);
-  void gate_model(const StepScalars& scalars);
+  Stream stream() const { return params_.values().stream(); }
+  int64_t piece_size(const Range& range) const;
+  struct GateBuffers {
+    Tensor g_f, g_r, s, phi, w;
+  };
+  GateBuffers gate_buffers() const;
+  void gate_tensor(const GateBuffers& buffers, int parameter, const StepScalars& scalars);
+  void gate_model(const GateBuffers& buffers, const StepScalars& scalars);
+  int64_t weigh(const StepScalars& scalars);
   // body(parameter, begin, end) over fixed pieces of all parameters, in one parallel round.
   template <class Body>
   void for_pieces(Body body) const;

@@ -46,12 +46,13 @@ Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float
   for (int64_t i = 0; i < N && labels.stream().device == Device::cpu; ++i)
     EXPUNGE_CHECK(labels.as<int32_t>()[i] >= 0 && labels.as<int32_t>()[i] < C,
                   "cross_entropy: label {} of {} classes", labels.as<int32_t>()[i], C);
+  const Tensor there = labels.to(ctx.stream);
   return batch_mean(ctx, logits, losses, [&](float* out, float* gradient) {
     kernels::softmax_xent(ctx.stream,
                           {.N = N,
                            .C = C,
                            .logits = logits.value.data(),
-                           .labels = labels.as<int32_t>(),
+                           .labels = there.as<int32_t>(),
                            .smoothing = smoothing},
                           out, gradient);
   });
@@ -59,12 +60,13 @@ Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float
 
 Var soft_cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& targets, Tensor* losses) {
   check_rows("soft_cross_entropy", logits, targets);
+  const Tensor there = targets.to(ctx.stream);
   return batch_mean(ctx, logits, losses, [&](float* out, float* gradient) {
     kernels::softmax_xent(ctx.stream,
                           {.N = logits.value.dim(0),
                            .C = logits.value.dim(1),
                            .logits = logits.value.data(),
-                           .soft_targets = targets.data()},
+                           .soft_targets = there.data()},
                           out, gradient);
   });
 }
@@ -90,9 +92,10 @@ Var scrub(const Ctx& ctx, const Var& student, const Tensor& teacher, Tensor* los
 
 Var mse(const Ctx& ctx, const Var& x, const Tensor& targets, Tensor* losses) {
   check_rows("mse", x, targets);
+  const Tensor there = targets.to(ctx.stream);
   return batch_mean(ctx, x, losses, [&](float* out, float* gradient) {
-    kernels::squared_error(ctx.stream, x.value.dim(0), x.value.dim(1), x.value.data(),
-                           targets.data(), out, gradient);
+    kernels::squared_error(ctx.stream, x.value.dim(0), x.value.dim(1), x.value.data(), there.data(),
+                           out, gradient);
   });
 }
 
