@@ -1,0 +1,111 @@
+#include "data/loader.h"
+#include "device/twins.h"
+#include "nn/checkpoint.h"
+#include "nn/fit.h"
+#include "nn/model_file.h"
+#include "nn/predict.h"
+#include "support/temp_dir.h"
+
+namespace expunge {
+namespace {
+
+using namespace test;
+
+// Three steps of training on each. Adam divides by the size of the gradient: where that is
+// rounding, so is the step.
+template <class Network>
+void train_both(const nn::OptimConfig& config) {
+  nn::Model here = tiny_model<Network>(), there = tiny_model<Network>();
+  there.params.move_to(device());
+  nn::Optimizer optimizer_here(here.params, config), optimizer_there(there.params, config);
+  nn::SupervisedStep on_cpu(here, optimizer_here, {.label_smoothing = 0.1f}),
+      on_device(there, optimizer_there, {.label_smoothing = 0.1f});
+  const ImagesAt images_here({}, 100, 3), images_there(device(), 100, 3);
+  for (int step = 0; step < 3; ++step) {
+    const StepScalars scalars{.seed = 1, .step = step, .lr = 0.01f};
+    const nn::StepResult a = on_cpu.run(images_here.at(0, step), scalars),
+                         b = on_device.run(images_there.at(0, step), scalars);
+    CHECK(std::abs(a.loss - b.loss) <= 1e-4 * std::abs(a.loss));
+    CHECK(a.correct == b.correct);
+    CHECK(std::abs(a.grad_norm - b.grad_norm) <= 1e-3 * a.grad_norm);
+    const Apart found = apart(here.params, there.params);
+    CHECK_MESSAGE(found.share <= (config.kind == nn::OptimKind::sgd ? 0 : 0.02),
+                  "share apart: ", found.share);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("device: training steps like the CPU's, every optimizer, with clipping and decay") {
+  using enum nn::OptimKind;
+  for (const auto kind : {sgd, adam, adamw}) {
+    const nn::OptimConfig config{
+        .kind = kind, .momentum = 0.9f, .nesterov = true, .weight_decay = 1e-2f, .clip_norm = 1};
+    train_both<TinyResNet>(config);
+    train_both<TinyVgg>(config);
+  }
+}
+
+TEST_CASE("device: evaluation, and files written and read, wherever the values lie") {
+  const TempDir dir;
+  nn::Model here = tiny_model<TinyResNet>(), there = tiny_model<TinyResNet>();
+  there.params.move_to(device());
+  ImagesAt images_here({}, 7, 2), images_there(device(), 7, 2);
+  std::vector<float> logits[2], losses[2];
+  const auto collect = [&](int side, const nn::Model& model, BatchSource& source) {
+    nn::predict(model, source, [&](const nn::Prediction& p) {
+      logits[side].insert(logits[side].end(), p.logits.span().begin(), p.logits.span().end());
+      losses[side].insert(losses[side].end(), p.losses.span().begin(), p.losses.span().end());
+      return true;
+    });
+  };
+  collect(0, here, images_here);
+  collect(1, there, images_there);
+  REQUIRE(logits[0].size() == logits[1].size());
+  for (size_t i = 0; i < logits[0].size(); ++i)
+    CHECK(std::abs(logits[0][i] - logits[1][i]) <= 1e-5f * (1 + std::abs(logits[0][i])));
+  for (size_t i = 0; i < losses[0].size(); ++i)
+    CHECK(std::abs(losses[0][i] - losses[1][i]) <= 1e-5f * (1 + losses[0][i]));
+
+  nn::save_model(dir / "device.safetensors", there, {});
+  nn::Model back = tiny_model<TinyResNet>();
+  back.params.values().zero();
+  nn::load_model(dir / "device.safetensors", back);
+  CHECK(apart(here.params, back.params).worst == 0);
+  there.params.values().zero();
+  nn::load_model(dir / "device.safetensors", there);
+  CHECK(apart(here.params, there.params).worst == 0);
+
+  nn::Optimizer optimizer(there.params, {.kind = nn::OptimKind::adam});
+  nn::save_state(dir / "state", there, optimizer, {}, {});
+  there.params.values().zero();
+  nn::load_state(dir / "state", there, optimizer, {});
+  CHECK(apart(here.params, there.params).worst == 0);
+  CHECK(there.parameter_count() == here.parameter_count());
+  CHECK(there.trace().conv2d.size() == here.trace().conv2d.size());
+}
+
+TEST_CASE("device: batches of a data set have the bits of the CPU's") {
+  const data::Dataset set = data::open_dataset("builtin");
+  data::LoaderConfig config{.positions = {5, 900, 3, 77, 1500, 12, 8},
+                            .batch_size = 3,
+                            .shuffle = true,
+                            .crop = true,
+                            .flip = true,
+                            .seed = 4};
+  data::Loader on_cpu(set, config);
+  config.stream = device();
+  data::Loader on_device(set, config);
+  Batch a, b;
+  on_cpu.start(1);
+  on_device.start(1);
+  while (on_cpu.next(a)) {
+    REQUIRE(on_device.next(b));
+    CHECK(b.x.stream().device == Device::cuda);
+    const Tensor x = b.x.to({});
+    CHECK(std::ranges::equal(a.x.span(), x.span()));
+  }
+  CHECK(!on_device.next(b));
+}
+
+}  // namespace expunge

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/memory_cuda.h"
+#include "nn/layers.h"
+#include "support/image_batches.h"
+#include "support/tiny_models.h"
+
+// The same model on the CPU and on the device, and batches for both.
+namespace expunge::test {
+
+inline Stream device() {
+  static const Stream stream = cuda_open(0);
+  return stream;
+}
+
+template <class Network>
+nn::Model tiny_model() {
+  nn::Model model =
+      nn::build<Network>("tiny", {.height = 8, .width = 8, .channels = 3, .classes = kClasses});
+  nn::initialise(model.params, nn::Init::pytorch, 3);
+  return model;
+}
+
+// Images that lie where the stream works; labels and positions on the CPU, as data::Loader has it.
+class ImagesAt final : public BatchSource {
+ public:
+  ImagesAt(Stream stream, int first, int64_t batches) : images_(first, batches), stream_(stream) {}
+  int64_t samples() const override { return images_.samples(); }
+  int64_t batches() const override { return images_.batches(); }
+  void start(int epoch, int64_t batch) override { images_.start(epoch, batch); }
+  bool next(Batch& batch) override {
+    if (!images_.next(batch)) return false;
+    batch.x = batch.x.to(stream_);
+    return true;
+  }
+  Batch at(int epoch, int64_t place) const {
+    Batch batch = images_.at(epoch, place);
+    batch.x = batch.x.to(stream_);
+    return batch;
+  }
+
+ private:
+  Images images_;
+  Stream stream_;
+};
+
+struct Apart {
+  double worst = 0;  // largest difference, relative to the largest value of its tensor
+  double share = 0;  // elements further apart than kFar of that
+};
+inline constexpr double kFar = 1e-3;
+
+inline Apart apart(const ParamStore& a, const ParamStore& b) {
+  Apart found;
+  int64_t far = 0;
+  const Tensor x = a.values().to({}), y = b.values().to({});
+  for (const Range& range : a.parameters()) {
+    double most = 1e-6;
+    for (int64_t i = range.offset; i < range.offset + range.size; ++i)
+      most = std::max(most, std::abs(double{x.data()[i]}));
+    for (int64_t i = range.offset; i < range.offset + range.size; ++i) {
+      const double difference = std::abs(double{x.data()[i]} - double{y.data()[i]}) / most;
+      found.worst = difference <= found.worst ? found.worst : difference;  // a NaN is taken
+      far += !(difference <= kFar);
+    }
+  }
+  found.share = static_cast<double>(far) / static_cast<double>(a.parameters().size());
+  return found;
+}
+
+// Rounding differs in sums and library functions; nothing else may.
+inline void check_same(const ParamStore& a, const ParamStore& b, double tolerance) {
+  const double worst = apart(a, b).worst;
+  CHECK_MESSAGE(worst <= tolerance, "apart: ", worst);
+}
+
+}  // namespace expunge::test
