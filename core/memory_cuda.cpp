@@ -61,6 +61,12 @@ std::string cuda_problem(int number) {
   return "";
 }
 
+std::string cuda_name(int number) {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, number));
+  return properties.name;
+}
+
 Stream cuda_open(int number) {
   if (const std::string problem = cuda_problem(number); !problem.empty())
     fail(ExitCode::device, "--device cuda:{}: {}", number, problem);

@@ -21,6 +21,7 @@ void cuda_wait(Stream stream);  // until all that was queued is done
 
 // Why GPU `number` cannot be used, a clause for a sentence; "" where it can.
 std::string cuda_problem(int number);
+std::string cuda_name(int number);  // "NVIDIA H200", of one without a problem
 // Makes GPU `number` the one, with a stream that everything goes to. Throws where there is a
 // problem.
 Stream cuda_open(int number);

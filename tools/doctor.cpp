@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "core/memory_cuda.h"
 #include "core/parallel.h"
 #include "data/mat_file.h"
 #include "kernels/isa.h"
@@ -31,6 +32,15 @@ std::string instruction_sets() {
   return text;
 }
 
+std::string cuda_state() {
+  if constexpr (!kCudaBuild) return "off: built without CUDA (-DEXPUNGE_CUDA=on)";
+  if constexpr (kCudaEmulated) return "emulated: kernels run on the CPU, for tests";
+  if constexpr (kCudaBuild) {
+    const std::string problem = cuda_problem(0);
+    return problem.empty() ? "on: " + cuda_name(0) : "built in, but " + problem;
+  }
+}
+
 std::vector<Fact> facts() {
   const double gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
                      static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
@@ -40,7 +50,7 @@ std::vector<Fact> facts() {
           {"memory", fmt::format("{:.1f} GiB", gib)},
           {"instruction sets", instruction_sets()},
           {"in use", fmt::format("{} (EXPUNGE_ISA chooses)", kernels::isa_name())},
-          {"cuda", "off: this version has no CUDA backend"},
+          {"cuda", cuda_state()},
           {"SVHN .mat files",
            data::mat_supported() ? "on (matio)" : "off: built without matio (libmatio-dev)"}};
 }

@@ -13,6 +13,12 @@
 namespace expunge::tools {
 namespace {
 
+Tensor zero_images(const nn::Model& model, int64_t n) {
+  const nn::InputSpec& s = model.spec;
+  return Tensor::zeros({n, s.height, s.width, s.channels}, DType::f32,
+                       model.params.values().stream());
+}
+
 // The measured growth of the pool over one recorded forward pass of two samples, per sample.
 int64_t activation_bytes(const nn::Model& model) {
   Tape tape;
@@ -20,16 +26,16 @@ int64_t activation_bytes(const nn::Model& model) {
   ParamStore scratch = model.params.clone();  // batch norm writes its running statistics
   tape.bind(scratch, {grads, 0.0f});
   const StepScalars scalars;
-  const Ctx ctx{.params = &scratch,
+  const Stream stream = scratch.values().stream();
+  const Ctx ctx{.stream = stream,
+                .params = &scratch,
                 .tape = &tape,
                 .mode = Mode::train,
                 .batch_norm = BatchNormMode::frozen,
                 .scalars = &scalars};
-  const int64_t before = pool_stats().bytes_in_use;
-  const Var logits = model.network->forward(
-      ctx,
-      {Tensor::zeros({2, model.spec.height, model.spec.width, model.spec.channels}), Var::kNone});
-  return (pool_stats().bytes_in_use - before) / 2;
+  const int64_t before = pool_stats(stream.device).bytes_in_use;
+  const Var logits = model.network->forward(ctx, {zero_images(model, 2), Var::kNone});
+  return (pool_stats(stream.device).bytes_in_use - before) / 2;
 }
 
 // Seconds of one training step on zeros, the second of two.
@@ -37,8 +43,7 @@ double step_seconds(Experiment& e, const nn::OptimConfig& optim, int64_t batch_s
   nn::Optimizer optimizer(e.model.params, optim);
   nn::SupervisedStep step(e.model, optimizer);
   Batch batch;
-  batch.x =
-      Tensor::zeros({batch_size, e.model.spec.height, e.model.spec.width, e.model.spec.channels});
+  batch.x = zero_images(e.model, batch_size);
   batch.labels = Tensor::zeros({batch_size}, DType::i32);
   double seconds = 0;
   for (int i = 0; i < 2; ++i) {

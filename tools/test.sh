@@ -49,8 +49,9 @@ if [[ $sanitizers == yes ]]; then
 fi
 
 if [[ $sanitizers == yes ]]; then
-  build emulated --target cuda_tests_plain  # the libraries with kernels of CUDA, on the CPU
-  run_tests --preset emulated -R cuda_tests_plain_shuffled1
+  # the program and whole models with kernels of CUDA, on the CPU
+  build emulated --target cuda_tests_plain device_tests expunge
+  run_tests --preset emulated -R '^(cuda_tests_plain_shuffled1|device|cli_device_test)$'
   if command -v nvcc > /dev/null; then  # warnings and registers that spill are errors
     build cuda --target expunge_kernels_cuda
   else

@@ -154,7 +154,8 @@ void add_measures(const fs::path& folder, RunStatus& status, const Unlearning& u
   status.measures["passes"] =
       status.measures["passes_before"] +
       static_cast<double>(status.steps) * static_cast<double>(unlearning.passes_per_step());
-  status.measures["peak_bytes"] = static_cast<double>(pool_stats().peak_bytes_in_use);
+  status.measures["peak_bytes"] =
+      static_cast<double>(pool_stats(compute_stream().device).peak_bytes_in_use);
   write_run_json(folder, status);
 }
 

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# --device cuda as a user types it, in a build with CUDA: train, resume, unlearn, eval and compare like the CPU.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+if ! "$bin" doctor | grep -qE '^cuda +(on|emulated)'; then
+  echo "SKIPPED: --device cuda: $("$bin" doctor | sed -n 's/^cuda *//p')"
+  exit 77
+fi
+make_small_set
+
+args=(--data small.epk --model smallcnn --batch-size 4 --epochs 2 --lr 0.01 --augment flip)
+for device in cpu cuda; do
+  expect "train on $device" 0 '' train "${args[@]}" --device $device --out train-$device
+  expect "unlearn on $device" 0 '' unlearn --from train-$device --forget random:6 --method srl --gate focus \
+    --batch-size 4 --epochs 2 --device $device --out unlearn-$device
+  expect "a gate of tensors on $device" 0 '' unlearn --from train-$device --forget random:6 --method ngplus --gate opt \
+    --batch-size 4 --epochs 1 --device $device --out opt-$device
+  expect "eval on $device" 0 'forget' eval unlearn-$device --attacks loss --device $device
+done
+check "the loss goes the same way" python3 - train-cpu/metrics.csv train-cuda/metrics.csv << 'PY'
+import csv, sys
+a, b = ([float(r["train_loss"]) for r in csv.DictReader(open(f)) if r.get("train_loss")] for f in sys.argv[1:])
+assert len(a) == len(b) == 2 and all(abs(x - y) < 0.02 * abs(x) for x, y in zip(a, b)), (a, b)
+PY
+expect "a run of the GPU is measured on the CPU" 0 'forget' eval unlearn-cuda --attacks loss --device cpu
+expect "runs of both in one table" 0 'original' compare train-cpu train-cuda unlearn-cuda --attacks loss --device cuda
+
+expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77
+expect "no device" 2 'expected auto, cpu or cuda' train "${args[@]}" --device gpu
+expect "no number" 2 'expected auto, cpu or cuda' train "${args[@]}" --device cuda:x
+finish
