@@ -1,4 +1,8 @@
 # Debian packages, or the header-only copies that tools/collect_deps.sh made. Each becomes an imported target.
+if(EXPUNGE_DEPS)
+  get_filename_component(deps ${EXPUNGE_DEPS} ABSOLUTE BASE_DIR ${CMAKE_SOURCE_DIR})
+  list(PREPEND CMAKE_PREFIX_PATH ${deps})
+endif()
 find_package(Threads REQUIRED)
 if(EXPUNGE_THREADS STREQUAL "openmp")
   find_package(OpenMP REQUIRED COMPONENTS CXX)

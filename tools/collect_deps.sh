@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Copies the header-only dependencies into DIR, for a machine without a package manager:
+# Copies the dependencies into DIR, headers and two small static libraries, for a machine without a package
+# manager and with the same processor:
 #   tools/collect_deps.sh deps     here, where they are installed (tools/setup.sh)
 #   cmake --preset release -DEXPUNGE_DEPS=deps     there
 # Headers are looked for in each folder of EXPUNGE_INCLUDE (default /usr/local/include:/usr/include).
@@ -11,6 +12,21 @@ if (($# != 1)) || [[ $1 == -* ]]; then
 fi
 out=$1
 IFS=: read -r -a roots <<< "${EXPUNGE_INCLUDE:-/usr/local/include:/usr/include}"
+
+library() {  # package, file
+  local root
+  for root in "${roots[@]}"; do
+    root=$(dirname "$root")
+    for folder in "$root/lib" "$root/lib/$(uname -m)-linux-gnu" "$root/lib64"; do
+      [[ -e $folder/$2 ]] || continue
+      mkdir -p "$out/lib"
+      cp -L "$folder/$2" "$out/lib/$2"
+      return
+    done
+  done
+  echo "collect_deps: $2 is not beside any of ${roots[*]}; tools/setup.sh installs it ($1)" >&2
+  exit 1
+}
 
 copy() {  # package, what proves that it is there, folders to copy
   local root folder
@@ -39,5 +55,9 @@ copy libtomlplusplus-dev toml++/toml.h toml++
 copy nlohmann-json3-dev nlohmann/json.hpp nlohmann
 copy doctest-dev doctest/doctest.h doctest
 
-echo "collect_deps: $(find "$out/include" -type f | wc -l) headers in $out/include;" \
-  "zlib and libsvm are libraries, they stay with the system"
+copy libsvm-dev libsvm/svm.h libsvm
+copy zlib1g-dev zlib.h zlib.h zconf.h
+library libsvm-dev libsvm.a
+library zlib1g-dev libz.a
+
+echo "collect_deps: $(find "$out/include" -type f | wc -l) headers in $out/include, libsvm and zlib in $out/lib"
