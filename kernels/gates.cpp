@@ -8,23 +8,20 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/memory_cuda.h"
+#include "core/tensor.h"
+#include "kernels/gates_math.h"
 
 namespace expunge::kernels {
 namespace {
 
-// Bits that order floats of any sign as their values do; both zeros are one.
-uint32_t order_bits(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x + 0.0f);
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
+using math::order_bits;
 
-// The element with `rank` smaller or equal ones before it: a radix select, 11 bits a pass.
+// The element with `rank` smaller or equal ones before it: a radix select.
 uint32_t select(std::span<const float> values, int64_t rank) {
-  constexpr int kDigit = 11;
   uint32_t found = 0, known = 0;  // the bits of `known` are decided
-  for (int shift : {32 - kDigit, 32 - 2 * kDigit, 0}) {
-    const int width = shift == 0 ? 32 - 2 * kDigit : kDigit;
-    std::array<int64_t, size_t{1} << kDigit> count{};
+  for (const auto [shift, width] : math::kDigits) {
+    std::array<int64_t, math::kMostDigits> count{};
     const uint32_t mask = (1u << width) - 1;
     for (float v : values) {
       const uint32_t bits = order_bits(v);
@@ -115,14 +112,13 @@ int64_t first_prefix(const Opt& opt, std::span<uint32_t> members, Sums left) {
 double quantile(std::span<const float> values, double q, Quantile how) {
   EXPUNGE_CHECK(q >= 0 && q <= 1 && !values.empty(), "quantile {} of {} values", q, values.size());
   std::vector<float> v(values.begin(), values.end());
-  const double place = q * static_cast<double>(v.size() - 1);
-  const auto low = static_cast<size_t>(place);
+  const math::QuantilePlace place = math::quantile_place(q, std::ssize(v));
+  const auto low = static_cast<size_t>(place.low);
   const auto at_low = v.begin() + static_cast<std::ptrdiff_t>(low);
   std::nth_element(v.begin(), at_low, v.end());
   const double below = double{*at_low};
   const double above = low + 1 < v.size() ? double{*std::min_element(at_low + 1, v.end())} : below;
-  const double part = place - static_cast<double>(low);
-  const double share = part == 0 ? 0 : how == Quantile::midpoint ? 0.5 : part;
+  const double share = place.part == 0 ? 0 : how == Quantile::midpoint ? 0.5 : place.part;
   return below + share * (above - below);
 }
 
@@ -150,17 +146,16 @@ int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w) {
   // 1 - phi rises along the order, and with it its running mean: the set ends in the first class of
   // phi (its upper 16 bits) whose sum is too large.
   constexpr size_t kUpper = size_t{1} << 16;
-  std::vector<double> risks(kUpper);
+  std::vector<int64_t> risks(kUpper);  // of risk_of: sums do not depend on the order
   std::vector<int64_t> counts(kUpper);
   for (float p : phi) {
     const uint32_t bits = order_bits(p) >> 16;
-    risks[bits] += 1.0 - double{p};
+    risks[bits] += math::risk_of(p);
     ++counts[bits];
   }
-  double risk = 0;
-  int64_t keep = 0;
+  int64_t risk = 0, keep = 0;
   size_t last = kUpper;
-  const auto fits = [&](double r, int64_t n) { return r <= alpha * static_cast<double>(n); };
+  const auto fits = [&](int64_t r, int64_t n) { return math::risk_fits(r, n, alpha); };
   while (last > 0 && fits(risk + risks[last - 1], keep + counts[last - 1]))
     --last, risk += risks[last], keep += counts[last];
   if (last > 0) {
@@ -169,7 +164,7 @@ int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w) {
       if (order_bits(p) >> 16 == last - 1) rest.push_back(p);
     std::ranges::sort(rest, std::greater<>());
     for (float p : rest) {
-      risk += 1.0 - double{p};
+      risk += math::risk_of(p);
       if (!fits(risk, keep + 1)) break;
       ++keep;
     }
@@ -221,6 +216,60 @@ int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::sp
   }
   for (size_t k = 0; k < dropped; ++k) w[classes.order[k]] = 0.0f;
   return static_cast<int64_t>(dropped);
+}
+
+namespace {
+
+Tensor workspace(Stream stream) {
+  const auto bytes = static_cast<int64_t>(cuda::gate_workspace());
+  return Tensor({bytes}, DType::u8, stream);
+}
+
+// The CPU's copy of values on a GPU.
+std::vector<float> fetched(Stream stream, std::span<const float> values) {
+  std::vector<float> here(values.size());
+  if (!here.empty()) cuda_download(stream, here.data(), values.data(), values.size_bytes());
+  return here;
+}
+
+}  // namespace
+
+void gate_saliency(Stream stream, std::span<const float> s, double q, Quantile how,
+                   std::span<float> w) {
+  const auto on_cuda = [&] {
+    cuda::gate_saliency(stream, std::ssize(s), s.data(), q, how, w.data(),
+                        workspace(stream).bytes());
+  };
+  dispatch(
+      stream, [&] { gate_saliency(s, q, how, w); }, on_cuda);
+}
+
+void gate_top(Stream stream, std::span<const float> score, int64_t keep, std::span<float> w) {
+  const auto on_cuda = [&] {
+    cuda::gate_top(stream, std::ssize(score), score.data(), keep, w.data(),
+                   workspace(stream).bytes());
+  };
+  dispatch(
+      stream, [&] { gate_top(score, keep, w); }, on_cuda);
+}
+
+void gate_fdr(Stream stream, std::span<const float> phi, double alpha, std::span<float> w) {
+  const auto on_cuda = [&] {
+    cuda::gate_fdr(stream, std::ssize(phi), phi.data(), alpha, w.data(), workspace(stream).bytes());
+  };
+  dispatch(
+      stream, [&] { gate_fdr(phi, alpha, w); }, on_cuda);
+}
+
+void gate_opt(Stream stream, std::span<const float> g_f, std::span<const float> g_r,
+              std::span<const float> phi, double beta, std::span<float> w) {
+  const auto on_cuda = [&] {
+    std::vector<float> here(w.size());
+    gate_opt(fetched(stream, g_f), fetched(stream, g_r), fetched(stream, phi), beta, here);
+    if (!here.empty()) cuda_upload(stream, w.data(), here.data(), w.size_bytes());
+  };
+  dispatch(
+      stream, [&] { gate_opt(g_f, g_r, phi, beta, w); }, on_cuda);
 }
 
 }  // namespace expunge::kernels

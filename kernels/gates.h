@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+
+#include "core/device.h"
 
 // Gates that look at a whole tensor, or at the whole model: each sets w (n) from what it is given.
 // Elements are passed without padding; ties are broken by index; sums are in double and in the
@@ -34,5 +37,26 @@ int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w);
 // dropped.
 int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::span<const float> phi,
                  double beta, std::span<float> w);
+
+// The same where the stream works; spans of a GPU's memory. fdr and opt do not say how many there.
+// opt is worked out on the CPU in either case.
+void gate_saliency(Stream stream, std::span<const float> s, double q, Quantile how,
+                   std::span<float> w);
+void gate_top(Stream stream, std::span<const float> score, int64_t keep, std::span<float> w);
+void gate_fdr(Stream stream, std::span<const float> phi, double alpha, std::span<float> w);
+void gate_opt(Stream stream, std::span<const float> g_f, std::span<const float> g_r,
+              std::span<const float> phi, double beta, std::span<float> w);
+
+// On a GPU (gates.cu), with gate_workspace() bytes to work in; n below 2^32.
+namespace cuda {
+
+size_t gate_workspace();
+void gate_saliency(Stream stream, int64_t n, const float* s, double q, Quantile how, float* w,
+                   void* workspace);
+void gate_top(Stream stream, int64_t n, const float* score, int64_t keep, float* w,
+              void* workspace);
+void gate_fdr(Stream stream, int64_t n, const float* phi, double alpha, float* w, void* workspace);
+
+}  // namespace cuda
 
 }  // namespace expunge::kernels

@@ -44,6 +44,8 @@ double cpu_sum(Term term, int64_t n, const float* x, const float* y) {
       return chunked_sum<Term::square>(n, x, x);
     case Term::product:
       return chunked_sum<Term::product>(n, x, y);
+    case Term::positive:
+      return chunked_sum<Term::positive>(n, x, x);
     case Term::zero:
       return chunked_sum<Term::zero>(n, x, x);
   }
@@ -94,6 +96,10 @@ double dot(Stream stream, int64_t n, const float* x, const float* y) {
 
 bool all_finite(Stream stream, int64_t n, const float* x) {
   return std::isfinite(reduce(stream, Term::zero, n, x));
+}
+
+int64_t count_positive(Stream stream, int64_t n, const float* x) {
+  return static_cast<int64_t>(reduce(stream, Term::positive, n, x));
 }
 
 void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor, float* out) {

@@ -14,9 +14,10 @@ double sum(Stream stream, int64_t n, const float* x);
 double sum_squares(Stream stream, int64_t n, const float* x);
 double dot(Stream stream, int64_t n, const float* x, const float* y);
 bool all_finite(Stream stream, int64_t n, const float* x);
+int64_t count_positive(Stream stream, int64_t n, const float* x);
 
-// What is summed: x, |x|, x^2, x y, and 0 x, whose sum is finite where every x is.
-enum class Term : unsigned char { value, absolute, square, product, zero };
+// What is summed: x, |x|, x^2, x y, [x > 0], and 0 x, whose sum is finite where every x is.
+enum class Term : unsigned char { value, absolute, square, product, positive, zero };
 
 // out[0] = sum / divisor, where the stream works; nobody waits.
 void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor, float* out);

@@ -16,6 +16,8 @@ EXPUNGE_HD double term(kernels::Term of, float x, float y) {
       return v * v;
     case kernels::Term::product:
       return v * double{y};
+    case kernels::Term::positive:
+      return v > 0 ? 1 : 0;
     case kernels::Term::zero:
       return v * 0.0;
   }

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/nearest.h"
 #include "core/rng.h"
+#include "core/tensor.h"
 #include "kernels/gates.h"
 
 namespace expunge::unlearn {
@@ -19,17 +20,19 @@ int64_t share(double rho, size_t n) {
 
 // The quantiles that the published code takes (docs/unlearning.md).
 void saliency(const GateInput& in) {
-  if (in.s.empty()) return kernels::gate_saliency(in.g_f, in.value, Quantile::linear, in.w);
-  kernels::gate_saliency(in.s, in.value, Quantile::midpoint, in.w);
+  if (in.s.empty())
+    return kernels::gate_saliency(in.stream, in.g_f, in.value, Quantile::linear, in.w);
+  kernels::gate_saliency(in.stream, in.s, in.value, Quantile::midpoint, in.w);
 }
 
 // phi is empty where the row does not use it: 1.
 void opt(const GateInput& in) {
-  kernels::gate_opt(in.g_f, in.g_r, in.phi, in.beta, in.w);
+  kernels::gate_opt(in.stream, in.g_f, in.g_r, in.phi, in.beta, in.w);
 }
 
 void random(const GateInput& in) {
-  std::vector<float> lot(in.w.size());
+  const Tensor lots({std::ssize(in.w)});
+  const std::span<float> lot = lots.span();
   const auto step = static_cast<uint64_t>(in.scalars.step);
   for (size_t i = 0; i < lot.size(); ++i) {
     const auto element = static_cast<uint64_t>(in.first) + i;
@@ -39,15 +42,15 @@ void random(const GateInput& in) {
                       static_cast<uint32_t>(element), static_cast<uint32_t>(element >> 32)}})
             .word[1]);
   }
-  kernels::gate_top(lot, share(in.value, lot.size()), in.w);
+  kernels::gate_top(in.stream, lots.to(in.stream).span(), share(in.value, lot.size()), in.w);
 }
 
 void fdr(const GateInput& in) {
-  kernels::gate_fdr(in.phi, in.value, in.w);
+  kernels::gate_fdr(in.stream, in.phi, in.value, in.w);
 }
 
 void top(const GateInput& in) {
-  kernels::gate_top(in.phi, share(in.value, in.phi.size()), in.w);
+  kernels::gate_top(in.stream, in.phi, share(in.value, in.phi.size()), in.w);
 }
 
 constexpr GateUses kGradients{.forget = true, .retain = true},
@@ -93,38 +96,45 @@ const std::vector<GateRow>& gates() {
        .uses = {.forget = true, .saliency = true},
        .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
        .weigh = saliency,
+       .anywhere = true,
        .summary = "|s| at least its quantile in the tensor, s = g_f or the gradient of -CE(F)"},
       {.name = "opt",
        .scope = Scope::tensor,
        .uses = kGradients,
        .weigh = opt,
+       .anywhere = true,
        .summary = "drops the worst products g_f g_r of a tensor until the step is feasible"},
       {.name = "focus-opt",
        .scope = Scope::tensor,
        .uses = kPhi,
        .weigh = opt,
+       .anywhere = true,
        .summary = "opt on phi g_f and phi g_r"},
       {.name = "random",
        .scope = Scope::tensor,
        .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
        .weigh = random,
+       .anywhere = true,
        .summary = "this share of each tensor, drawn by lot: the control for sparsity"},
       {.name = "global-opt",
        .scope = Scope::model,
        .uses = kGradients,
        .weigh = opt,
+       .anywhere = true,
        .summary = "opt over all parameters"},
       {.name = "fdr",
        .scope = Scope::model,
        .uses = kPhi,
        .value = GateValue{.fallback = 0.3, .least = 0, .most = 1},
        .weigh = fdr,
+       .anywhere = true,
        .summary = "the most parameters whose mean 1 - phi is at most alpha"},
       {.name = "top",
        .scope = Scope::model,
        .uses = kPhi,
        .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
        .weigh = top,
+       .anywhere = true,
        .summary = "this share, the highest phi"},
   };
   return table;

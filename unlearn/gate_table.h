@@ -18,6 +18,7 @@ enum class Scope : unsigned char { element, tensor, model };
 
 // What a gate is given: one tensor, or the whole model in the order of its ranges, without padding.
 struct GateInput {
+  Stream stream{};                  // where the spans lie: the CPU unless the row says `anywhere`
   std::span<const float> g_f, g_r;  // (n) the two gradients, of this batch; empty unless used
   std::span<const float> s;         // (n) gradient of -CE(F) with true labels; empty: g_f is it
   std::span<const float> phi;       // (n) P(signs agree); empty unless the row uses phi
@@ -46,6 +47,7 @@ struct GateRow {
   std::optional<GateValue> value{};
   kernels::ElementGate element = kernels::ElementGate::given;  // Scope::element
   void (*weigh)(const GateInput&) = nullptr;                   // the other scopes
+  bool anywhere = false;  // weigh works in a GPU's memory; otherwise it is given copies on the CPU
   const char* summary = "";
 };
 const std::vector<GateRow>& gates();  // the first is `none`

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/parallel.h"
+#include "kernels/reduce.h"
 
 namespace expunge::unlearn {
 namespace {
@@ -15,20 +16,21 @@ std::span<float> part(const Tensor& flat, const Range& range) {
 }
 
 // Unpadded: all ranges one after the other.
-std::vector<float> gather(const RangeTable& table, const Tensor& flat) {
-  std::vector<float> values;
-  values.reserve(static_cast<size_t>(table.size()));
-  for (const Range& range : table)
-    values.insert(values.end(), part(flat, range).begin(), part(flat, range).end());
+Tensor gather(const RangeTable& table, const Tensor& flat) {
+  Tensor values({table.size()}, DType::f32, flat.stream());
+  int64_t at = 0;
+  for (const Range& range : table) {
+    values.slice(at, {range.size}).copy_from(flat.slice(range.offset, {range.size}));
+    at += range.size;
+  }
   return values;
 }
 
-void scatter(const RangeTable& table, std::span<const float> values, const Tensor& flat) {
-  size_t at = 0;
+void scatter(const RangeTable& table, const Tensor& values, const Tensor& flat) {
+  int64_t at = 0;
   for (const Range& range : table) {
-    std::ranges::copy(values.subspan(at, static_cast<size_t>(range.size)),
-                      part(flat, range).data());
-    at += static_cast<size_t>(range.size);
+    flat.slice(range.offset, {range.size}).copy_from(values.slice(at, {range.size}));
+    at += range.size;
   }
 }
 
@@ -127,15 +129,22 @@ void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
                           alignment(parameter, scalars));
 }
 
-// What gates of tensors and of models look at, where the CPU reads it; empty where they do not.
+// Where the gate's function reads: beside the parameters, or on the CPU.
+Stream GatedUpdate::gate_stream() const {
+  return row().anywhere ? stream() : Stream{};
+}
+
+// What gates of tensors and of models look at; empty where they do not.
 GatedUpdate::GateBuffers GatedUpdate::gate_buffers() const {
   const GateUses& uses = row().uses;
-  const auto used = [](bool wanted, const Tensor& flat) { return wanted ? flat.to({}) : Tensor(); };
+  const auto used = [&](bool wanted, const Tensor& flat) {
+    return wanted ? flat.to(gate_stream()) : Tensor();
+  };
   return {.g_f = used(uses.forget, gradients_.g_f),
           .g_r = used(uses.retain, gradients_.g_r),
           .s = used(uses.saliency, gradients_.saliency),
           .phi = used(uses.phi, phi_),
-          .w = weight_.to({})};
+          .w = weight_.to(gate_stream())};
 }
 
 // w of one tensor, into buffers.w.
@@ -145,7 +154,8 @@ void GatedUpdate::gate_tensor(const GateBuffers& buffers, int parameter,
   const auto used = [&](const Tensor& flat) {
     return flat ? part(flat, range) : std::span<float>();
   };
-  row().weigh({.g_f = used(buffers.g_f),
+  row().weigh({.stream = gate_stream(),
+               .g_f = used(buffers.g_f),
                .g_r = used(buffers.g_r),
                .s = used(buffers.s),
                .phi = used(buffers.phi),
@@ -159,21 +169,20 @@ void GatedUpdate::gate_tensor(const GateBuffers& buffers, int parameter,
 // w of all parameters, into buffers.w.
 void GatedUpdate::gate_model(const GateBuffers& buffers, const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
-  const auto used = [&](const Tensor& flat) {
-    return flat ? gather(table, flat) : std::vector<float>();
-  };
-  const std::vector<float> g_f = used(buffers.g_f), g_r = used(buffers.g_r), s = used(buffers.s),
-                           phi = used(buffers.phi);
-  std::vector<float> w(static_cast<size_t>(table.size()));
-  row().weigh({.g_f = g_f,
-               .g_r = g_r,
-               .s = s,
-               .phi = phi,
+  const auto used = [&](const Tensor& flat) { return flat ? gather(table, flat) : Tensor(); };
+  const Tensor g_f = used(buffers.g_f), g_r = used(buffers.g_r), s = used(buffers.s),
+               phi = used(buffers.phi), w({table.size()}, DType::f32, buffers.w.stream());
+  const auto span = [](const Tensor& t) { return t ? t.span() : std::span<float>(); };
+  row().weigh({.stream = gate_stream(),
+               .g_f = span(g_f),
+               .g_r = span(g_r),
+               .s = span(s),
+               .phi = span(phi),
                .beta = config_.beta,
                .value = config_.gate.value,
                .scalars = scalars,
                .first = 0,
-               .w = w});
+               .w = w.span()});
   scatter(table, w, buffers.w);
 }
 
@@ -181,17 +190,18 @@ void GatedUpdate::gate_model(const GateBuffers& buffers, const StepScalars& scal
 int64_t GatedUpdate::weigh(const StepScalars& scalars) {
   const RangeTable& table = params_.parameters();
   const GateBuffers buffers = gate_buffers();
+  const auto one = [&](int64_t i) {
+    gate_tensor(buffers, by_size_[static_cast<size_t>(i)], scalars);
+  };
   if (row().scope == Scope::model)
     gate_model(buffers, scalars);
+  else if (gate_stream().device == Device::cpu)
+    parallel_for(table.count(), one);
   else
-    parallel_for(table.count(), [&](int64_t i) {
-      gate_tensor(buffers, by_size_[static_cast<size_t>(i)], scalars);
-    });
+    for (int i = 0; i < table.count(); ++i) one(i);
   if (buffers.w.bytes() != weight_.bytes()) weight_.copy_from(buffers.w);
-  int64_t kept = 0;
-  for (const Range& range : table)
-    kept += std::ranges::count_if(part(buffers.w, range), [](float w) { return w > 0; });
-  return kept;
+  // padding is 0
+  return kernels::count_positive(buffers.w.stream(), buffers.w.size(), buffers.w.data());
 }
 
 template <class Body>

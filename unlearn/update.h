@@ -61,6 +61,7 @@ class GatedUpdate {
   void focus(int parameter, const StepScalars& scalars);
   Stream stream() const { return params_.values().stream(); }
   int64_t piece_size(const Range& range) const;
+  Stream gate_stream() const;
   struct GateBuffers {
     Tensor g_f, g_r, s, phi, w;
   };

@@ -13,11 +13,12 @@ double in_double(Term term, const Floats& x, const Floats& y) {
   double sum = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     const double v = x[i];
-    sum += term == Term::absolute  ? std::abs(v)
-           : term == Term::square  ? v * v
-           : term == Term::product ? v * double{y[i]}
-           : term == Term::zero    ? 0 * v
-                                   : v;
+    sum += term == Term::absolute   ? std::abs(v)
+           : term == Term::square   ? v * v
+           : term == Term::product  ? v * double{y[i]}
+           : term == Term::positive ? (v > 0 ? 1 : 0)
+           : term == Term::zero     ? 0 * v
+                                    : v;
   }
   return sum;
 }
@@ -26,7 +27,8 @@ double in_double(Term term, const Floats& x, const Floats& y) {
 
 TEST_CASE("cuda sums: every term against double, to a double and to a float") {
   for (const size_t n : {size_t{0}, size_t{1}, size_t{33}, size_t{4096}, size_t{9001}})
-    for (const Term term : {Term::value, Term::absolute, Term::square, Term::product, Term::zero}) {
+    for (const Term term :
+         {Term::value, Term::absolute, Term::square, Term::product, Term::positive, Term::zero}) {
       CAPTURE(n);
       CAPTURE(static_cast<int>(term));
       const auto count = static_cast<int64_t>(n);

@@ -1,0 +1,294 @@
+#include "kernels/each.cuh"
+#include "kernels/gates.h"
+#include "kernels/gates_math.h"
+
+// Ranks by radix select and histograms. All counts are whole numbers, so atomics may come in any
+// order.
+namespace expunge::kernels::cuda {
+namespace {
+
+constexpr unsigned kThreads = 256, kWarp = 32, kAll = 0xffffffffu, kMostBlocks = 512;
+constexpr int kDigitsOfThread = math::kMostDigits / kThreads;
+constexpr int kClasses = 1 << 16, kClassThreads = 1024, kClassesOfThread = kClasses / kClassThreads;
+
+// What a select knows so far.
+struct Selection {
+  int64_t rank;           // of the element that is looked for, among those that fit
+  int64_t equal;          // how many are equal to it, at the end
+  int64_t keep;           // fdr: how many fit
+  int64_t risk;           // fdr: of those before the class
+  uint32_t found, known;  // bits of it, and which of them are decided
+  uint32_t next;          // the smallest larger element
+};
+
+// Memory to work in: a selection, its counts, what blocks have in common.
+struct Workspace {
+  Selection* state;
+  unsigned *counts, *ties;
+  unsigned long long* risks;  // fdr
+};
+Workspace places(void* memory) {
+  auto* bytes = static_cast<unsigned char*>(memory);
+  auto* risks = reinterpret_cast<unsigned long long*>(bytes + 256);
+  auto* counts = reinterpret_cast<unsigned*>(risks + kClasses);
+  return {reinterpret_cast<Selection*>(bytes), counts, counts + kClasses, risks};
+}
+
+template <bool kSize>
+__device__ uint32_t key(float x) {
+  return math::order_bits(kSize ? fabsf(x) : x);
+}
+
+__global__ void begin_kernel(Workspace w, int64_t n, int64_t keep) {
+  if (threadIdx.x == 0) *w.state = {n - keep, 0, keep, 0, 0, 0, kAll};
+  for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads) w.counts[i] = 0;
+}
+
+// counts[d] += how many elements with the decided bits have digit d
+template <bool kSize>
+__global__ void __launch_bounds__(kThreads)
+    count_kernel(int64_t n, const float* x, math::Digit digit, Workspace w) {
+  KERNEL_SHARED(unsigned, count, math::kMostDigits);
+  for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads) count[i] = 0;
+  __syncthreads();
+  const uint32_t found = w.state->found, known = w.state->known, mask = (1u << digit.width) - 1;
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n;
+       i += int64_t{gridDim.x} * kThreads) {
+    const uint32_t bits = key<kSize>(x[i]);
+    if ((bits & known) == found) atomicAdd(&count[bits >> digit.shift & mask], 1u);
+  }
+  __syncthreads();
+  for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads)
+    if (count[i] > 0) atomicAdd(&w.counts[i], count[i]);
+}
+
+// The digit that the rank falls into; counts are 0 again.
+__global__ void __launch_bounds__(kThreads) pick_kernel(math::Digit digit, Workspace w) {
+  KERNEL_SHARED(unsigned, count, math::kMostDigits);
+  KERNEL_SHARED(int64_t, sums, kThreads);
+  int64_t sum = 0;
+  for (int i = 0; i < kDigitsOfThread; ++i) {
+    const unsigned at = threadIdx.x * kDigitsOfThread + static_cast<unsigned>(i);
+    sum += count[at] = w.counts[at];
+    w.counts[at] = 0;
+  }
+  sums[threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  int64_t rank = w.state->rank;
+  unsigned thread = 0;
+  while (thread + 1 < kThreads && rank >= sums[thread]) rank -= sums[thread++];
+  unsigned d = thread * kDigitsOfThread;
+  const unsigned last = d + kDigitsOfThread - 1;
+  while (d < last && rank >= count[d]) rank -= count[d++];
+  w.state->rank = rank;
+  w.state->equal = count[d];
+  w.state->found |= d << digit.shift;
+  w.state->known |= ((1u << digit.width) - 1) << digit.shift;
+}
+
+unsigned blocks_of(int64_t n) {
+  const unsigned blocks = blocks_for(n, kThreads);
+  return blocks < kMostBlocks ? blocks : kMostBlocks;
+}
+
+// The element with `state.rank` smaller or equal ones before it, into state.found.
+template <bool kSize>
+void select(Stream stream, int64_t n, const float* x, const Workspace& w) {
+  for (const math::Digit digit : math::kDigits) {
+    launch(count_kernel<kSize>, blocks_of(n), kThreads, 0, stream, n, x, digit, w);
+    launch(pick_kernel, 1, kThreads, 0, stream, digit, w);
+  }
+}
+
+// Rows of kThreads elements, the same number of them a block, in order.
+struct Rows {
+  int64_t n, of_block;
+  __device__ int64_t begin() const { return int64_t{blockIdx.x} * of_block * kThreads; }
+  __device__ int64_t end() const {
+    const int64_t end = begin() + of_block * kThreads;
+    return end < n ? end : n;
+  }
+};
+
+__global__ void __launch_bounds__(kThreads) ties_kernel(Rows rows, const float* x, Workspace w) {
+  KERNEL_SHARED(unsigned, count, 1);
+  if (threadIdx.x == 0) count[0] = 0;
+  __syncthreads();
+  unsigned mine = 0;
+  for (int64_t i = rows.begin() + threadIdx.x; i < rows.end(); i += kThreads)
+    mine += math::order_bits(x[i]) == w.state->found;
+  if (mine > 0) atomicAdd(&count[0], mine);
+  __syncthreads();
+  if (threadIdx.x == 0) w.ties[blockIdx.x] = count[0];
+}
+
+// w = [x above found], and of those equal to it the first by index, as many as are left to keep
+__global__ void __launch_bounds__(kThreads)
+    top_kernel(Rows rows, const float* x, Workspace w, float* out) {
+  KERNEL_SHARED(unsigned, of_warp, kThreads / kWarp);
+  const uint32_t least = w.state->found;
+  const int64_t wanted = w.state->keep == 0 ? -1 : w.state->equal - w.state->rank;
+  const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  int64_t before = 0;  // ties before the row
+  for (unsigned block = 0; block < blockIdx.x; ++block) before += w.ties[block];
+  for (int64_t row = rows.begin(); row < rows.end(); row += kThreads) {
+    const int64_t i = row + threadIdx.x;
+    const uint32_t bits = i < rows.end() ? math::order_bits(x[i]) : 0;
+    const bool tie = i < rows.end() && bits == least;
+    const unsigned ties = __ballot_sync(kAll, tie);
+    if (lane == 0) of_warp[warp] = static_cast<unsigned>(__popc(ties));
+    __syncthreads();
+    int64_t place = before + __popc(ties & ((1u << lane) - 1));
+    for (unsigned k = 0; k < kThreads / kWarp; ++k) {
+      if (k < warp) place += of_warp[k];
+      before += of_warp[k];
+    }
+    if (i < rows.end())
+      out[i] = wanted >= 0 && (bits > least || (tie && place < wanted)) ? 1.0f : 0.0f;
+    __syncthreads();
+  }
+}
+
+void write_top(Stream stream, int64_t n, const float* score, const Workspace& w, float* out) {
+  select<false>(stream, n, score, w);
+  const Rows rows{n, (n + int64_t{kThreads} * kMostBlocks - 1) / (int64_t{kThreads} * kMostBlocks)};
+  const unsigned blocks = blocks_for(n, static_cast<unsigned>(rows.of_block * kThreads));
+  launch(ties_kernel, blocks, kThreads, 0, stream, rows, score, w);
+  launch(top_kernel, blocks, kThreads, 0, stream, rows, score, w, out);
+}
+
+struct Next {  // the smallest element above the one that was found
+  const float* x;
+  Workspace w;
+  __device__ void operator()(int64_t i) const {
+    const uint32_t bits = key<true>(x[i]);
+    if (bits > w.state->found) atomicMin(&w.state->next, bits);
+  }
+};
+
+struct AtLeast {
+  const float* x;
+  double share;  // of the way from the value that was found to the next
+  Workspace w;
+  float* out;
+  __device__ void operator()(int64_t i) const {
+    const Selection s = *w.state;
+    const double below = math::from_order_bits(s.found);
+    const bool same = s.rank + 1 < s.equal || s.next == kAll;
+    const double above = same ? below : double{math::from_order_bits(s.next)};
+    out[i] = double{fabsf(x[i])} >= below + share * (above - below) ? 1.0f : 0.0f;
+  }
+};
+
+struct Zero {
+  Workspace w;
+  __device__ void operator()(int64_t i) const { w.counts[i] = 0, w.risks[i] = 0; }
+};
+
+// Elements by the upper 16 bits, or, of those with the upper bits found, by the lower ones.
+struct ClassCount {
+  const float* phi;
+  bool upper;
+  Workspace w;
+  __device__ void operator()(int64_t i) const {
+    const uint32_t bits = math::order_bits(phi[i]);
+    if (!upper && bits >> 16 != w.state->found) return;
+    const uint32_t at = upper ? bits >> 16 : bits & 0xffffu;
+    atomicAdd(&w.counts[at], 1u);
+    atomicAdd(&w.risks[at], static_cast<unsigned long long>(math::risk_of(phi[i])));
+  }
+};
+
+// Goes through the classes from the highest phi down while whole ones fit. keep and risk: theirs;
+// found: the class that does not. At the lower bits all of it have one phi: as many as fit are
+// kept.
+__global__ void __launch_bounds__(kClassThreads)
+    classes_kernel(bool upper, double alpha, Workspace w) {
+  KERNEL_SHARED(int64_t, count, kClassThreads);
+  KERNEL_SHARED(int64_t, risk, kClassThreads);
+  int64_t mine = 0, own = 0;
+  for (int k = 0; k < kClassesOfThread; ++k) {
+    const unsigned at = threadIdx.x * kClassesOfThread + static_cast<unsigned>(k);
+    mine += w.counts[at], own += static_cast<int64_t>(w.risks[at]);
+  }
+  count[threadIdx.x] = mine, risk[threadIdx.x] = own;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  Selection s = *w.state;
+  const auto fits = [&](int64_t r, int64_t c) {
+    return math::risk_fits(s.risk + r, s.keep + c, alpha);
+  };
+  int thread = kClassThreads;
+  for (; thread > 0 && fits(risk[thread - 1], count[thread - 1]); --thread)
+    s.risk += risk[thread - 1], s.keep += count[thread - 1];
+  int at = thread * kClassesOfThread;
+  const int end = at - kClassesOfThread;
+  const auto class_risk = [&](int c) { return static_cast<int64_t>(w.risks[c]); };
+  for (; thread > 0 && at > end && fits(class_risk(at - 1), w.counts[at - 1]); --at)
+    s.risk += class_risk(at - 1), s.keep += w.counts[at - 1];
+  if (upper) {
+    s.found = thread > 0 ? static_cast<uint32_t>(at - 1) : kAll;
+  } else if (thread > 0 && w.counts[at - 1] > 0) {
+    const int64_t each = class_risk(at - 1) / w.counts[at - 1];
+    int64_t low = 0, high = w.counts[at - 1];  // low fit, high do not
+    while (low + 1 < high) {
+      const int64_t middle = (low + high) / 2;
+      (fits(middle * each, middle) ? low : high) = middle;
+    }
+    s.keep += low;
+  }
+  *w.state = s;
+}
+
+__global__ void rank_kernel(int64_t n, Workspace w) {
+  if (threadIdx.x > 0) return;
+  w.state->rank = n - w.state->keep;
+  w.state->found = w.state->known = 0;
+}
+
+void start(Stream stream, int64_t n, int64_t keep, const Workspace& w) {
+  launch(begin_kernel, 1, kThreads, 0, stream, w, n, keep);
+}
+
+}  // namespace
+
+size_t gate_workspace() {
+  return 256 + kClasses * (sizeof(unsigned long long) + sizeof(unsigned)) +
+         kMostBlocks * sizeof(unsigned);
+}
+
+void gate_saliency(Stream stream, int64_t n, const float* s, double q, Quantile how, float* w,
+                   void* workspace) {
+  if (n == 0) return;
+  const Workspace places_of = places(workspace);
+  const math::QuantilePlace place = math::quantile_place(q, n);
+  start(stream, n, n - place.low, places_of);
+  select<true>(stream, n, s, places_of);
+  each(stream, n, Next{s, places_of});
+  const double share = place.part == 0 ? 0 : how == Quantile::midpoint ? 0.5 : place.part;
+  each(stream, n, AtLeast{s, share, places_of, w});
+}
+
+void gate_top(Stream stream, int64_t n, const float* score, int64_t keep, float* w,
+              void* workspace) {
+  if (n == 0) return;
+  start(stream, n, keep, places(workspace));
+  write_top(stream, n, score, places(workspace), w);
+}
+
+void gate_fdr(Stream stream, int64_t n, const float* phi, double alpha, float* w, void* workspace) {
+  if (n == 0) return;
+  const Workspace of = places(workspace);
+  start(stream, n, 0, of);
+  for (const bool upper : {true, false}) {
+    each(stream, kClasses, Zero{of});
+    each(stream, n, ClassCount{phi, upper, of});
+    launch(classes_kernel, 1, kClassThreads, 0, stream, upper, alpha, of);
+  }
+  each(stream, kClasses, Zero{of});
+  launch(rank_kernel, 1, kWarp, 0, stream, n, of);
+  write_top(stream, n, phi, of, w);
+}
+
+}  // namespace expunge::kernels::cuda
