@@ -152,7 +152,9 @@ __global__ void __launch_bounds__(kThreads)
 
 void write_top(Stream stream, int64_t n, const float* score, const Workspace& w, float* out) {
   select<false>(stream, n, score, w);
-  const Rows rows{n, (n + int64_t{kThreads} * kMostBlocks - 1) / (int64_t{kThreads} * kMostBlocks)};
+  constexpr int64_t kFew = 4, kMost = int64_t{kThreads} * kMostBlocks;
+  const int64_t needed = (n + kMost - 1) / kMost;
+  const Rows rows{n, needed > kFew ? needed : kFew};
   const unsigned blocks = blocks_for(n, static_cast<unsigned>(rows.of_block * kThreads));
   launch(ties_kernel, blocks, kThreads, 0, stream, rows, score, w);
   launch(top_kernel, blocks, kThreads, 0, stream, rows, score, w, out);
