@@ -38,8 +38,10 @@ expect "gamma of a schedule" 2 'gamma' train --schedule step:9,gamma=nan
 expect "augmentation" 2 'augment|rotate' train --augment rotate
 expect "checkpoint rule" 2 'checkpoint-every' train --checkpoint-every often
 expect "device" 2 'device.*auto' train --device tpu
-expect "no CUDA here" 7 'CUDA' train --device cuda
-expect "no CUDA here, with a number" 7 'CUDA' train --device cuda:1
+if "$bin" doctor | grep -qE '^cuda +off'; then
+  expect "no CUDA here" 7 'CUDA' train --device cuda
+  expect "no CUDA here, with a number" 7 'CUDA' train --device cuda:1
+fi
 expect "precision this build lacks" 7 'fp16.*fp32' train --precision fp16
 expect "an argument too many" 2 'extra|argument|known' train runs/a
 expect "eval without a run" 2 'run folder|argument' eval
