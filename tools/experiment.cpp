@@ -50,10 +50,11 @@ Stream open_device(const std::string& device) {
   if (device == "cpu") return {};
   int number = 0;
   if (device != "auto" && device != "cuda") {
-    const char *begin = device.data() + std::string_view("cuda:").size(),
-               *end = device.data() + device.size();
-    if (!device.starts_with("cuda:") || std::from_chars(begin, end, number).ptr != end ||
-        begin == end || number < 0)
+    constexpr std::string_view kPrefix = "cuda:";
+    const std::string digits = device.starts_with(kPrefix) ? device.substr(kPrefix.size()) : "";
+    const char* end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, number);
+    if (error != std::errc() || stop != end || number < 0)
       fail(ExitCode::usage, "--device is '{}', expected auto, cpu or cuda[:n]", device);
   }
   if constexpr (!kCudaBuild) {
@@ -166,7 +167,7 @@ LoadedRun load_run(const fs::path& folder, const std::string& which) {
 void apply_machine_options(const Settings& s) {
   set_compute_stream(open_device(s.text("device")));
   if (s.text("precision") != "fp32")
-    fail(ExitCode::device, "--precision {}: the CPU backend computes in fp32", s.text("precision"));
+    fail(ExitCode::device, "--precision {}: this version computes in fp32", s.text("precision"));
   set_thread_count(static_cast<int>(s.integer("threads")));
   kernels::set_conv_algo(*kernels::conv_algo_of(s.text("conv-algo")));
 }

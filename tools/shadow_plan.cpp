@@ -129,6 +129,11 @@ Settings quiet(Settings unlearning) {
              : unlearning;
 }
 
+std::vector<std::string> on_device(std::vector<std::string> flags, const Settings& eval) {
+  flags.push_back("--device=" + eval.text("device"));
+  return flags;
+}
+
 }  // namespace
 
 bool wants_ulira(const Settings& eval) {
@@ -171,12 +176,13 @@ ShadowPlan plan_shadows(const LoadedRun& run, const Settings& eval) {
     const Ids half = half_of(ids, hash, k), other = half_of(ids, hash, k ^ 1);
     const Settings training = with(original.settings, "seed", seed),
                    unlearning = quiet(with(run.settings, "seed", seed));
-    plan.shadows.push_back({.name = name,
-                            .original = {plan.originals / name, training, training_flags(training),
-                                         united(earlier, other)},
-                            .unlearned = {plan.unlearned / name, unlearning,
-                                          unlearning_flags(unlearning, run.folder.string()), half,
-                                          plan.originals / name}});
+    plan.shadows.push_back(
+        {.name = name,
+         .original = {plan.originals / name, training, on_device(training_flags(training), eval),
+                      united(earlier, other)},
+         .unlearned = {plan.unlearned / name, unlearning,
+                       on_device(unlearning_flags(unlearning, run.folder.string()), eval), half,
+                       plan.originals / name}});
     for (const int32_t p : e.forgotten)
       plan.forgotten.push_back(
           std::ranges::binary_search(half, e.data.ids[static_cast<size_t>(p)].hex()) ? 1 : 0);

@@ -203,6 +203,7 @@ ExitCode sweep(SweepRecipe recipe, const Settings& settings, std::vector<SweepRo
   const int64_t jobs = settings.integer("jobs");
   const SweepPlace place{.out = out,
                          .attacks = recipe.attacks,
+                         .device = settings.text("device"),
                          .jobs = jobs,
                          .threads = std::max(1, thread_count() / static_cast<int>(jobs))};
   Sweep sweep(recipe, options_everywhere(settings), place, jobs,

@@ -13,6 +13,7 @@ namespace expunge::tools {
 struct SweepPlace {
   std::filesystem::path out;
   std::string attacks;  // of compare
+  std::string device;
   int64_t jobs = 1;
   int threads = 1;  // of each job
   // By U-LiRA, one run after the other: they share their shadows' originals, and each attack has

@@ -26,5 +26,6 @@ expect "runs of both in one table" 0 'original' compare train-cpu train-cuda unl
 
 expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77
 expect "no device" 2 'expected auto, cpu or cuda' train "${args[@]}" --device gpu
+expect "a number too large" 2 'expected auto, cpu or cuda' train "${args[@]}" --device cuda:99999999999
 expect "no number" 2 'expected auto, cpu or cuda' train "${args[@]}" --device cuda:x
 finish

@@ -38,6 +38,7 @@ expect "gamma of a schedule" 2 'gamma' train --schedule step:9,gamma=nan
 expect "augmentation" 2 'augment|rotate' train --augment rotate
 expect "checkpoint rule" 2 'checkpoint-every' train --checkpoint-every often
 expect "device" 2 'device.*auto' train --device tpu
+expect "a device's number too large" 2 'device.*auto' train --device cuda:99999999999
 if "$bin" doctor | grep -qE '^cuda +off'; then
   expect "no CUDA here" 7 'CUDA' train --device cuda
   expect "no CUDA here, with a number" 7 'CUDA' train --device cuda:1
