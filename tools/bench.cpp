@@ -216,22 +216,27 @@ ExitCode run_bench_network(Settings& settings, const char* name,
                              .batch_size = settings.integer("batch-size"),
                              .steps = static_cast<int>(settings.integer("steps")),
                              .warmup = static_cast<int>(settings.integer("warmup-steps"))};
-  const double peak = peak_gflops();
+  const bool here = compute_stream().device == Device::cpu;
+  const double peak = here ? peak_gflops() : 0;
   const BenchNetworkResult r = bench(options);
   BenchTable table{.name = name, .facts = {}, .columns = {}, .rows = {}, .notes = {r.checked}};
   table.facts = machine_facts(settings);
-  append(table.facts, {conv_fact(), {"peak_gflops", peak, 1, "peak {} GFLOP/s"}});
+  if (here)
+    append(table.facts, {conv_fact(), {"peak_gflops", peak, 1, "peak {} GFLOP/s"}});
+  else
+    append(table.facts, {{"device", settings.text("device"), 0, "on {}"},
+                         {"precision", settings.text("precision"), 0, "{}"}});
   table.columns = {{"model", "model", 0}, {"batch", "batch", 0}};
   append(table.columns, kTimes);
-  append(table.columns, {{"images_per_s", "images/s", 1},
-                         {"gflops", "GFLOP/s", 1},
-                         {"peak_percent", "% of peak", 0},
-                         {"peak_rss_mb", "peak MB", 0}});
+  append(table.columns, {{"images_per_s", "images/s", 1}, {"gflops", "GFLOP/s", 1}});
+  if (here) table.columns.push_back({"peak_percent", "% of peak", 0});
+  table.columns.push_back({"peak_rss_mb", "peak MB", 0});
   const double gflops = 1e-6 * r.flops / r.time.median_ms;
   Row row = {options.model, options.batch_size};
   append(row, cells(r.time));
-  append(row, Row{1e3 * static_cast<double>(options.batch_size) / r.time.median_ms, gflops,
-                  100 * gflops / peak, r.peak_rss_mb});
+  append(row, Row{1e3 * static_cast<double>(options.batch_size) / r.time.median_ms, gflops});
+  if (here) row.push_back(100 * gflops / peak);
+  row.push_back(r.peak_rss_mb);
   table.rows = {row};
   print_table(settings, table);
   return ExitCode::done;

@@ -18,6 +18,7 @@ Batch synthetic_batch(const nn::InputSpec& spec, int64_t size) {
   fill_uniform(batch.x, 0);
   for (int64_t i = 0; i < size; ++i)
     batch.labels.as<int32_t>()[i] = static_cast<int32_t>(i % spec.classes);
+  batch.x = batch.x.to(compute_stream());
   return batch;
 }
 
@@ -33,12 +34,15 @@ double flops_of(const nn::Model& model, int passes, int64_t batch_size) {
 
 // Running statistics must fit the network's values, or these grow layer by layer.
 void settle_statistics(const nn::Model& model, const Batch& batch) {
-  const Ctx ctx{.params = &model.params, .batch_norm = BatchNormMode::train};
+  const Ctx ctx{
+      .stream = compute_stream(), .params = &model.params, .batch_norm = BatchNormMode::train};
   for (int i = 0; i < 3; ++i) model.network->forward(ctx, {batch.x, Var::kNone});
 }
 
+// On the CPU: waited for where the network is elsewhere.
 Tensor logits_of(const nn::Model& model, const Tensor& x) {
-  return model.network->forward({.params = &model.params}, {x, Var::kNone}).value;
+  const Ctx ctx{.stream = compute_stream(), .params = &model.params};
+  return model.network->forward(ctx, {x, Var::kNone}).value.to({});
 }
 
 double check_singles(const nn::Model& model, const Tensor& x, const Tensor& logits) {

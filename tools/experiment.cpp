@@ -8,6 +8,7 @@
 #include "core/memory_cuda.h"
 #include "core/parallel.h"
 #include "kernels/conv_algo.h"
+#include "kernels/precision.h"
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/model_card.h"
@@ -166,8 +167,12 @@ LoadedRun load_run(const fs::path& folder, const std::string& which) {
 
 void apply_machine_options(const Settings& s) {
   set_compute_stream(open_device(s.text("device")));
-  if (s.text("precision") != "fp32")
-    fail(ExitCode::device, "--precision {}: this version computes in fp32", s.text("precision"));
+  const std::string& precision = s.text("precision");
+  if (precision == "bf16" || precision == "fp16")
+    fail(ExitCode::device, "--precision {}: this version computes in fp32 and tf32", precision);
+  if (precision == "tf32" && compute_stream().device == Device::cpu)
+    fail(ExitCode::device, "--precision tf32: needs --device cuda; the CPU computes in fp32");
+  kernels::set_precision(precision == "tf32" ? kernels::Precision::tf32 : kernels::Precision::fp32);
   set_thread_count(static_cast<int>(s.integer("threads")));
   kernels::set_conv_algo(*kernels::conv_algo_of(s.text("conv-algo")));
 }

@@ -24,6 +24,7 @@ PY
 expect "a run of the GPU is measured on the CPU" 0 'forget' eval unlearn-cuda --attacks loss --device cpu
 expect "runs of both in one table" 0 'original' compare train-cpu train-cuda unlearn-cuda --attacks loss --device cuda
 
+expect "products in tf32" 0 '' train "${args[@]}" --device cuda --precision tf32 --out train-tf32
 expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77
 expect "no device" 2 'expected auto, cpu or cuda' train "${args[@]}" --device gpu
 expect "a number too large" 2 'expected auto, cpu or cuda' train "${args[@]}" --device cuda:99999999999
