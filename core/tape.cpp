@@ -93,7 +93,7 @@ GradSink Tape::sink(const Var& x) {
 
 GradSink Tape::open(const Var& x) {
   Node& node = nodes_[static_cast<size_t>(x.slot)];
-  if (!node.grad) node.grad = Tensor(node.shape, DType::f32, node.stream);
+  if (!node.grad) node.grad = Tensor(node.shape, node.dtype, node.stream);
   const float beta = node.touched ? 1.0f : 0.0f;
   node.touched = true;
   return {node.grad, beta};

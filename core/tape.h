@@ -74,6 +74,9 @@ class Tape {
   // The place to add a contribution to d(loss)/d(x). Precondition: x.wants_grad().
   GradSink sink(const Var& x);
 
+  // Whether gradients of parameters are looked at slice by slice, and sink() refuses to take them.
+  bool watches_slices() const { return slices_ != nullptr; }
+
   // The same for a gradient whose contributions come image by image: part(n0, n1, sink) adds that
   // of images [n0, n1) of a batch. Called once, with all images, unless slices are watched.
   // `product`: the gradient as a product, where it is one.
@@ -94,6 +97,7 @@ class Tape {
   };
   struct Node {
     Shape shape;
+    DType dtype = DType::f32;
     Stream stream{};
     Tensor grad;
     bool touched = false;  // has a contribution landed in `grad`?
@@ -136,6 +140,7 @@ Var Tape::record(Tensor y, std::initializer_list<const Var*> inputs, F backward)
   if (!wanted) return {std::move(y), Var::kNone};
   Node node;
   node.shape = y.shape();
+  node.dtype = y.dtype();
   node.stream = y.stream();
   node.closure = new (arena_.allocate(sizeof(Holder), alignof(Holder))) Holder(std::move(backward));
   const int slot = push(std::move(node));

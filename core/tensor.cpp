@@ -13,6 +13,10 @@ std::string Shape::str() const {
   return text + ")";
 }
 
+void wrong_dtype() {
+  fail(ExitCode::internal, "numbers of another type than the operation works on");
+}
+
 Tensor::Tensor(Shape shape, DType type, Stream stream) : shape_(shape), dtype_(type) {
   block_ = pool_acquire(static_cast<size_t>(shape.size()) * size_of(type), stream);
   bytes_ = block_->bytes;

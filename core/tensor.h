@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/device.h"
+#include "core/dtype.h"
 #include "core/memory.h"
 
 namespace expunge {
@@ -46,17 +47,6 @@ class Shape {
   std::array<int64_t, kMaxRank> extents_{};  // unused ones stay 0, so == compares
   int rank_ = 0;
 };
-
-enum class DType : unsigned char { f32, i32, u8 };
-constexpr size_t size_of(DType type) {
-  return type == DType::u8 ? 1 : 4;
-}
-template <class T>
-inline constexpr DType kDType = DType::f32;
-template <>
-inline constexpr DType kDType<int32_t> = DType::i32;
-template <>
-inline constexpr DType kDType<uint8_t> = DType::u8;
 
 // A contiguous array: dtype and shape over counted memory of the pool. Copying a Tensor shares the
 // memory; constness of a Tensor is that of the handle, as with a pointer.
@@ -98,6 +88,7 @@ class Tensor {
   }
   float* data() const { return as<float>(); }
   void* bytes() const { return bytes_; }
+  Values values() const { return {bytes_, dtype_}; }  // for kernels that take f32 and bf16
   std::span<float> span() const { return {data(), static_cast<size_t>(size())}; }
 
   // Views on the same memory: `shape` from element `offset` on; all of it in another shape.

@@ -47,17 +47,17 @@ void add_sums(int64_t C, int64_t begin, int64_t end, const float* x, const float
 template <bool kRelu>
 void backward_row(int64_t C, const BatchNormBackward& t, int64_t at, const float* a, const float* b,
                   const float* k) {
-  const float *x = t.x + at, *y = t.y + at, *dy = t.dy + at;
-  if (t.dresidual != nullptr) {
-    float* __restrict out = t.dresidual + at;
+  const float *x = t.x.f32() + at, *y = t.y.f32() + at, *dy = t.dy.f32() + at;
+  if (t.dresidual.at != nullptr) {
+    float* __restrict out = t.dresidual.f32() + at;
     if (t.beta_residual == 0.0f)
       for (int64_t c = 0; c < C; ++c) out[c] = math::masked(kRelu, dy[c], y[c]);
     else
       for (int64_t c = 0; c < C; ++c)
         out[c] = t.beta_residual * out[c] + math::masked(kRelu, dy[c], y[c]);
   }
-  if (t.dx != nullptr) {
-    float* __restrict out = t.dx + at;
+  if (t.dx.at != nullptr) {
+    float* __restrict out = t.dx.f32() + at;
     if (t.beta_dx == 0.0f)
       for (int64_t c = 0; c < C; ++c)
         out[c] = a[c] * math::masked(kRelu, dy[c], y[c]) + b[c] * x[c] + k[c];
@@ -158,6 +158,7 @@ void backward(const BatchNormShape& s, const BatchNormBackward& t) {
   for (int64_t c = 0; c < C; ++c) {
     const math::NormSlope dx = math::norm_slope(t, s.pixels, c);
     a[c] = dx.a, b[c] = dx.b, k[c] = dx.k;
+    math::norm_parameters(t, c);
   }
   for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
     const auto row = s.relu ? backward_row<true> : backward_row<false>;
@@ -171,14 +172,14 @@ Tensor workspace(Stream stream, size_t bytes) {
 
 }  // namespace
 
-void batch_norm_statistics(Stream stream, const BatchNormShape& s, const float* x, float eps,
+void batch_norm_statistics(Stream stream, const BatchNormShape& s, ConstValues x, float eps,
                            const RunningStatistics& running, float* mean, float* invstd) {
   const auto on_cuda = [&] {
-    const Tensor parts = workspace(stream, cuda::statistics_workspace(s));
+    const Tensor parts = workspace(stream, cuda::statistics_workspace(s, x.type));
     cuda::batch_norm_statistics(stream, s, x, eps, running, mean, invstd, parts.bytes());
   };
   dispatch(
-      stream, [&] { statistics(s, x, eps, running, mean, invstd); }, on_cuda);
+      stream, [&] { statistics(s, x.f32(), eps, running, mean, invstd); }, on_cuda);
 }
 
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd) {
@@ -188,23 +189,24 @@ void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, fl
   dispatch(stream, on_cpu, [&] { cuda::batch_norm_invstd(stream, C, var, eps, invstd); });
 }
 
-void batch_norm_apply(Stream stream, const BatchNormShape& s, const float* x, const float* mean,
+void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x, const float* mean,
                       const float* invstd, const float* gamma, const float* beta,
-                      const float* residual, float* y) {
+                      ConstValues residual, Values y) {
   dispatch(
-      stream, [&] { apply(s, x, mean, invstd, gamma, beta, residual, y); },
+      stream, [&] { apply(s, x.f32(), mean, invstd, gamma, beta, residual.f32(), y.f32()); },
       [&] { cuda::batch_norm_apply(stream, s, x, mean, invstd, gamma, beta, residual, y); });
 }
 
-void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t p1, const float* x,
-                     const float* y, const float* dy, const float* mean, const float* invstd,
+void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t p1, ConstValues x,
+                     ConstValues y, ConstValues dy, const float* mean, const float* invstd,
                      double* sum_g, double* sum_gx) {
   const auto on_cuda = [&] {
-    const Tensor parts = workspace(stream, cuda::sums_workspace(s, p1 - p0));
+    const Tensor parts = workspace(stream, cuda::sums_workspace(s, x.type, p1 - p0));
     cuda::batch_norm_sums(stream, s, p0, p1, x, y, dy, mean, invstd, sum_g, sum_gx, parts.bytes());
   };
   dispatch(
-      stream, [&] { sums(s, p0, p1, x, y, dy, mean, invstd, sum_g, sum_gx); }, on_cuda);
+      stream, [&] { sums(s, p0, p1, x.f32(), y.f32(), dy.f32(), mean, invstd, sum_g, sum_gx); },
+      on_cuda);
 }
 
 void batch_norm_backward(Stream stream, const BatchNormShape& s, const BatchNormBackward& t) {

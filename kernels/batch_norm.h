@@ -4,10 +4,12 @@
 #include <cstdint>
 
 #include "core/device.h"
+#include "core/dtype.h"
 
 // Batch norm over the last dimension (Ioffe & Szegedy 2015), fused with a residual add and ReLU:
 //   xhat = (x - mean) / sqrt(var + eps)     mean, biased var over the `pixels` rows
 //   y = relu(gamma xhat + beta + residual)  residual and relu optional
+// x, y, residual and their gradients are of one type: f32, or bf16 on a GPU.
 namespace expunge::kernels {
 
 struct BatchNormShape {
@@ -23,32 +25,39 @@ struct RunningStatistics {
   float* var = nullptr;
   float momentum = 0.1f;
 };
-void batch_norm_statistics(Stream stream, const BatchNormShape& shape, const float* x, float eps,
+void batch_norm_statistics(Stream stream, const BatchNormShape& shape, ConstValues x, float eps,
                            const RunningStatistics& running, float* mean, float* invstd);
 
 // invstd of a variance, of evaluation: (C) each
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
 
-void batch_norm_apply(Stream stream, const BatchNormShape& shape, const float* x, const float* mean,
+void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x, const float* mean,
                       const float* invstd, const float* gamma, const float* beta,
-                      const float* residual, float* y);
+                      ConstValues residual, Values y);
 
 // The gradient that reaches the sum: g = dy [y > 0] where relu, otherwise dy. For rows [p0, p1):
 //   sum_g[c] = sum g,   sum_gx[c] = sum g xhat       (C) doubles each: dbeta and dgamma of these
 //   rows
 void batch_norm_sums(Stream stream, const BatchNormShape& shape, int64_t p0, int64_t p1,
-                     const float* x, const float* y, const float* dy, const float* mean,
+                     ConstValues x, ConstValues y, ConstValues dy, const float* mean,
                      const float* invstd, double* sum_g, double* sum_gx);
 
 // dx = beta dx + gamma invstd (g - [sum_g + xhat sum_gx] / pixels); the bracket only with batch
-// statistics. dresidual = beta_residual dresidual + g. Either output may be null.
+// statistics. dresidual = beta_residual dresidual + g. dgamma = beta_gamma dgamma + sum_gx, dbeta
+// likewise + sum_g. Any output may be null.
 struct BatchNormBackward {
-  const float *x, *y, *dy, *mean, *invstd, *gamma;
-  const double *sum_g, *sum_gx;  // null: running statistics were used
-  float beta_dx;
-  float* dx;
-  float beta_residual;
-  float* dresidual;
+  ConstValues x, y, dy;
+  const float *mean, *invstd, *gamma;
+  const double *sum_g, *sum_gx;
+  bool batch;  // batch statistics, which depend on x, were used
+  float beta_dx = 0;
+  Values dx{};
+  float beta_residual = 0;
+  Values dresidual{};
+  float beta_gamma = 0;
+  float* dgamma = nullptr;
+  float beta_beta = 0;
+  float* dbeta = nullptr;
 };
 void batch_norm_backward(Stream stream, const BatchNormShape& shape, const BatchNormBackward& a);
 
@@ -56,17 +65,17 @@ void batch_norm_backward(Stream stream, const BatchNormShape& shape, const Batch
 // (3, C). x, y and what has their shape: on multiples of 16 bytes.
 namespace cuda {
 
-size_t statistics_workspace(const BatchNormShape& shape);
-size_t sums_workspace(const BatchNormShape& shape, int64_t pixels);
-void batch_norm_statistics(Stream stream, const BatchNormShape& shape, const float* x, float eps,
+size_t statistics_workspace(const BatchNormShape& shape, DType type);
+size_t sums_workspace(const BatchNormShape& shape, DType type, int64_t pixels);
+void batch_norm_statistics(Stream stream, const BatchNormShape& shape, ConstValues x, float eps,
                            const RunningStatistics& running, float* mean, float* invstd,
                            void* workspace);
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
-void batch_norm_apply(Stream stream, const BatchNormShape& shape, const float* x, const float* mean,
+void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x, const float* mean,
                       const float* invstd, const float* gamma, const float* beta,
-                      const float* residual, float* y);
+                      ConstValues residual, Values y);
 void batch_norm_sums(Stream stream, const BatchNormShape& shape, int64_t p0, int64_t p1,
-                     const float* x, const float* y, const float* dy, const float* mean,
+                     ConstValues x, ConstValues y, ConstValues dy, const float* mean,
                      const float* invstd, double* sum_g, double* sum_gx, void* workspace);
 void batch_norm_backward(Stream stream, const BatchNormShape& shape, const BatchNormBackward& a,
                          float* slopes);

@@ -4,6 +4,7 @@
 
 #include "core/hd.h"
 #include "kernels/batch_norm.h"
+#include "kernels/reduce_math.h"
 
 namespace expunge::math {
 
@@ -15,9 +16,10 @@ struct ChannelMoments {
 // Both together (Chan, Golub & LeVeque 1979). No cancellation where the mean is large.
 EXPUNGE_HD void merge(ChannelMoments& into, const ChannelMoments& other) {
   if (other.count == 0) return;
-  const double delta = other.mean - into.mean, count = into.count + other.count;
-  into.m2 += other.m2 + delta * delta * into.count * other.count / count;
-  into.mean += delta * other.count / count;
+  const double delta = other.mean - into.mean, count = into.count + other.count,
+               share = other.count / count;
+  into.m2 += other.m2 + delta * delta * into.count * share;
+  into.mean += delta * share;
   into.count = count;
 }
 
@@ -61,10 +63,16 @@ struct NormSlope {
 };
 EXPUNGE_HD NormSlope norm_slope(const kernels::BatchNormBackward& t, int64_t pixels, int64_t c) {
   const double scale = double{t.gamma[c]} * double{t.invstd[c]}, n = static_cast<double>(pixels);
-  if (t.sum_g == nullptr) return {static_cast<float>(scale), 0, 0};
+  if (!t.batch) return {static_cast<float>(scale), 0, 0};
   const double slope = -scale * t.sum_gx[c] * double{t.invstd[c]} / n;
   return {static_cast<float>(scale), static_cast<float>(slope),
           static_cast<float>(-scale * t.sum_g[c] / n - slope * double{t.mean[c]})};
+}
+
+// The gradients of channel c's gamma and beta.
+EXPUNGE_HD void norm_parameters(const kernels::BatchNormBackward& t, int64_t c) {
+  if (t.dgamma != nullptr) t.dgamma[c] = added(t.sum_gx[c], t.beta_gamma, t.dgamma[c]);
+  if (t.dbeta != nullptr) t.dbeta[c] = added(t.sum_g[c], t.beta_beta, t.dbeta[c]);
 }
 
 }  // namespace expunge::math

@@ -9,6 +9,7 @@
 //
 // Work: a struct of device pointers and numbers with
 //   using State = Partial<n>                             what a column is brought to
+//   static constexpr int kVector                         neighbouring columns moved at once
 //   template <int V> void take(int64_t begin, int64_t end, int64_t step, int64_t c,
 //                              State (&state)[V]) const  rows begin, begin + step, ... of columns
 //                                                        [c, c + V), into the states
@@ -47,22 +48,31 @@ __global__ void __launch_bounds__(ColumnGrid::kThreads)
     for (int v = 0; v < V; ++v) parts[int64_t{blockIdx.y} * C + c + v] = own[v];
 }
 
-// A warp a column: its lanes take parts in turn.
+constexpr unsigned kWarp = 32, kFinishLanes = 128;
+
+// kFinishLanes threads a column take parts in turn; then warps, then the columns' warps.
 template <class Work>
 __global__ void __launch_bounds__(ColumnGrid::kThreads)
     columns_finish_kernel(int64_t parts, int64_t C, Work work, const typename Work::State* part) {
-  constexpr unsigned kWarp = 32, kAll = 0xffffffffu;
-  const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
-  if (c >= C) return;
-  typename Work::State state = {};
-  for (int64_t k = threadIdx.x % kWarp; k < parts; k += kWarp) Work::merge(state, part[k * C + c]);
+  using State = typename Work::State;
+  constexpr unsigned kAll = 0xffffffffu, kWarps = kFinishLanes / kWarp;
+  KERNEL_SHARED(State, shared, ColumnGrid::kThreads / kWarp);
+  const unsigned lane = threadIdx.x % kFinishLanes;
+  const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kFinishLanes;
+  State state = {};
+  if (c < C)
+    for (int64_t k = lane; k < parts; k += kFinishLanes) Work::merge(state, part[k * C + c]);
   for (unsigned lanes = kWarp / 2; lanes > 0; lanes /= 2) {
-    typename Work::State other;
+    State other;
     for (int k = 0; k < static_cast<int>(sizeof(other.v) / sizeof(double)); ++k)
       other.v[k] = __shfl_down_sync(kAll, state.v[k], lanes);
     Work::merge(state, other);
   }
-  if (threadIdx.x % kWarp == 0) work.finish(c, state);
+  if (lane % kWarp == 0) shared[threadIdx.x / kWarp] = state;
+  __syncthreads();
+  if (lane != 0 || c >= C) return;
+  for (unsigned k = 1; k < kWarps; ++k) Work::merge(state, shared[threadIdx.x / kWarp + k]);
+  work.finish(c, state);
 }
 
 template <class Work>
@@ -78,9 +88,9 @@ void reduce_columns(Stream stream, const ColumnGrid& grid, const Work& work, voi
   const dim3 blocks(static_cast<unsigned>(grid.blocks()), static_cast<unsigned>(grid.parts())),
       threads(grid.threads, ColumnGrid::kThreads / grid.threads);
   if (grid.rows > 0)
-    launch(grid.vector == 4 ? columns_kernel<4, Work> : columns_kernel<1, Work>, blocks, threads, 0,
-           stream, grid.rows, grid.C, grid.part, work, parts);
-  launch(columns_finish_kernel<Work>, blocks_for(grid.C, ColumnGrid::kThreads / 32),
+    launch(grid.vector > 1 ? columns_kernel<Work::kVector, Work> : columns_kernel<1, Work>, blocks,
+           threads, 0, stream, grid.rows, grid.C, grid.part, work, parts);
+  launch(columns_finish_kernel<Work>, blocks_for(grid.C, ColumnGrid::kThreads / kFinishLanes),
          ColumnGrid::kThreads, 0, stream, grid.parts(), grid.C, work,
          const_cast<const typename Work::State*>(parts));
 }

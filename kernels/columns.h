@@ -9,15 +9,15 @@ namespace expunge::kernels {
 
 struct ColumnGrid {
   int64_t rows, C;
-  int vector;        // neighbouring columns that a thread takes: 4 where C allows it, else 1
+  int vector;        // neighbouring columns that a thread takes: `most` where C allows it, else 1
   unsigned threads;  // of a block, over columns; the others, kThreads / threads, are over its rows
   int64_t part;      // rows of a part
 
   static constexpr unsigned kThreads = 256;
   static constexpr int64_t kRowsOfThread = 16, kMostParts = 512;
 
-  explicit ColumnGrid(int64_t rows_of, int64_t columns)
-      : rows(rows_of), C(columns), vector(columns % 4 == 0 ? 4 : 1), threads(1) {
+  ColumnGrid(int64_t rows_of, int64_t columns, int most = 4)
+      : rows(rows_of), C(columns), vector(columns % most == 0 ? most : 1), threads(1) {
     while (threads < 32 && threads * vector < C) threads *= 2;
     part = std::max(kRowsOfThread * (kThreads / threads), (rows + kMostParts - 1) / kMostParts);
   }

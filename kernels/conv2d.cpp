@@ -142,9 +142,11 @@ struct Tasks {
 
 }  // namespace
 
-void conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w, const float* bias,
-            float* y) {
-  if (on_cuda(stream, [&] { cuda::conv2d(stream, s, x, w, bias, y); })) return;
+void conv2d(Stream stream, const Conv2dShape& s, ConstValues input, ConstValues weights,
+            const float* bias, Values output) {
+  if (on_cuda(stream, [&] { cuda::conv2d(stream, s, input, weights, bias, output); })) return;
+  const float *x = input.f32(), *w = weights.f32();
+  float* y = output.f32();
   if (conv_algo_for(s) == ConvAlgo::winograd) return winograd(s, x, w, bias, y);
   const int64_t nr = conv_tiles().nr, P = s.P(), Q = s.Q(), depth = s.R * s.S * s.C;
   const Sweep sweep{.down = {s.H, P, s.R, s.stride, s.pad},
@@ -241,9 +243,12 @@ void scale(const Conv2dShape& s, Range images, Range channels, float beta, float
 
 }  // namespace
 
-void conv2d_backward_data(Stream stream, const Conv2dShape& s, const float* dy, const float* w,
-                          float beta, float* dx) {
-  if (on_cuda(stream, [&] { cuda::conv2d_backward_data(stream, s, dy, w, beta, dx); })) return;
+void conv2d_backward_data(Stream stream, const Conv2dShape& s, ConstValues gradient,
+                          ConstValues weights, float beta, Values out) {
+  if (on_cuda(stream, [&] { cuda::conv2d_backward_data(stream, s, gradient, weights, beta, out); }))
+    return;
+  const float *dy = gradient.f32(), *w = weights.f32();
+  float* dx = out.f32();
   if (conv_algo_for(s) == ConvAlgo::winograd) return winograd_backward_data(s, dy, w, beta, dx);
   const int64_t nr = conv_tiles().nr, P = s.P(), Q = s.Q();
   const Phases phases(s);

@@ -5,11 +5,11 @@
 namespace expunge::kernels::cuda {
 namespace {
 
-template <int V>
+template <int V, class T>
 struct AddBias {
   unsigned groups;  // K / V
   const float* bias;
-  float* y;
+  T* y;
   __device__ void operator()(int64_t i) const {
     const int64_t k = channel<V>(i, groups);
     Floats<V> sum = load<V>(y + V * i);
@@ -20,12 +20,15 @@ struct AddBias {
 
 }  // namespace
 
-void add_bias(Stream stream, int64_t rows, int64_t K, const float* bias, float* y) {
+void add_bias(Stream stream, int64_t rows, int64_t K, const float* bias, Values y) {
   const auto channels = static_cast<unsigned>(K);
-  if (channels % 4 == 0)
-    each(stream, rows * K / 4, AddBias<4>{channels / 4, bias, y});
-  else
-    each(stream, rows * K, AddBias<1>{channels, bias, y});
+  of_type(y.type, [&]<class T>(T) {
+    constexpr int V = kVector<T>;
+    if (channels % V == 0)
+      each(stream, rows * K / V, AddBias<V, T>{channels / V, bias, y.as<T>()});
+    else
+      each(stream, rows * K, AddBias<1, T>{channels, bias, y.as<T>()});
+  });
 }
 
 }  // namespace expunge::kernels::cuda

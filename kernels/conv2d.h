@@ -3,9 +3,11 @@
 #include <cstdint>
 
 #include "core/device.h"
+#include "core/dtype.h"
 
 // Convolution of NHWC activations with KRSC weights, square stride and padding:
 //   y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p stride - pad + r, q stride - pad + s, c] w[k,r,s,c]
+// x, w, y and their gradients are of one type: f32, or bf16 on a GPU, where sums are f32 still.
 // x is zero outside the image. A linear layer is the case H = W = R = S = 1. conv_algo.h chooses
 // how.
 namespace expunge::kernels {
@@ -24,28 +26,28 @@ struct Conv2dShape {
 };
 
 // bias: (K) or null
-void conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
-            const float* bias, float* y);
+void conv2d(Stream stream, const Conv2dShape& shape, ConstValues x, ConstValues w,
+            const float* bias, Values y);
 
 // dx = beta dx + dL/dx
-void conv2d_backward_data(Stream stream, const Conv2dShape& shape, const float* dy, const float* w,
-                          float beta, float* dx);
+void conv2d_backward_data(Stream stream, const Conv2dShape& shape, ConstValues dy, ConstValues w,
+                          float beta, Values dx);
 
 // dw = beta dw + dL/dw of images [n0, n1) alone; sums over disjoint ranges give the whole gradient.
 void conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
-                             const float* x, const float* dy, float beta, float* dw);
+                             ConstValues x, ConstValues dy, float beta, Values dw);
 
 // The same on a GPU: cuDNN's plans (conv_plan_book_cudnn.h), and cuBLAS where it is a product of
 // matrices. beta is 0 or 1.
 namespace cuda {
-void conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
-            const float* bias, float* y);
-void conv2d_backward_data(Stream stream, const Conv2dShape& shape, const float* dy, const float* w,
-                          float beta, float* dx);
+void conv2d(Stream stream, const Conv2dShape& shape, ConstValues x, ConstValues w,
+            const float* bias, Values y);
+void conv2d_backward_data(Stream stream, const Conv2dShape& shape, ConstValues dy, ConstValues w,
+                          float beta, Values dx);
 void conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
-                             const float* x, const float* dy, float beta, float* dw);
+                             ConstValues x, ConstValues dy, float beta, Values dw);
 // y[r, k] += bias[k]
-void add_bias(Stream stream, int64_t rows, int64_t K, const float* bias, float* y);
+void add_bias(Stream stream, int64_t rows, int64_t K, const float* bias, Values y);
 }  // namespace cuda
 
 }  // namespace expunge::kernels

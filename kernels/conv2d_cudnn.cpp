@@ -7,24 +7,31 @@ namespace {
 using cudnn::ConvPass;
 using cudnn::ConvPointers;
 
-constexpr int64_t kVector = 16;  // bytes of the widest access, which most engines want
+constexpr int64_t kWidest = 16;  // bytes of the widest access, which most engines want
 
 bool is_product(const Conv2dShape& s) {
   return s.H == 1 && s.W == 1 && s.R == 1 && s.S == 1 && s.pad == 0;
 }
 
-int64_t alignment(const ConvPointers& at) {
+int64_t alignment(const ConvPointers& at, DType type) {
   const auto bits = reinterpret_cast<uintptr_t>(at.x) | reinterpret_cast<uintptr_t>(at.w) |
                     reinterpret_cast<uintptr_t>(at.y);
-  return bits % kVector == 0 ? kVector : static_cast<int64_t>(sizeof(float));
+  return bits % kWidest == 0 ? kWidest : static_cast<int64_t>(size_of(type));
 }
 
-void run(Stream stream, ConvPass pass, const Conv2dShape& s, float beta, const ConvPointers& at) {
+// f32 data in 16-bit training: what was left out of it, to be exact.
+Precision precision_of(DType type) {
+  if (type == DType::bf16) return Precision::bf16;
+  return precision() == Precision::tf32 ? Precision::tf32 : Precision::fp32;
+}
+
+void run(Stream stream, ConvPass pass, const Conv2dShape& s, DType type, float beta,
+         const ConvPointers& at) {
   Vendor::of(stream).convolve({.pass = pass,
                                .shape = s,
-                               .precision = precision(),
+                               .precision = precision_of(type),
                                .accumulates = beta != 0.0f,
-                               .alignment = alignment(at)},
+                               .alignment = alignment(at, type)},
                               at);
 }
 
@@ -52,39 +59,48 @@ void multiply(Stream stream, const Product& p) {
 
 }  // namespace
 
-void conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w, const float* bias,
-            float* y) {
+void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, const float* bias,
+            Values y) {
   if (is_product(s))
-    multiply(stream, {.m = s.N, .n = s.K, .k = s.C, .a = x, .b = w, .b_transposed = true, .c = y});
+    multiply(stream, {.m = s.N,
+                      .n = s.K,
+                      .k = s.C,
+                      .a = x.f32(),
+                      .b = w.f32(),
+                      .b_transposed = true,
+                      .c = y.f32()});
   else
-    run(stream, ConvPass::forward, s, 0.0f, {x, w, y});
+    run(stream, ConvPass::forward, s, x.type, 0.0f, {x.at, w.at, y.at});
   if (bias != nullptr) add_bias(stream, s.N * s.P() * s.Q(), s.K, bias, y);
 }
 
-void conv2d_backward_data(Stream stream, const Conv2dShape& s, const float* dy, const float* w,
-                          float beta, float* dx) {
+void conv2d_backward_data(Stream stream, const Conv2dShape& s, ConstValues dy, ConstValues w,
+                          float beta, Values dx) {
   if (is_product(s))
-    multiply(stream, {.m = s.N, .n = s.C, .k = s.K, .a = dy, .b = w, .beta = beta, .c = dx});
+    multiply(
+        stream,
+        {.m = s.N, .n = s.C, .k = s.K, .a = dy.f32(), .b = w.f32(), .beta = beta, .c = dx.f32()});
   else
-    run(stream, ConvPass::data, s, beta, {dx, w, dy});
+    run(stream, ConvPass::data, s, dy.type, beta, {dx.at, w.at, dy.at});
 }
 
 void conv2d_backward_weights(Stream stream, const Conv2dShape& whole, int64_t n0, int64_t n1,
-                             const float* x, const float* dy, float beta, float* dw) {
+                             ConstValues all_x, ConstValues all_dy, float beta, Values dw) {
   Conv2dShape s = whole;
   s.N = n1 - n0;
-  x += n0 * s.H * s.W * s.C, dy += n0 * s.P() * s.Q() * s.K;
+  const ConstValues x = all_x.from(n0 * s.H * s.W * s.C),
+                    dy = all_dy.from(n0 * s.P() * s.Q() * s.K);
   if (is_product(s))
     multiply(stream, {.m = s.K,
                       .n = s.C,
                       .k = s.N,
-                      .a = dy,
-                      .b = x,
+                      .a = dy.f32(),
+                      .b = x.f32(),
                       .a_transposed = true,
                       .beta = beta,
-                      .c = dw});
+                      .c = dw.f32()});
   else
-    run(stream, ConvPass::weights, s, beta, {x, dw, dy});
+    run(stream, ConvPass::weights, s, x.type, beta, {x.at, dw.at, dy.at});
 }
 
 }  // namespace expunge::kernels::cuda

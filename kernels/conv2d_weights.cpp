@@ -166,9 +166,13 @@ double use_of_columns(int64_t n, int64_t nr) {
 }  // namespace
 
 void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, int64_t n1,
-                             const float* x, const float* dy, float beta, float* dw) {
-  if (on_cuda(stream, [&] { cuda::conv2d_backward_weights(stream, s, n0, n1, x, dy, beta, dw); }))
-    return;
+                             ConstValues input, ConstValues gradient, float beta, Values out) {
+  const auto work = [&] {
+    cuda::conv2d_backward_weights(stream, s, n0, n1, input, gradient, beta, out);
+  };
+  if (on_cuda(stream, work)) return;
+  const float *x = input.f32(), *dy = gradient.f32();
+  float* dw = out.f32();
   if (conv_algo_for(s) == ConvAlgo::winograd)
     return winograd_backward_weights(s, n0, n1, x, dy, beta, dw);
   const ConvTiles& tiles = conv_tiles();

@@ -170,14 +170,16 @@ std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& d
                                  const PlanLimits& limits) {
   std::vector<ConvPlan> plans;
   const Descriptor graph = graph_of(problem);
-  // the fallback has engines for nearly everything, and is asked where the others do not suffice
-  for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    if (!plans.empty()) break;
+  // mode A proposes tensor cores first, which strict fp32 does not take: the other lists have more
+  for (const cudnnBackendHeurMode_t mode :
+       {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const Descriptor& configuration : configurations(graph, device, mode)) {
-      if (plans.size() == limits.count) break;
+      if (plans.size() == limits.count) return plans;
       const std::vector<Descriptor> engine =
           held(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
-      if (engine.empty()) continue;
+      if (engine.empty() || std::ranges::find(plans, engine_of(configuration, engine.front()),
+                                              &ConvPlan::engine) != plans.end())
+        continue;
       std::optional<ConvPlan> plan =
           plan_of(problem, device, limits, configuration, engine.front());
       if (plan) plans.push_back(std::move(*plan));

@@ -17,6 +17,7 @@ struct TakeIn {
 
 struct PriorVariance {
   using State = Partial<1>;
+  static constexpr int kVector = 4;
   int64_t n;
   const float *mean, *squared_error;
   float* out;

@@ -103,27 +103,28 @@ void average_pool_backward(const AveragePool2dShape& s, const float* dy, float b
 
 }  // namespace
 
-void max_pool2d(Stream stream, const Pool2dShape& s, const float* x, float* y, int32_t* which) {
+void max_pool2d(Stream stream, const Pool2dShape& s, ConstValues x, Values y, int32_t* which) {
   dispatch(
-      stream, [&] { max_pool(s, x, y, which); }, [&] { cuda::max_pool2d(stream, s, x, y, which); });
+      stream, [&] { max_pool(s, x.f32(), y.f32(), which); },
+      [&] { cuda::max_pool2d(stream, s, x, y, which); });
 }
 
-void max_pool2d_backward(Stream stream, const Pool2dShape& s, const float* dy, const int32_t* which,
-                         float beta, float* dx) {
+void max_pool2d_backward(Stream stream, const Pool2dShape& s, ConstValues dy, const int32_t* which,
+                         float beta, Values dx) {
   dispatch(
-      stream, [&] { max_pool_backward(s, dy, which, beta, dx); },
+      stream, [&] { max_pool_backward(s, dy.f32(), which, beta, dx.f32()); },
       [&] { cuda::max_pool2d_backward(stream, s, dy, which, beta, dx); });
 }
 
-void average_pool2d(Stream stream, const AveragePool2dShape& s, const float* x, float* y) {
+void average_pool2d(Stream stream, const AveragePool2dShape& s, ConstValues x, float* y) {
   dispatch(
-      stream, [&] { average_pool(s, x, y); }, [&] { cuda::average_pool2d(stream, s, x, y); });
+      stream, [&] { average_pool(s, x.f32(), y); }, [&] { cuda::average_pool2d(stream, s, x, y); });
 }
 
 void average_pool2d_backward(Stream stream, const AveragePool2dShape& s, const float* dy,
-                             float beta, float* dx) {
+                             float beta, Values dx) {
   dispatch(
-      stream, [&] { average_pool_backward(s, dy, beta, dx); },
+      stream, [&] { average_pool_backward(s, dy, beta, dx.f32()); },
       [&] { cuda::average_pool2d_backward(stream, s, dy, beta, dx); });
 }
 

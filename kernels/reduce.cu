@@ -9,6 +9,7 @@ namespace {
 template <class Done>
 struct ColumnSums {
   using State = Partial<1>;
+  static constexpr int kVector = 4;
   int64_t C;
   Term term;
   const float *x, *y;

@@ -1,27 +1,66 @@
 #pragma once
 
+#include "core/dtype.h"
 #include "kernels/launch.h"
 
 namespace expunge::kernels {
 
-// V neighbouring floats, moved at once. Addresses: multiples of V floats.
+// V neighbouring numbers of a tensor, computed with as floats.
 template <int V>
-struct alignas(V * sizeof(float)) Floats {
+struct Floats {
   float v[V];
 };
 
-template <int V>
-__device__ Floats<V> load(const float* from) {
-  return *reinterpret_cast<const Floats<V>*>(from);
+// As many of T as the widest access moves.
+template <class T>
+inline constexpr int kVector = 16 / sizeof(T);
+
+// In memory, moved at once: at multiples of V T.
+template <int V, class T>
+struct alignas(V * sizeof(T)) Packed {
+  T v[V];
+};
+
+template <int V, class T>
+__device__ Floats<V> load(const T* from) {
+  const auto packed = *reinterpret_cast<const Packed<V, T>*>(from);
+  Floats<V> floats;
+  for (int v = 0; v < V; ++v) floats.v[v] = to_float(packed.v[v]);
+  return floats;
 }
+template <int V, class T>
+__device__ void store(T* to, const Floats<V>& floats) {
+  Packed<V, T> packed;
+  for (int v = 0; v < V; ++v) packed.v[v] = from_float<T>(floats.v[v]);
+  *reinterpret_cast<Packed<V, T>*>(to) = packed;
+}
+
+// Of a channel each, in floats, V of which may be more than the widest access: at multiples of 16
+// bytes.
 template <int V>
-__device__ void store(float* to, const Floats<V>& floats) {
-  *reinterpret_cast<Floats<V>*>(to) = floats;
+__device__ Floats<V> load_channels(const float* from) {
+  constexpr int kPart = V < 4 ? V : 4;
+  Floats<V> all;
+  for (int at = 0; at < V; at += kPart) {
+    const Floats<kPart> part = load<kPart>(from + at);
+    for (int v = 0; v < kPart; ++v) all.v[at + v] = part.v[v];
+  }
+  return all;
+}
+
+// beta from; beta 0: there may be anything
+template <int V, class T>
+__device__ Floats<V> scaled(float beta, const T* from) {
+  Floats<V> floats{};
+  if (beta == 0.0f) return floats;
+  floats = load<V>(from);
+  for (int v = 0; v < V; ++v) floats.v[v] *= beta;
+  return floats;
 }
 
 // to = beta to + floats; beta 0: there may be anything, NaN included
-template <int V>
-__device__ void accumulate(float beta, float* to, Floats<V> floats) {
+template <int V, class T>
+__device__ void accumulate(float beta, T* to, Floats<V> floats) {
   if (beta != 0.0f) {
     const Floats<V> before = load<V>(to);
     for (int v = 0; v < V; ++v) floats.v[v] = beta * before.v[v] + floats.v[v];

@@ -9,13 +9,19 @@
 // tape.
 namespace expunge::nn {
 
-// y = x * w + bias (kernels/conv2d.h). bias may be null.
+// y = x in another type, f32 or bf16, and with `channels` in its last dimension where they are more
+// than x has, the others 0 (kernels/cast.h). x itself where nothing changes.
+Var cast(const Ctx& ctx, const Var& x, DType type, int64_t channels = 0);
+Tensor as_f32(const Tensor& x);  // no gradient
+
+// y = x * w + bias (kernels/conv2d.h). bias may be null. Where the process computes in bf16
+// (kernels/precision.h) so are y and copies of x and w; gradients of w and bias stay f32.
 struct Conv2dOptions {
   int64_t stride = 1, pad = 0;
 };
 Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOptions options = {});
 
-// y = x w^T + bias: x (N, in), w (out, in), y (N, out)
+// In f32: y = x w^T + bias: x (N, in), w (out, in), y (N, out)
 Var linear(const Ctx& ctx, const Var& x, const Var& w, const Var* bias);
 
 // y = relu(gamma xhat + beta + residual) (kernels/batch_norm.h); statistics by ctx.batch_norm.
@@ -31,6 +37,7 @@ struct BatchNormInputs {
 };
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options = {});
 
+// Elementwise; what is bf16 becomes f32.
 Var relu(const Ctx& ctx, const Var& x);
 Var sigmoid(const Ctx& ctx, const Var& x);
 Var tanh(const Ctx& ctx, const Var& x);
@@ -48,7 +55,7 @@ Var flatten(const Ctx& ctx, const Var& x);
 struct PoolOptions {
   int64_t kernel = 2, stride = 2, pad = 0;
 };
-Var max_pool2d(const Ctx& ctx, const Var& x, PoolOptions options = {});
+Var max_pool2d(const Ctx& ctx, const Var& x, PoolOptions options = {});  // of x's type
 Var average_pool2d(const Ctx& ctx, const Var& x,
                    PoolOptions options = {});  // padding counts as zeros
 Var adaptive_average_pool2d(const Ctx& ctx, const Var& x, int64_t height, int64_t width);

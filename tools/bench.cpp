@@ -235,8 +235,8 @@ ExitCode run_bench_network(Settings& settings, const char* name,
   Row row = {options.model, options.batch_size};
   append(row, cells(r.time));
   append(row, Row{1e3 * static_cast<double>(options.batch_size) / r.time.median_ms, gflops});
-  if (here) row.push_back(100 * gflops / peak);
-  row.push_back(r.peak_rss_mb);
+  if (here) row.emplace_back(100 * gflops / peak);
+  row.emplace_back(r.peak_rss_mb);
   table.rows = {row};
   print_table(settings, table);
   return ExitCode::done;

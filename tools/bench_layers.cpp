@@ -117,6 +117,7 @@ KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name
                                   .gamma = b->gamma.data(),
                                   .sum_g = sum_g,
                                   .sum_gx = sum_gx,
+                                  .batch = true,
                                   .beta_dx = 0,
                                   .dx = dx.data(),
                                   .beta_residual = 0,

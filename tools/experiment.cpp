@@ -165,14 +165,22 @@ LoadedRun load_run(const fs::path& folder, const std::string& which) {
   return run;
 }
 
+namespace {
+
+kernels::Precision precision_of(const std::string& name) {
+  if (name == "fp32") return kernels::Precision::fp32;
+  if (compute_stream().device == Device::cpu)
+    fail(ExitCode::device, "--precision {}: needs --device cuda; the CPU computes in fp32", name);
+  if (name == "fp16")
+    fail(ExitCode::device, "--precision fp16: this version computes in fp32, tf32 and bf16");
+  return name == "tf32" ? kernels::Precision::tf32 : kernels::Precision::bf16;
+}
+
+}  // namespace
+
 void apply_machine_options(const Settings& s) {
   set_compute_stream(open_device(s.text("device")));
-  const std::string& precision = s.text("precision");
-  if (precision == "bf16" || precision == "fp16")
-    fail(ExitCode::device, "--precision {}: this version computes in fp32 and tf32", precision);
-  if (precision == "tf32" && compute_stream().device == Device::cpu)
-    fail(ExitCode::device, "--precision tf32: needs --device cuda; the CPU computes in fp32");
-  kernels::set_precision(precision == "tf32" ? kernels::Precision::tf32 : kernels::Precision::fp32);
+  kernels::set_precision(precision_of(s.text("precision")));
   set_thread_count(static_cast<int>(s.integer("threads")));
   kernels::set_conv_algo(*kernels::conv_algo_of(s.text("conv-algo")));
 }

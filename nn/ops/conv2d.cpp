@@ -1,5 +1,6 @@
 #include "kernels/conv2d.h"
 
+#include "kernels/precision.h"
 #include "kernels/reduce.h"
 #include "nn/ops.h"
 #include "nn/trace.h"
@@ -39,14 +40,16 @@ bool is_linear(const Conv2dShape& s) {
   return s.H == 1 && s.W == 1 && s.R == 1 && s.S == 1 && s.pad == 0;
 }
 
+// Of what `dy` holds, in f32.
 void add_bias_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const Var& b,
                        const Tensor& dy) {
   const int64_t pixels = s.P() * s.Q();
-  const RowProduct product{.rows = s.N, .in = 1, .out = s.K, .x = nullptr, .dy = dy.data()};
+  const Tensor g = as_f32(dy);
+  const RowProduct product{.rows = s.N, .in = 1, .out = s.K, .x = nullptr, .dy = g.data()};
   tape.add_parts(
       b, s.N,
       [&](int64_t n0, int64_t n1, const GradSink& db) {
-        kernels::sum_rows(stream, (n1 - n0) * pixels, s.K, dy.data() + n0 * pixels * s.K, db.beta,
+        kernels::sum_rows(stream, (n1 - n0) * pixels, s.K, g.data() + n0 * pixels * s.K, db.beta,
                           db.grad.data());
       },
       is_linear(s) ? &product : nullptr);
@@ -54,13 +57,13 @@ void add_bias_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const Va
 
 void add_weight_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const Var& x,
                          const Var& w, const Tensor& dy) {
-  const RowProduct product{
-      .rows = s.N, .in = s.C, .out = s.K, .x = x.value.data(), .dy = dy.data()};
+  RowProduct product{.rows = s.N, .in = s.C, .out = s.K, .x = nullptr, .dy = nullptr};
+  if (is_linear(s)) product.x = x.value.data(), product.dy = dy.data();
   tape.add_parts(
       w, s.N,
       [&](int64_t n0, int64_t n1, const GradSink& dw) {
-        kernels::conv2d_backward_weights(stream, s, n0, n1, x.value.data(), dy.data(), dw.beta,
-                                         dw.grad.data());
+        kernels::conv2d_backward_weights(stream, s, n0, n1, x.value.values(), dy.values(), dw.beta,
+                                         dw.grad.values());
       },
       is_linear(s) ? &product : nullptr);
 }
@@ -68,38 +71,47 @@ void add_weight_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const 
 // Forward and gradient of any product of this form; linear() is the case of 1x1 images.
 Var convolve(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, const Conv2dShape& s,
              Shape y_shape) {
-  if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
-  Tensor y(y_shape, DType::f32, ctx.stream);
-  kernels::conv2d(ctx.stream, s, x.value.data(), w.value.data(),
-                  bias != nullptr ? bias->value.data() : nullptr, y.data());
+  Tensor y(y_shape, x.value.dtype(), ctx.stream);
+  kernels::conv2d(ctx.stream, s, x.value.values(), w.value.values(),
+                  bias != nullptr ? bias->value.data() : nullptr, y.values());
   const Var b = bias != nullptr ? *bias : Var{};
-  return ctx.record(
-      std::move(y), {&x, &w, &b}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
-        if (b.wants_grad()) add_bias_gradient(tape, stream, s, b, dy);
-        if (w.wants_grad()) add_weight_gradient(tape, stream, s, x, w, dy);
-        if (x.wants_grad()) {
-          const auto [dx, beta] = tape.sink(x);
-          kernels::conv2d_backward_data(stream, s, dy.data(), w.value.data(), beta, dx.data());
-        }
-      });
+  return ctx.record(std::move(y), {&x, &w, &b},
+                    [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+                      if (b.wants_grad()) add_bias_gradient(tape, stream, s, b, dy);
+                      if (w.wants_grad()) add_weight_gradient(tape, stream, s, x, w, dy);
+                      if (x.wants_grad()) {
+                        const auto [dx, beta] = tape.sink(x);
+                        kernels::conv2d_backward_data(stream, s, dy.values(), w.value.values(),
+                                                      beta, dx.values());
+                      }
+                    });
 }
+
+// In 16 bits engines want as many channels as a vector has: zeros fill up.
+constexpr int64_t kChannels = 8;
 
 }  // namespace
 
 Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOptions options) {
-  const Conv2dShape s = checked_shape(x, w, bias, options);
-  return convolve(ctx, x, w, bias, s, {s.N, s.P(), s.Q(), s.K});
+  Conv2dShape s = checked_shape(x, w, bias, options);
+  if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
+  const Shape y{s.N, s.P(), s.Q(), s.K};
+  if (kernels::precision() != kernels::Precision::bf16) return convolve(ctx, x, w, bias, s, y);
+  s.C = (s.C + kChannels - 1) / kChannels * kChannels;
+  return convolve(ctx, cast(ctx, x, DType::bf16, s.C), cast(ctx, w, DType::bf16, s.C), bias, s, y);
 }
 
-Var linear(const Ctx& ctx, const Var& x, const Var& w, const Var* bias) {
+Var linear(const Ctx& ctx, const Var& any, const Var& w, const Var* bias) {
+  const Var x = cast(ctx, any, DType::f32);
   EXPUNGE_CHECK(x.value.rank() == 2, "linear: x must be (N, in), got {}", x.shape().str());
   EXPUNGE_CHECK(w.value.rank() == 2 && w.value.dim(1) == x.value.dim(1),
                 "linear: w must be (out, {}), got {}", x.value.dim(1), w.shape().str());
   const int64_t N = x.value.dim(0), in = x.value.dim(1), out = w.value.dim(0);
   EXPUNGE_CHECK(bias == nullptr || bias->shape() == Shape{out}, "linear: bias must be ({}), got {}",
                 out, bias->shape().str());
-  return convolve(ctx, x, w, bias, {.N = N, .H = 1, .W = 1, .C = in, .K = out, .R = 1, .S = 1},
-                  {N, out});
+  const Conv2dShape s{.N = N, .H = 1, .W = 1, .C = in, .K = out, .R = 1, .S = 1};
+  if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
+  return convolve(ctx, x, w, bias, s, {N, out});
 }
 
 }  // namespace expunge::nn

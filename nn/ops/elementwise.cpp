@@ -7,7 +7,8 @@ namespace expunge::nn {
 namespace {
 
 template <class F>  // F::f(x) and F::df(x, y), as math::Sigmoid
-Var elementwise(const Ctx& ctx, const Var& x) {
+Var elementwise(const Ctx& ctx, const Var& any) {
+  const Var x = cast(ctx, any, DType::f32);
   Tensor y = empty_like(x.value);
   kernels::elementwise<F>(ctx.stream, y.size(), x.value.data(), y.data());
   return ctx.record(y, {&x}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
@@ -39,7 +40,8 @@ Var gelu(const Ctx& ctx, const Var& x) {
   return elementwise<math::Gelu>(ctx, x);
 }
 
-Var add(const Ctx& ctx, const Var& a, const Var& b) {
+Var add(const Ctx& ctx, const Var& any_a, const Var& any_b) {
+  const Var a = cast(ctx, any_a, DType::f32), b = cast(ctx, any_b, DType::f32);
   EXPUNGE_CHECK(a.shape() == b.shape(), "add: {} and {} differ in shape", a.shape().str(),
                 b.shape().str());
   Tensor y = empty_like(a.value);
@@ -51,7 +53,8 @@ Var add(const Ctx& ctx, const Var& a, const Var& b) {
   });
 }
 
-Var scale(const Ctx& ctx, const Var& x, float factor) {
+Var scale(const Ctx& ctx, const Var& any, float factor) {
+  const Var x = cast(ctx, any, DType::f32);
   Tensor y = empty_like(x.value);
   kernels::axpby(ctx.stream, y.size(), factor, x.value.data(), 0.0f, y.data());
   return ctx.record(std::move(y), {&x},
@@ -60,7 +63,8 @@ Var scale(const Ctx& ctx, const Var& x, float factor) {
                     });
 }
 
-Var flatten(const Ctx& ctx, const Var& x) {
+Var flatten(const Ctx& ctx, const Var& any) {
+  const Var x = cast(ctx, any, DType::f32);
   EXPUNGE_CHECK(x.value.rank() >= 1 && x.value.dim(0) > 0, "flatten: x must be (N, ...), got {}",
                 x.shape().str());
   const int64_t N = x.value.dim(0);
@@ -70,9 +74,10 @@ Var flatten(const Ctx& ctx, const Var& x) {
                     });
 }
 
-Var dropout(const Ctx& ctx, const Var& x, float p, int layer) {
+Var dropout(const Ctx& ctx, const Var& any, float p, int layer) {
   EXPUNGE_CHECK(p >= 0.0f && p < 1.0f, "dropout: p must be in [0, 1), got {}", p);
-  if (ctx.mode == Mode::eval || p == 0.0f) return x;
+  if (ctx.mode == Mode::eval || p == 0.0f) return any;
+  const Var x = cast(ctx, any, DType::f32);
   EXPUNGE_CHECK(ctx.scalars != nullptr,
                 "dropout: training needs ctx.scalars for the key of its draws (p {})", p);
   const kernels::DropoutKey key{ctx.scalars->seed, ctx.scalars->step, ctx.scalars->pass, layer};

@@ -18,11 +18,11 @@ void check_pool(const char* op, const Var& x, PoolOptions o) {
 Var average(const Ctx& ctx, const Var& x, const kernels::AveragePool2dShape& s, Shape y_shape) {
   if (ctx.trace != nullptr) ctx.trace->average_pool2d.push_back(s);
   Tensor y(y_shape, DType::f32, ctx.stream);
-  kernels::average_pool2d(ctx.stream, s, x.value.data(), y.data());
+  kernels::average_pool2d(ctx.stream, s, x.value.values(), y.data());
   return ctx.record(std::move(y), {&x},
                     [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
                       const auto [dx, beta] = tape.sink({{}, slot});
-                      kernels::average_pool2d_backward(stream, s, dy.data(), beta, dx.data());
+                      kernels::average_pool2d_backward(stream, s, dy.data(), beta, dx.values());
                     });
 }
 
@@ -49,14 +49,15 @@ Var max_pool2d(const Ctx& ctx, const Var& x, PoolOptions o) {
                                .stride = o.stride,
                                .pad = o.pad};
   if (ctx.trace != nullptr) ctx.trace->max_pool2d.push_back(s);
-  Tensor y(Shape{s.N, s.P(), s.Q(), s.C}, DType::f32, ctx.stream),
+  Tensor y(Shape{s.N, s.P(), s.Q(), s.C}, x.value.dtype(), ctx.stream),
       which(y.shape(), DType::i32, ctx.stream);
-  kernels::max_pool2d(ctx.stream, s, x.value.data(), y.data(), which.as<int32_t>());
-  return ctx.record(
-      std::move(y), {&x}, [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
-        const auto [dx, beta] = tape.sink({{}, slot});
-        kernels::max_pool2d_backward(stream, s, dy.data(), which.as<int32_t>(), beta, dx.data());
-      });
+  kernels::max_pool2d(ctx.stream, s, x.value.values(), y.values(), which.as<int32_t>());
+  return ctx.record(std::move(y), {&x},
+                    [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+                      const auto [dx, beta] = tape.sink({{}, slot});
+                      kernels::max_pool2d_backward(stream, s, dy.values(), which.as<int32_t>(),
+                                                   beta, dx.values());
+                    });
 }
 
 Var average_pool2d(const Ctx& ctx, const Var& x, PoolOptions o) {

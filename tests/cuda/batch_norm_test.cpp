@@ -35,7 +35,7 @@ Moments in_double(const BatchNormShape& s, const Floats& x, const Moments& at_fi
 Moments on_cuda(const BatchNormShape& s, const Floats& x, const Moments& at_first) {
   const DeviceArray<float> dev_x(x), mean(at_first.mean), invstd(at_first.invstd),
       running_mean(at_first.running_mean), running_var(at_first.running_var);
-  const DeviceArray<char> workspace(cuda::statistics_workspace(s));
+  const DeviceArray<char> workspace(cuda::statistics_workspace(s, DType::f32));
   cuda::batch_norm_statistics(kStream, s, dev_x.data(), kEps,
                               {running_mean.data(), running_var.data(), 0.1f}, mean.data(),
                               invstd.data(), workspace.data());
@@ -65,7 +65,7 @@ TEST_CASE("cuda batch norm: statistics against double, at a large mean as well")
 TEST_CASE("cuda batch norm: without running statistics; invstd of a variance") {
   const Floats x = draw(int64_t{60}, 1), var = {0.5f, 2, 3};
   const DeviceArray<float> dev_x(x), mean(3), invstd(3), dev_var(var), dev_invstd(3);
-  const DeviceArray<char> workspace(cuda::statistics_workspace({20, 3, false}));
+  const DeviceArray<char> workspace(cuda::statistics_workspace({20, 3, false}, DType::f32));
   cuda::batch_norm_statistics(kStream, {20, 3, false}, dev_x.data(), kEps, {}, mean.data(),
                               invstd.data(), workspace.data());
   CHECK(std::isfinite(invstd.values()[2]));
@@ -106,7 +106,7 @@ TEST_CASE("cuda batch norm: sums of all rows and of some; gradients") {
                    invstd = draw(s.C, 5), gamma = draw(s.C, 6);
       const DeviceArray<float> dev_x(x), dev_y(y), dev_dy(dy), dev_mean(mean), dev_invstd(invstd),
           dev_gamma(gamma), slopes(3 * C);
-      const DeviceArray<char> workspace(cuda::sums_workspace(s, s.pixels));
+      const DeviceArray<char> workspace(cuda::sums_workspace(s, DType::f32, s.pixels));
       const DeviceArray<double> dev_g(C), dev_gx(C);
       std::vector<double> sum_g(C), sum_gx(C);
       for (const int64_t begin : {p0, int64_t{0}}) {
@@ -121,19 +121,21 @@ TEST_CASE("cuda batch norm: sums of all rows and of some; gradients") {
         check_near(dev_gx.values(), sum_gx, tolerance);
       }
       const DeviceArray<double> same_g(sum_g), same_gx(sum_gx);
-      const auto terms = [&](auto&& of, const double* g, const double* gx, float* dx, float* dr) {
-        return BatchNormBackward{of(x, dev_x),
-                                 of(y, dev_y),
-                                 of(dy, dev_dy),
-                                 of(mean, dev_mean),
-                                 of(invstd, dev_invstd),
-                                 of(gamma, dev_gamma),
-                                 g,
-                                 gx,
-                                 keep,
-                                 dx,
-                                 keep,
-                                 dr};
+      const auto terms = [&](bool batch, auto&& of, const double* g, const double* gx, float* dx,
+                             float* dr) {
+        return BatchNormBackward{.x = of(x, dev_x),
+                                 .y = of(y, dev_y),
+                                 .dy = of(dy, dev_dy),
+                                 .mean = of(mean, dev_mean),
+                                 .invstd = of(invstd, dev_invstd),
+                                 .gamma = of(gamma, dev_gamma),
+                                 .sum_g = g,
+                                 .sum_gx = gx,
+                                 .batch = batch,
+                                 .beta_dx = keep,
+                                 .dx = dx,
+                                 .beta_residual = keep,
+                                 .dresidual = dr};
       };
       const auto host = [](const Floats& a, const DeviceArray<float>&) { return a.data(); };
       const auto device = [](const Floats&, const DeviceArray<float>& a) {
@@ -144,13 +146,11 @@ TEST_CASE("cuda batch norm: sums of all rows and of some; gradients") {
         const DeviceArray<float> dev_dx(dx), dev_dr(dr), only_dr(before(keep, n, 8)),
             only_dx(before(keep, n, 7));
         batch_norm_backward({}, s,
-                            terms(host, batch ? sum_g.data() : nullptr,
-                                  batch ? sum_gx.data() : nullptr, dx.data(), dr.data()));
+                            terms(batch, host, sum_g.data(), sum_gx.data(), dx.data(), dr.data()));
         const auto run = [&](float* to_x, float* to_residual) {
-          cuda::batch_norm_backward(kStream, s,
-                                    terms(device, batch ? same_g.data() : nullptr,
-                                          batch ? same_gx.data() : nullptr, to_x, to_residual),
-                                    slopes.data());
+          cuda::batch_norm_backward(
+              kStream, s, terms(batch, device, same_g.data(), same_gx.data(), to_x, to_residual),
+              slopes.data());
         };
         run(dev_dx.data(), dev_dr.data());
         run(only_dx.data(), nullptr);
@@ -161,6 +161,122 @@ TEST_CASE("cuda batch norm: sums of all rows and of some; gradients") {
         CHECK(same_bits(only_dr.values(), dr));
       }
     }
+}
+
+TEST_CASE("batch norm: the gradients of gamma and beta are the sums, added to what is there") {
+  constexpr int64_t C = 33;
+  const std::vector<double> sum_g(C, 2.5), sum_gx(C, -3.25);
+  const Floats ones(C, 1.0f);
+  for (const float keep : {0.0f, 1.0f}) {
+    Floats dgamma = before(keep, C, 1), dbeta = before(keep, C, 2);
+    const Floats first_gamma = dgamma, first_beta = dbeta;
+    const DeviceArray<float> dev_ones(ones), dev_gamma(dgamma), dev_beta(dbeta), slopes(3 * C);
+    const DeviceArray<double> dev_g(sum_g), dev_gx(sum_gx);
+    const auto terms = [&](const float* one, const double* g, const double* gx, float* to_gamma,
+                           float* to_beta) {
+      return BatchNormBackward{.x = one,
+                               .y = one,
+                               .dy = one,
+                               .mean = one,
+                               .invstd = one,
+                               .gamma = one,
+                               .sum_g = g,
+                               .sum_gx = gx,
+                               .batch = true,
+                               .beta_gamma = keep,
+                               .dgamma = to_gamma,
+                               .beta_beta = keep,
+                               .dbeta = to_beta};
+    };
+    const BatchNormShape s{1, C, false};
+    batch_norm_backward(
+        {}, s, terms(ones.data(), sum_g.data(), sum_gx.data(), dgamma.data(), dbeta.data()));
+    cuda::batch_norm_backward(
+        kStream, s,
+        terms(dev_ones.data(), dev_g.data(), dev_gx.data(), dev_gamma.data(), dev_beta.data()),
+        slopes.data());
+    CHECK(same_bits(dev_gamma.values(), dgamma));
+    CHECK(same_bits(dev_beta.values(), dbeta));
+    for (size_t c = 0; c < C; ++c) {
+      CHECK(dgamma[c] == (keep == 0 ? 0 : first_gamma[c]) - 3.25f);
+      CHECK(dbeta[c] == (keep == 0 ? 0 : first_beta[c]) + 2.5f);
+    }
+  }
+}
+
+TEST_CASE("cuda batch norm in bf16: what f32 gives for the same numbers, rounded once") {
+  for (const BatchNormShape& s : kShapes) {
+    CAPTURE(s.pixels);
+    CAPTURE(s.C);
+    const int64_t n = s.pixels * s.C;
+    const auto C = static_cast<size_t>(s.C);
+    const Halves x = rounded(draw(n, 1)), dy = rounded(draw(n, 2)), residual = rounded(draw(n, 3));
+    const Floats wide_x = widened(x), gamma = draw(s.C, 4), beta = draw(s.C, 5);
+    const Moments first{Floats(C), Floats(C), draw(s.C, 6), draw(s.C, 7)};
+    const Moments expected = in_double(s, wide_x, first);
+    const DeviceArray<bf16> dev_x(x), dev_dy(dy), dev_residual(residual), dev_y(x.size()),
+        dev_dx(x.size()), dev_dr(x.size());
+    const DeviceArray<float> running_mean(first.running_mean), running_var(first.running_var),
+        mean(C), invstd(C), dev_gamma(gamma), dev_beta(beta), slopes(3 * C);
+    const DeviceArray<char> workspace(cuda::statistics_workspace(s, DType::bf16)),
+        sums_workspace(cuda::sums_workspace(s, DType::bf16, s.pixels));
+    cuda::batch_norm_statistics(kStream, s, dev_x.data(), kEps,
+                                {running_mean.data(), running_var.data(), 0.1f}, mean.data(),
+                                invstd.data(), workspace.data());
+    check_near(mean.values(), expected.mean, 1e-6);
+    check_near(invstd.values(), expected.invstd, 2e-6);
+    check_near(running_var.values(), expected.running_var, 2e-6);
+
+    const Floats found_mean = mean.values(), found_invstd = invstd.values();
+    Floats y(x.size());
+    batch_norm_apply({}, s, wide_x.data(), found_mean.data(), found_invstd.data(), gamma.data(),
+                     beta.data(), widened(residual).data(), y.data());
+    cuda::batch_norm_apply(kStream, s, dev_x.data(), mean.data(), invstd.data(), dev_gamma.data(),
+                           dev_beta.data(), dev_residual.data(), dev_y.data());
+    CHECK(same_bits(dev_y.values(), rounded(y)));
+
+    const Floats wide_y = widened(dev_y.values()), wide_dy = widened(dy);
+    std::vector<double> sum_g(C), sum_gx(C);
+    const DeviceArray<double> dev_g(C), dev_gx(C);
+    batch_norm_sums({}, s, 0, s.pixels, wide_x.data(), wide_y.data(), wide_dy.data(),
+                    found_mean.data(), found_invstd.data(), sum_g.data(), sum_gx.data());
+    cuda::batch_norm_sums(kStream, s, 0, s.pixels, dev_x.data(), dev_y.data(), dev_dy.data(),
+                          mean.data(), invstd.data(), dev_g.data(), dev_gx.data(),
+                          sums_workspace.data());
+    const double tolerance = 1e-7 * static_cast<double>(s.pixels);
+    check_near(dev_g.values(), sum_g, tolerance);
+    check_near(dev_gx.values(), sum_gx, tolerance);
+
+    const std::vector<double> same_g = dev_g.values(), same_gx = dev_gx.values();
+    Floats dx(x.size()), dr(x.size());
+    batch_norm_backward({}, s,
+                        {.x = wide_x.data(),
+                         .y = wide_y.data(),
+                         .dy = wide_dy.data(),
+                         .mean = found_mean.data(),
+                         .invstd = found_invstd.data(),
+                         .gamma = gamma.data(),
+                         .sum_g = same_g.data(),
+                         .sum_gx = same_gx.data(),
+                         .batch = true,
+                         .dx = dx.data(),
+                         .dresidual = dr.data()});
+    cuda::batch_norm_backward(kStream, s,
+                              {.x = dev_x.data(),
+                               .y = dev_y.data(),
+                               .dy = dev_dy.data(),
+                               .mean = mean.data(),
+                               .invstd = invstd.data(),
+                               .gamma = dev_gamma.data(),
+                               .sum_g = dev_g.data(),
+                               .sum_gx = dev_gx.data(),
+                               .batch = true,
+                               .dx = dev_dx.data(),
+                               .dresidual = dev_dr.data()},
+                              slopes.data());
+    CHECK(same_bits(dev_dx.values(), rounded(dx)));
+    CHECK(same_bits(dev_dr.values(), rounded(dr)));
+  }
 }
 
 }  // namespace expunge::kernels

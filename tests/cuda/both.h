@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/dtype.h"
 #include "cuda/device_array.h"
 #include "support/normal_values.h"
 
@@ -32,6 +33,19 @@ inline Floats draw(int64_t n, uint64_t key) {
 // What is there before a kernel writes with this beta: with 0 it must not be read.
 inline Floats before(float beta, int64_t n, uint64_t key) {
   return beta == 0.0f ? Floats(static_cast<size_t>(n), std::nanf("")) : draw(n, key);
+}
+
+using Halves = std::vector<bf16>;
+
+inline Halves rounded(const Floats& x) {
+  Halves y;
+  for (const float v : x) y.push_back(to_bf16(v));
+  return y;
+}
+inline Floats widened(const Halves& x) {
+  Floats y;
+  for (const bf16 v : x) y.push_back(to_float(v));
+  return y;
 }
 
 template <class T>

@@ -1,5 +1,6 @@
 #include "data/loader.h"
 #include "device/twins.h"
+#include "kernels/precision.h"
 #include "nn/checkpoint.h"
 #include "nn/fit.h"
 #include "nn/model_file.h"
@@ -44,6 +45,32 @@ TEST_CASE("device: training steps like the CPU's, every optimizer, with clipping
     train_both<TinyResNet>(config);
     train_both<TinyVgg>(config);
   }
+}
+
+// In bf16 activations and convolutions have 8 bits: the loss moves by about 2^-8 of itself, and ten
+// steps go the same way.
+TEST_CASE("device: training in bf16 goes the way of f32") {
+  const auto losses = [](Stream stream, kernels::Precision precision) {
+    kernels::set_precision(precision);
+    nn::Model model = tiny_model<TinyResNet>();
+    model.params.move_to(stream);
+    nn::Optimizer optimizer(model.params, {});
+    nn::SupervisedStep step(model, optimizer);
+    const ImagesAt images(stream, 100, 2);
+    std::vector<double> all;
+    for (int i = 0; i < 10; ++i)
+      all.push_back(step.run(images.at(0, i % 2), {.seed = 1, .step = i, .lr = 0.02f}).loss);
+    kernels::set_precision(kernels::Precision::fp32);
+    return all;
+  };
+  const auto exact = losses({}, kernels::Precision::fp32),
+             coarse = losses(device(), kernels::Precision::bf16);
+  CHECK(exact.back() < 0.9 * exact.front());
+  for (size_t i = 0; i < exact.size(); ++i) {
+    CAPTURE(i);
+    CHECK(std::abs(coarse[i] - exact[i]) <= 0.03 * exact[i]);
+  }
+  CHECK(coarse != exact);
 }
 
 TEST_CASE("device: evaluation, and files written and read, wherever the values lie") {

@@ -25,6 +25,18 @@ expect "a run of the GPU is measured on the CPU" 0 'forget' eval unlearn-cuda --
 expect "runs of both in one table" 0 'original' compare train-cpu train-cuda unlearn-cuda --attacks loss --device cuda
 
 expect "products in tf32" 0 '' train "${args[@]}" --device cuda --precision tf32 --out train-tf32
+expect "training in bf16" 0 '' train "${args[@]}" --device cuda --precision bf16 --out train-bf16
+expect "unlearning in bf16" 0 '' unlearn --from train-bf16 --forget random:6 --method srl --gate focus --batch-size 4 \
+  --epochs 1 --device cuda --precision bf16 --out unlearn-bf16
+expect "measured in bf16" 0 'forget' eval unlearn-bf16 --attacks loss --device cuda --precision bf16
+expect "an estimator that looks into batches, in bf16" 2 'choose another estimator' unlearn --from train-bf16 \
+  --forget random:6 --method srl --gate focus --estimator microbatch:2 --batch-size 4 --epochs 1 --device cuda \
+  --precision bf16 --out unlearn-slices
+check "the loss of bf16 goes the same way" python3 - train-cpu/metrics.csv train-bf16/metrics.csv << 'PY'
+import csv, sys
+a, b = ([float(r["train_loss"]) for r in csv.DictReader(open(f)) if r.get("train_loss")] for f in sys.argv[1:])
+assert len(a) == len(b) == 2 and all(abs(x - y) < 0.05 * abs(x) for x, y in zip(a, b)) and a != b, (a, b)
+PY
 expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77
 expect "no device" 2 'expected auto, cpu or cuda' train "${args[@]}" --device gpu
 expect "a number too large" 2 'expected auto, cpu or cuda' train "${args[@]}" --device cuda:99999999999

@@ -2,20 +2,25 @@
 
 #include "core/memory_cuda.h"
 #include "core/tensor.h"
+#include "kernels/cast.h"
 
 // In place of cuDNN and cuBLAS (kernels/conv2d_cudnn.cpp): the CPU's own convolutions, on copies.
 // They come in the stream's order, since a copy to the host waits for what was queued before.
 namespace expunge::kernels::cuda {
 namespace {
 
-Tensor fetched(Stream stream, const float* from, int64_t size) {
-  const Tensor here({size});
-  cuda_download(stream, here.bytes(), from, static_cast<size_t>(size) * sizeof(float));
-  return here;
+// As floats, whatever the type.
+Tensor fetched(Stream stream, ConstValues from, int64_t size) {
+  const Tensor here({size}, from.type), floats({size});
+  cuda_download(stream, here.bytes(), from.at, static_cast<size_t>(size) * size_of(from.type));
+  kernels::cast({}, {size, 1, 1}, here.values(), 0.0f, floats.data());
+  return floats;
 }
 
-void send(Stream stream, const Tensor& from, float* to) {
-  cuda_upload(stream, to, from.bytes(), static_cast<size_t>(from.size()) * sizeof(float));
+void send(Stream stream, const Tensor& floats, Values to) {
+  const Tensor here(floats.shape(), to.type);
+  kernels::cast({}, {floats.size(), 1, 1}, floats.data(), 0.0f, here.values());
+  cuda_upload(stream, to.at, here.bytes(), static_cast<size_t>(floats.size()) * size_of(to.type));
 }
 
 int64_t x_size(const Conv2dShape& s) {
@@ -29,14 +34,14 @@ int64_t y_size(const Conv2dShape& s) {
 }
 
 // With beta 0 there may be anything, and nothing is read.
-Tensor before(Stream stream, float beta, const float* from, int64_t size) {
+Tensor before(Stream stream, float beta, ConstValues from, int64_t size) {
   return beta == 0.0f ? Tensor({size}) : fetched(stream, from, size);
 }
 
 }  // namespace
 
-void conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w, const float* bias,
-            float* y) {
+void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, const float* bias,
+            Values y) {
   const Tensor out({y_size(s)});
   kernels::conv2d({}, s, fetched(stream, x, x_size(s)).data(), fetched(stream, w, w_size(s)).data(),
                   nullptr, out.data());
@@ -44,8 +49,8 @@ void conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w,
   if (bias != nullptr) add_bias(stream, s.N * s.P() * s.Q(), s.K, bias, y);
 }
 
-void conv2d_backward_data(Stream stream, const Conv2dShape& s, const float* dy, const float* w,
-                          float beta, float* dx) {
+void conv2d_backward_data(Stream stream, const Conv2dShape& s, ConstValues dy, ConstValues w,
+                          float beta, Values dx) {
   const Tensor out = before(stream, beta, dx, x_size(s));
   kernels::conv2d_backward_data({}, s, fetched(stream, dy, y_size(s)).data(),
                                 fetched(stream, w, w_size(s)).data(), beta, out.data());
@@ -53,7 +58,7 @@ void conv2d_backward_data(Stream stream, const Conv2dShape& s, const float* dy, 
 }
 
 void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, int64_t n1,
-                             const float* x, const float* dy, float beta, float* dw) {
+                             ConstValues x, ConstValues dy, float beta, Values dw) {
   const Tensor out = before(stream, beta, dw, w_size(s));
   kernels::conv2d_backward_weights({}, s, n0, n1, fetched(stream, x, x_size(s)).data(),
                                    fetched(stream, dy, y_size(s)).data(), beta, out.data());
