@@ -22,6 +22,8 @@ struct bf16 {
   uint16_t bits;
 };
 
+namespace math {
+
 EXPUNGE_HD float to_float(float x) {
   return x;
 }
@@ -50,6 +52,9 @@ EXPUNGE_HD T from_float(float x) {
   else
     return to_bf16(x);
 }
+
+}  // namespace math
+using math::from_float, math::to_bf16, math::to_float;
 
 template <class T>
 inline constexpr DType kDType = DType::f32;

