@@ -22,7 +22,9 @@ struct bf16 {
   uint16_t bits;
 };
 
-namespace math {
+}  // namespace expunge
+
+namespace expunge::math {
 
 EXPUNGE_HD float to_float(float x) {
   return x;
@@ -53,7 +55,10 @@ EXPUNGE_HD T from_float(float x) {
     return to_bf16(x);
 }
 
-}  // namespace math
+}  // namespace expunge::math
+
+namespace expunge {
+
 using math::from_float, math::to_bf16, math::to_float;
 
 template <class T>
