@@ -36,7 +36,7 @@ Forgetting::Forgetting(const Experiment& e, const std::vector<Reference>& refere
   const auto add = [&](const char* name, const std::vector<int32_t>& all, bool few) {
     if (all.empty()) return;
     const data::LoaderConfig config = plain_batches(few ? few_of(all, e.data.digest, kFew) : all);
-    parts_.push_back({name, std::make_unique<data::Loader>(e.data, config), all});
+    parts_.push_back({name, std::make_unique<data::Loader>(e.data, config)});
   };
   add("forget", e.forgotten, false);
   add("retain", e.train, true);
@@ -114,16 +114,22 @@ Findings Forgetting::during(RunStatus& status) {
   return found;
 }
 
-void Forgetting::at_end(RunStatus& status) {
-  const auto note = [&](const std::string& name, const std::vector<int32_t>& positions) {
-    if (positions.empty() || stop_requested()) return;
-    data::Loader loader(e_.data, plain_batches(positions));
-    const eval::Accuracy a = eval::measure_accuracy(e_.model, loader, go_on);
+// The attacks that take no time are measured too, so that compare need not look at all samples
+// again.
+void Forgetting::at_end(RunStatus& status, const RunFolder& run) {
+  const eval::Parts outputs = outputs_of(e_, e_.model);
+  if (stop_requested()) return;
+  tools::measure(e_, outputs, run.path(), run.model("last"), {.svc = false});
+  const auto note = [&](const std::string& name, const eval::Outputs& of) {
+    if (of.empty()) return;
+    const eval::Accuracy a = eval::accuracy_of(of);
     status.measures[name + "_acc"] = a.accuracy();
     status.measures[name + "_loss"] = a.loss();
   };
-  for (const Part& part : parts_) note(part.name, part.all);
-  note("val", e_.split.val);
+  note("forget", outputs.forget);
+  note("retain", outputs.retain);
+  note("val", outputs.val);
+  note("test", outputs.test);
   const double attack_success = TriggeredTest(e_).success(e_.model);
   if (stop_requested()) return;
   if (triggered_) status.measures["attack_success"] = attack_success;

@@ -30,7 +30,7 @@ Findings HeldOut::during(RunStatus& status) {
   return found;
 }
 
-void HeldOut::at_end(RunStatus& status) {
+void HeldOut::at_end(RunStatus& status, const RunFolder&) {
   if (e_.split.test.empty()) return;
   const eval::Accuracy test =
       e_.split.val.empty() && held_

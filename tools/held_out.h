@@ -13,7 +13,7 @@ class HeldOut final : public Evaluation {
  public:
   explicit HeldOut(const Experiment& experiment);
   Findings during(RunStatus& status) override;
-  void at_end(RunStatus& status) override;
+  void at_end(RunStatus& status, const RunFolder& run) override;
 
  private:
   const Experiment& e_;

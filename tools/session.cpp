@@ -76,9 +76,13 @@ Session::Session(const Settings& settings, SessionParts parts, ModelCard card, R
       evaluations_(EvaluationRule::parse(settings.text("eval-every"))),
       total_steps_(nn::total_steps(parts_.fit, parts_.source)) {}
 
+double Session::worked() const {
+  return since(begin_) - aside_;
+}
+
 void Session::note_time() {
   status_.seconds = earlier_seconds_ + since(begin_);
-  status_.work_seconds = earlier_work_ + since(begin_) - aside_;
+  status_.work_seconds = earlier_work_ + worked();
 }
 
 RunStatus Session::start() {
@@ -156,7 +160,7 @@ void Session::finish(nn::FitEnd end) {
       note_time();
     }
     const double work = status_.work_seconds;
-    evaluation_.at_end(status_);
+    evaluation_.at_end(status_, run_);
     note_time();
     status_.work_seconds = work;
   }
@@ -259,18 +263,18 @@ void Session::evaluate_epoch(const nn::FitPosition& at) {
   const auto found = evaluate();
   if (!found) return;
   const double n = static_cast<double>(std::max<int64_t>(1, at.samples)),
-               took = since(epoch_begin_);
+               took = worked() - line_.worked;
   const double loss = at.loss_sum / n, accuracy = static_cast<double>(at.correct) / n;
   run_.append_metrics(fmt::format(
       R"({{"type":"epoch","epoch":{},"step":{},"train_loss":{:.6g},{}{},"lr":{:.6g},"seconds":{:.3f},"images_per_s":{:.1f}}})",
       epoch, at.step, loss,
       parts_.counts_correct ? fmt::format("\"train_acc\":{:.6g},", accuracy) : "", found->fields,
-      lr_, took, static_cast<double>(at.samples) / std::max(took, 1e-9)));
+      lr_, took, static_cast<double>(images_ - line_.images) / std::max(took, 1e-9)));
   progress_->message(fmt::format(
       "epoch {:>3}  {}loss {:.4f}{}  {}  {}", epoch, parts_.counts_correct ? "train " : "", loss,
       parts_.counts_correct ? fmt::format(" acc {:.2f}%", 100 * accuracy) : "", found->words,
       duration_text(took)));
-  epoch_begin_ = Clock::now();
+  line_ = {images_, worked()};
   status_.epochs = epoch;
 }
 

@@ -39,7 +39,8 @@ class Evaluation {
  public:
   virtual ~Evaluation() = default;
   virtual Findings during(RunStatus& status) = 0;
-  virtual void at_end(RunStatus& status) = 0;
+  // The weights are in run.model("last") already.
+  virtual void at_end(RunStatus& status, const RunFolder& run) = 0;
 };
 
 // What a step found out beside its loss: fields of a line of metrics.jsonl, or "".
@@ -94,6 +95,7 @@ class Session final : public nn::EpochHook {
   void evaluate_epoch(const nn::FitPosition& at);
   void evaluate_step(const nn::FitPosition& at);
   std::optional<Findings> evaluate();
+  double worked() const;  // seconds of this session, without what was aside
   void note_time();
 
   const Settings& settings_;
@@ -110,7 +112,11 @@ class Session final : public nn::EpochHook {
   int64_t images_ = 0;
   bool enough_ = false;
   double aside_ = 0;  // seconds of this session that went into evaluation and checkpoints
-  Clock::time_point begin_ = Clock::now(), saved_ = begin_, epoch_begin_ = begin_;
+  Clock::time_point begin_ = Clock::now(), saved_ = begin_;
+  struct {
+    int64_t images = 0;
+    double worked = 0;
+  } line_;  // what the last line of an epoch had counted
   float lr_ = 0;
 };
 

@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "tools/experiment.h"
 #include "tools/file_lock.h"
+#include "tools/run_folder.h"
 #include "tools/say.h"
 #include "tools/signals.h"
 #include "tools/sweep_job.h"
@@ -59,29 +60,45 @@ class Sweep {
   const SweepPlan& plan() const { return plan_; }
   int64_t pending() const {
     return std::ranges::count_if(plan_.runs,
-                                 [&](const PlannedRun& r) { return !done(r.row.run); }) +
+                                 [&](const PlannedRun& run) { return !done(run) || lost(run); }) +
            plan_.waiting;
   }
 
  private:
-  bool done(const std::string& run) const {
-    return std::ranges::find(rows_, run, &SweepRow::run) != rows_.end();
+  const SweepRow* row_of(const std::string& run) const {
+    const auto it = std::ranges::find(rows_, run, &SweepRow::run);
+    return it != rows_.end() ? &*it : nullptr;
+  }
+  bool done(const PlannedRun& run) const { return row_of(run.row.run) != nullptr; }
+  bool is_there(const fs::path& folder) const {
+    std::error_code error;
+    return fs::exists(place_.out / folder / "run.json", error) &&
+           read_run_json(place_.out / folder).status == "finished";
+  }
+  // A network whose row is there and whose folder is not, while others still need it: it is made
+  // again.
+  bool lost(const PlannedRun& run) const {
+    if (run.verb != "train" || !done(run) || is_there(run.folder)) return false;
+    return std::ranges::any_of(plan_.runs, [&](const PlannedRun& other) {
+      return !done(other) && std::ranges::find(other.needs, run.row.run) != other.needs.end();
+    });
   }
   // An original or retrained network that failed leaves nothing to do for those that need it.
   bool ready(const PlannedRun& run) const {
     return std::ranges::all_of(run.needs, [&](const std::string& needed) {
-      const auto it = std::ranges::find(rows_, needed, &SweepRow::run);
-      if (it != rows_.end() && it->exit_code != 0)
-        fail(static_cast<ExitCode>(it->exit_code), "{} needs {}, which failed: {}", run.row.run,
-             needed, it->message);
-      return it != rows_.end();
+      const SweepRow* row = row_of(needed);
+      if (row != nullptr && row->exit_code != 0)
+        fail(static_cast<ExitCode>(row->exit_code), "{} needs {}, which failed: {}", run.row.run,
+             needed, row->message);
+      return row != nullptr && std::ranges::find(names_, needed) == names_.end() &&
+             is_there(needed);
     });
   }
 
   bool start_next() {
     for (const PlannedRun& run : plan_.runs) {
-      if (done(run.row.run) || std::ranges::find(names_, run.row.run) != names_.end() ||
-          !ready(run))
+      if ((done(run) && !lost(run)) || !ready(run) ||
+          std::ranges::find(names_, run.row.run) != names_.end())
         continue;
       running_.emplace_back(place_, run);
       names_.push_back(run.row.run);
@@ -100,8 +117,10 @@ class Sweep {
   }
 
   void finish(const SweepRow& row) {
-    append_row(rows_file_, row);
-    rows_.push_back(row);
+    if (row_of(row.run) == nullptr) {  // else a network that was lost
+      append_row(rows_file_, row);
+      rows_.push_back(row);
+    }
     std::erase(names_, row.run);
     plan_ = plan_sweep(recipe_, everywhere_, rows_);
     ++finished_;

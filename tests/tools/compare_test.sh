@@ -14,6 +14,14 @@ for s in 0 1; do
   done
 done
 
+check "the quick attacks are measured when a run ends" is_json u-none-0/scores.json
+cp u-none-0/scores.json quick.json
+touch -d 2001-01-01 u-none-0/scores.json
+expect "and read again" 0 'confidence_auc' eval u-none-0 --attacks loss,threshold
+check "without being written" test u-none-0/scores.json -ot quick.json
+rm u-none-0/scores.json
+expect "measured afresh" 0 'confidence_auc' eval u-none-0 --attacks loss,threshold
+same "they are the same" quick.json u-none-0/scores.json
 expect "attacks come with a forgotten set" 0 'svc_confidence +[0-9.]+%' eval u-none-0
 check "their scores are kept" is_json u-none-0/scores.json
 cp u-none-0/scores.json kept.json

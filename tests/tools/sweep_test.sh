@@ -111,6 +111,11 @@ same "the same numbers" <(sorted_numbers s) <(sorted_numbers s3)
 sed 's/^lr = 1e-3/lr = 2e-3/' small.toml > other.toml
 expect "another recipe in the same folder" 3 "fixed/ngplus_none-0 was made with.*--lr 0.001" \
   sweep other.toml --out s
+mkdir moved && grep -v '"run":"fixed/ngplus_focus-1"' s/rows.jsonl > moved/rows.jsonl
+expect "rows in an empty folder, one missing" 0 '^ngplus focus +2 ' sweep small.toml --out moved --progress lines
+check "networks that it needs are made again" \
+  test "$(ls moved | grep -E '^(original|retrained)' | tr '\n' ' ')" = "original-1 retrained-some-0 retrained-some-1 "
+same "the same numbers" <(sorted_numbers s) <(sorted_numbers moved)
 rm -r s/fixed s/original-0
 expect "rows are enough" 0 '^ngplus focus +2 ' sweep small.toml --out s
 

@@ -19,6 +19,14 @@ check "run.json says finished" grep -q '"status": "finished"' a/run.json
 check "run.json is JSON" is_json a/run.json
 check "metrics.jsonl is JSON a line" is_json a/metrics.jsonl lines
 check "two epochs in metrics.jsonl" test "$(grep -c '"type":"epoch"' a/metrics.jsonl)" = 2
+rate() {  # seconds x images/s of the last epoch's line: images that it counts
+  sed -nE 's/.*"type":"epoch".*"seconds":([^,]*),"images_per_s":([^}]*)}/\1 \2/p' "$1/metrics.jsonl" |
+    awk '{ images = $1 * $2 } END { printf "%.0f", images }'
+}
+check "images/s are those of one epoch" test "$(rate a)" -gt 0
+"$bin" train "${tiny[@]}" --eval-every 2 --out rarely > /dev/null 2>&1
+ratio=$(awk -v two="$(rate rarely)" -v one="$(rate a)" 'BEGIN { printf "%.0f", two / one }')
+check "and of two where two lie between evaluations" test "$ratio" = 2
 check "two epochs in metrics.csv" test "$(wc -l < a/metrics.csv)" = 3
 check "no temporary file is left" test -z "$(find a -name '*.tmp')"
 for file in last last.state; do  # the header names tensors and metadata
