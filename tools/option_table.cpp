@@ -121,8 +121,8 @@ constexpr Option kOptions[] = {
      "train convert unlearn"},
     // run
     {"eval-every", Kind::integer, "1", "1..", "epochs between evaluations", "train"},
-    {"checkpoint-every", Kind::text, "epoch", "", "epoch | N (steps) | Ns (seconds)",
-     "train unlearn"},
+    {"checkpoint-every", Kind::text, "auto", "",
+     "auto (epochs, where it is cheap) | epoch | N (steps) | Ns (seconds)", "train unlearn"},
     {"log-every", Kind::integer, "10", "1..", "steps between lines of metrics.jsonl",
      "train unlearn"},
     {"out", Kind::text, "", "", "run folder (default runs/<data>-<model>-<seed>)", "train", false},

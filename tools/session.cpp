@@ -40,14 +40,16 @@ double note_number(const nn::TrainState& state, const std::string& key, double o
 }  // namespace
 
 CheckpointRule CheckpointRule::parse(const std::string& text) {
-  if (text == "epoch") return {};
+  if (text == "epoch") return {.epochs = Epochs::all};
+  if (text == "auto") return {.epochs = Epochs::affordable};
   const bool timed = text.ends_with("s");
   int64_t n = 0;
   const char* end = text.data() + text.size() - (timed ? 1 : 0);
   const auto [stop, error] = std::from_chars(text.data(), end, n);
   if (error != std::errc() || stop != end || n < 1)
     fail(ExitCode::usage,
-         "--checkpoint-every is '{}', expected epoch, a number of steps, or seconds as 60s", text);
+         "--checkpoint-every is '{}', expected auto, epoch, a number of steps, or seconds as 60s",
+         text);
   return timed ? CheckpointRule{.seconds = static_cast<double>(n)} : CheckpointRule{.steps = n};
 }
 
@@ -190,12 +192,20 @@ void Session::save(const nn::FitPosition& at, bool evaluated) {
   save_model_file(run_.model("last"), shown(), card_);
   write_run_json(run_.path(), status_);
   saved_ = Clock::now();
-  aside_ += since(begin);
+  last_save_ = since(begin);
+  aside_ += last_save_;
 }
 
 bool Session::checkpoint_due(const nn::FitPosition& at) const {
   return (checkpoints_.steps > 0 && at.step % checkpoints_.steps == 0) ||
          (checkpoints_.seconds > 0 && since(saved_) >= checkpoints_.seconds);
+}
+
+bool Session::epoch_checkpoint_due() const {
+  using Epochs = CheckpointRule::Epochs;
+  return checkpoints_.epochs == Epochs::all ||
+         (checkpoints_.epochs == Epochs::affordable &&
+          last_save_ <= CheckpointRule::kMostShare * since(saved_));
 }
 
 nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult& result,
@@ -232,7 +242,8 @@ nn::Continue Session::after_epoch(const nn::FitPosition& at) {
     aside_ += since(begin);
   }
   evaluate_epoch(at);
-  save(at, !stop_requested());
+  if (at.step == total_steps_ || enough_ || stop_requested() || epoch_checkpoint_due())
+    save(at, !stop_requested());
   return stop_requested() || enough_ ? nn::Continue::no : nn::Continue::yes;
 }
 

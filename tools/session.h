@@ -13,8 +13,12 @@
 
 namespace expunge::tools {
 
-// When checkpoints are written besides the end of an epoch: "epoch", N steps or "Ns".
+// When checkpoints are written besides a run's first and last step: "epoch", at its end; "auto", at
+// its end unless writing would take more than kMostShare of the time; after N steps or "Ns".
 struct CheckpointRule {
+  static constexpr double kMostShare = 0.05;
+  enum class Epochs : unsigned char { none, all, affordable };
+  Epochs epochs = Epochs::none;
   int64_t steps = 0;
   double seconds = 0;
   static CheckpointRule parse(const std::string& text);
@@ -91,6 +95,7 @@ class Session final : public nn::EpochHook {
   RunStatus run_from(nn::FitPosition position);
   void finish(nn::FitEnd end);
   void save(const nn::FitPosition& at, bool evaluated);
+  bool epoch_checkpoint_due() const;
   bool checkpoint_due(const nn::FitPosition& at) const;
   void evaluate_epoch(const nn::FitPosition& at);
   void evaluate_step(const nn::FitPosition& at);
@@ -111,7 +116,8 @@ class Session final : public nn::EpochHook {
   std::optional<Progress> progress_;
   int64_t images_ = 0;
   bool enough_ = false;
-  double aside_ = 0;  // seconds of this session that went into evaluation and checkpoints
+  double aside_ = 0;      // seconds of this session that went into evaluation and checkpoints
+  double last_save_ = 0;  // seconds that the last checkpoint took
   Clock::time_point begin_ = Clock::now(), saved_ = begin_;
   struct {
     int64_t images = 0;

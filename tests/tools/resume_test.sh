@@ -81,6 +81,17 @@ expect "a run that is being worked on" 4 'another process|locked' train --resume
 kill -9 $pid
 wait $pid 2> /dev/null || true
 
+state_step() { head -c 2000 "$1/checkpoints/last.state.safetensors" | grep -ao '"step":"[0-9]*"' | tr -dc 0-9; }
+for every in epoch 1000s; do
+  "$bin" train "${long[@]}" --limit 200 --checkpoint-every $every --out "c-$every" > out 2> err &
+  pid=$!
+  wait_for "c-$every/metrics.jsonl" '"type":"epoch","epoch":3'
+  kill -9 $pid
+  wait $pid 2> /dev/null || true
+done
+check "a checkpoint an epoch" test "$(state_step c-epoch)" -gt 0
+check "none before its time has come" test "$(state_step c-1000s)" = 0
+
 mkdir -p begun/checkpoints
 touch begun/lock begun/config.toml
 expect "a run that ended before its first checkpoint is begun again" 0 '' train "${args[@]}" --out begun
