@@ -26,8 +26,9 @@ struct Ctx {
   Tape* tape = nullptr;                // null: nothing is recorded
   Mode mode = Mode::eval;              // dropout
   BatchNormMode batch_norm = BatchNormMode::eval;
-  const StepScalars* scalars = nullptr;  // keys of random draws
-  nn::Trace* trace = nullptr;            // where operations write their shapes, or null
+  const StepScalars* scalars = nullptr;        // keys of random draws
+  const StepScalars* scalars_there = nullptr;  // on a GPU: what a recorded step reads instead
+  nn::Trace* trace = nullptr;                  // where operations write their shapes, or null
 
   // A parameter as a differentiable value (or a plain one where nothing is recorded).
   Var param(int index) const {

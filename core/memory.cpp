@@ -22,6 +22,31 @@ constexpr int kSteps = 4;
 constexpr size_t kSmallest = 256;
 constexpr int kClasses = kSteps * 40;
 
+}  // namespace
+
+// Blocks that nobody uses, by size class, and how many of the same home are in use.
+struct BlockLists {
+  std::array<Block*, kClasses> waiting{};
+  int64_t in_use = 0;
+
+  // A block of this size class, or of one at most four times as large: better than asking the
+  // system.
+  Block* take(int index) {
+    const int last = std::min(index + 2 * kSteps, kClasses - 1);
+    for (int i = index; i <= last; ++i) {
+      Block*& head = waiting[static_cast<size_t>(i)];
+      if (head != nullptr) return std::exchange(head, head->next);
+    }
+    return nullptr;
+  }
+  void put(Block* block) {
+    Block*& head = waiting[static_cast<size_t>(block->size_class)];
+    block->next = std::exchange(head, block);
+  }
+};
+
+namespace {
+
 // Blocks as large as the parameters of a network ask for huge pages: fewer misses of the address
 // cache where a kernel walks through many arrays at once.
 constexpr size_t kHugePage = size_t{2} << 20, kLarge = 16 * kHugePage;
@@ -97,7 +122,8 @@ struct Pool {
   std::mutex mutex;
   bool guarded = false;
   int64_t overwritten = 0;
-  std::array<Block*, kClasses> cached{};
+  BlockLists shared{};
+  BlockLists* lists = &shared;  // or those of the area that is entered
   PoolStats stats{};
 
   static Pool& of(Device device) {
@@ -105,19 +131,8 @@ struct Pool {
     return pools[static_cast<size_t>(device)];
   }
 
-  // A free block of this size class, or of one at most four times as large: better than asking the
-  // system.
-  Block* take_cached(int index) {
-    const int last = std::min(index + 2 * kSteps, kClasses - 1);
-    for (int i = index; i <= last; ++i) {
-      Block*& head = cached[static_cast<size_t>(i)];
-      if (head != nullptr) return std::exchange(head, head->next);
-    }
-    return nullptr;
-  }
-
-  void trim() {
-    for (Block*& head : cached) {
+  void trim(BlockLists& of) {
+    for (Block*& head : of.waiting) {
       while (head != nullptr) {
         Block* block = head;
         head = block->next;
@@ -161,23 +176,25 @@ Block* pool_acquire(size_t bytes, Stream stream) {
   Pool& pool = Pool::of(stream.device);
   std::lock_guard lock(pool.mutex);
   const SizeClass wanted = size_class(bytes + (pool.guarded ? Block::kAlign : 0));
-  Block* block = pool.take_cached(wanted.index);
+  Block* block = pool.lists->take(wanted.index);
   if (block != nullptr) {
     block->users.store(1, std::memory_order_relaxed);
   } else {
     block = system_block(wanted.bytes, pool.stats.system_allocations, stream);
     if (block == nullptr) {  // the cache may hold what is missing
-      pool.trim();
+      pool.trim(pool.shared);
       block = system_block(wanted.bytes, pool.stats.system_allocations, stream);
     }
     if (block == nullptr)
       fail(ExitCode::memory, "out of memory: {} MiB asked for, {} MiB in use", wanted.bytes >> 20,
            pool.stats.bytes_in_use >> 20);
     block->size_class = wanted.index;
+    block->home = pool.lists;
     block->capacity = wanted.bytes;
     ++pool.stats.system_allocations;
     pool.stats.bytes_held += static_cast<int64_t>(wanted.bytes);
   }
+  ++block->home->in_use;
   block->asked = bytes;
   block->painted = pool.guarded;
   if (block->painted) paint(block);
@@ -191,9 +208,31 @@ void pool_release(Block* block) {
   Pool& pool = Pool::of(block->stream.device);
   std::lock_guard lock(pool.mutex);
   if (block->painted && !intact(block)) ++pool.overwritten;
-  block->next = pool.cached[static_cast<size_t>(block->size_class)];
-  pool.cached[static_cast<size_t>(block->size_class)] = block;
+  block->home->put(block);
+  --block->home->in_use;
   pool.stats.bytes_in_use -= static_cast<int64_t>(block->capacity);
+}
+
+PoolArea::PoolArea() : lists_(new BlockLists) {}
+
+// Blocks still in use go back to the area when they are dropped, so it stays.
+PoolArea::~PoolArea() {
+  Pool& pool = Pool::of(Device::cuda);
+  std::lock_guard lock(pool.mutex);
+  pool.trim(*lists_);
+  if (lists_->in_use == 0) delete lists_;
+}
+
+PoolArea::Entered::Entered(const PoolArea& area) {
+  Pool& pool = Pool::of(Device::cuda);
+  std::lock_guard lock(pool.mutex);
+  before_ = std::exchange(pool.lists, area.lists_);
+}
+
+PoolArea::Entered::~Entered() {
+  Pool& pool = Pool::of(Device::cuda);
+  std::lock_guard lock(pool.mutex);
+  pool.lists = before_;
 }
 
 PoolStats pool_stats(Device device) {
@@ -221,7 +260,7 @@ void pool_trim() {
   for (const Device device : kDevices) {
     Pool& pool = Pool::of(device);
     std::lock_guard lock(pool.mutex);
-    pool.trim();
+    pool.trim(pool.shared);
   }
 }
 

@@ -12,12 +12,14 @@ namespace expunge {
 // counted by their users. Returned blocks wait in a list of their size class, so a steady training
 // step asks the system for nothing. A GPU's block may be taken again while work that was queued
 // earlier still uses it: all of a pool's work goes to one stream, which keeps the order.
+struct BlockLists;
 struct Block {
   std::atomic<int> users{1};
   int size_class = 0;
-  size_t capacity = 0;   // bytes that follow the header
-  size_t asked = 0;      // of them in use
-  bool painted = false;  // guard zones are filled
+  size_t capacity = 0;         // bytes that follow the header
+  size_t asked = 0;            // of them in use
+  bool painted = false;        // guard zones are filled
+  BlockLists* home = nullptr;  // where it waits when nobody uses it
   Block* next = nullptr;
   void* memory = nullptr;  // what the system gave
   void* bytes = nullptr;
@@ -30,6 +32,29 @@ struct Block {
 // Error(ExitCode::memory).
 Block* pool_acquire(size_t bytes, Stream stream = {});
 void pool_release(Block* block);
+
+// A part of the GPU's pool for one user alone. While it is entered, every block for a GPU comes
+// from it, and goes back to it whenever it is dropped: what was queued with such addresses can be
+// repeated later, and nobody else has written there meanwhile. Its blocks live as long as it does.
+class PoolArea {
+ public:
+  PoolArea();
+  ~PoolArea();
+  PoolArea(const PoolArea&) = delete;
+
+  class Entered {
+   public:
+    explicit Entered(const PoolArea& area);
+    ~Entered();
+    Entered(const Entered&) = delete;
+
+   private:
+    BlockLists* before_;
+  };
+
+ private:
+  BlockLists* lists_;
+};
 
 struct PoolStats {
   int64_t system_allocations;  // calls to the system so far: constant over steady steps

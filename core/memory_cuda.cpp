@@ -2,8 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <array>
+#include <cstring>
+#include <mutex>
+
 #include "core/check.h"
 #include "core/cuda_check.h"
+#include "core/work_graph_cuda.h"
 
 namespace expunge {
 namespace {
@@ -11,6 +16,33 @@ namespace {
 cudaStream_t handle(Stream stream) {
   return static_cast<cudaStream_t>(stream.cuda);
 }
+
+// Pages of the host that the GPU copies from by itself: what was written into one is on its way
+// while the host goes on. They are used in turn, each again when its last copy is over.
+class SendingPages {
+ public:
+  static constexpr size_t kBytes = size_t{64} << 10;
+
+  void send(cudaStream_t stream, void* to, const void* from, size_t bytes) {
+    Page& page = pages_[next_++ % pages_.size()];
+    if (page.bytes == nullptr) {
+      check_cuda(cudaMallocHost(&page.bytes, kBytes));
+      check_cuda(cudaEventCreateWithFlags(&page.sent, cudaEventDisableTiming));
+    }
+    check_cuda(cudaEventSynchronize(page.sent));
+    std::memcpy(page.bytes, from, bytes);
+    check_cuda(cudaMemcpyAsync(to, page.bytes, bytes, cudaMemcpyHostToDevice, stream));
+    check_cuda(cudaEventRecord(page.sent, stream));
+  }
+
+ private:
+  struct Page {
+    void* bytes = nullptr;
+    cudaEvent_t sent = nullptr;
+  };
+  std::array<Page, 32> pages_{};
+  size_t next_ = 0;
+};
 
 }  // namespace
 
@@ -34,6 +66,16 @@ void cuda_copy(Stream stream, void* to, const void* from, size_t bytes) {
 }
 
 void cuda_upload(Stream stream, void* to, const void* from, size_t bytes) {
+  EXPUNGE_CHECK(!cuda_is_recording(),
+                "{} bytes are sent by a recorded step: it would send these "
+                "each time",
+                bytes);
+  static auto& pages = *new SendingPages;  // never destroyed: the driver may be gone before
+  static std::mutex one_at_a_time;
+  if (bytes <= SendingPages::kBytes) {
+    const std::lock_guard lock(one_at_a_time);
+    return pages.send(handle(stream), to, from, bytes);
+  }
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, handle(stream)));
   cuda_wait(stream);
 }

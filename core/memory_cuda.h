@@ -12,7 +12,8 @@ namespace expunge {
 void* cuda_allocate(size_t bytes);  // null where the GPU has no more
 void cuda_release(void* memory) noexcept;
 
-// In the order of the stream. To and from the host: done when they return.
+// In the order of the stream. From the host: `from` may change when it returns, whether or not the
+// work has been done. To the host: done when it returns.
 void cuda_copy(Stream stream, void* to, const void* from, size_t bytes);
 void cuda_upload(Stream stream, void* to, const void* from, size_t bytes);
 void cuda_download(Stream stream, void* to, const void* from, size_t bytes);

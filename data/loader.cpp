@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "core/check.h"
 #include "core/parallel.h"
@@ -66,11 +67,13 @@ struct Loader::Impl {
   int64_t size_of_batch(int64_t batch) const {
     return std::min(config.batch_size, samples() - batch * config.batch_size);
   }
-  Slot& slot_of(int64_t batch) { return slots[batch % 2]; }
+  // Without a worker no batch is made ahead, and one place does: a GPU finds each where it found
+  // the one before, as a recorded step wants it.
+  Slot& slot_of(int64_t batch) { return slots[worker ? batch % 2 : 0]; }
 
   void make_slots() {
     const int64_t n = std::min(config.batch_size, samples());
-    for (Slot& slot : slots) {
+    for (Slot& slot : std::span(slots, worker ? 2 : 1)) {
       slot.x = Tensor({n, set.height, set.width, set.channels}, DType::f32, config.stream);
       slot.labels = Tensor({n}, DType::i32);
       slot.index = Tensor({n}, DType::i32);
@@ -123,9 +126,9 @@ Loader::Loader(const Dataset& set, LoaderConfig config)
   for (const int32_t position : checked.positions)
     EXPUNGE_CHECK(position >= 0 && position < set.count(), "loader: position {} of {} samples",
                   position, set.count());
-  impl_->make_slots();
   if (checked.prefetch && checked.stream.device == Device::cpu)
     impl_->worker = std::make_unique<Worker>();
+  impl_->make_slots();
 }
 
 Loader::~Loader() = default;

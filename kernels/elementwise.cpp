@@ -79,7 +79,7 @@ void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, 
   const auto on_cpu = [=] {
     parallel_ranges((n + 3) / 4, [=](int64_t begin, int64_t end) {
       for (int64_t block = begin; block < end; ++block) {
-        const rng::Draw draw = math::dropout_draw(key.seed, key.step, key.pass, key.layer, block);
+        const rng::Draw draw = math::dropout_draw(key.scalars, key.layer, block);
         for (int64_t i = 4 * block; i < 4 * block + 4 && i < n; ++i) {
           const float kept = math::dropout(draw.word[i - 4 * block], p, scale, x[i]);
           y[i] = beta == 0.0f ? kept : beta * y[i] + kept;

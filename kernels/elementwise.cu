@@ -67,7 +67,8 @@ struct Dropout {
   float beta;
   float* y;
   __device__ void operator()(int64_t block) const {
-    const rng::Draw draw = math::dropout_draw(key.seed, key.step, key.pass, key.layer, block);
+    const rng::Draw draw =
+        math::dropout_draw(key.there != nullptr ? *key.there : key.scalars, key.layer, block);
     for (int64_t i = 4 * block; i < 4 * block + 4 && i < n; ++i) {
       y[i] = math::accumulated(beta, y[i], math::dropout(draw.word[i - 4 * block], p, scale, x[i]));
     }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/device.h"
+#include "core/step_scalars.h"
 
 namespace expunge::kernels {
 
@@ -32,9 +33,9 @@ void chain_sign(Stream stream, int64_t n, const float* g, const float* x, float 
 // with u_i drawn by Philox from (seed, step, pass, layer, i). The gradient is the same map applied
 // to dy: no mask is stored.
 struct DropoutKey {
-  uint64_t seed;
-  int64_t step;
-  int32_t pass, layer;
+  StepScalars scalars;
+  int32_t layer;
+  const StepScalars* there = nullptr;  // on a GPU: read instead, at every launch
 };
 void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
              float* y);

@@ -4,6 +4,7 @@
 
 #include "core/hd.h"
 #include "core/rng.h"
+#include "core/step_scalars.h"
 
 // One struct per elementwise function: the value, and its derivative from x and y = f(x).
 namespace expunge::math {
@@ -69,11 +70,10 @@ EXPUNGE_HD float accumulated(float beta, float y, float d) {
 
 // Dropout: the draw of elements 4 block .. 4 block + 3, a word each, and what becomes of one of
 // them.
-EXPUNGE_HD rng::Draw dropout_draw(uint64_t seed, int64_t step, int32_t pass, int32_t layer,
-                                  int64_t block) {
-  return rng::philox(seed, rng::Purpose::dropout,
+EXPUNGE_HD rng::Draw dropout_draw(const StepScalars& at, int32_t layer, int64_t block) {
+  return rng::philox(at.seed, rng::Purpose::dropout,
                      {{static_cast<uint32_t>(block), static_cast<uint32_t>(layer),
-                       static_cast<uint32_t>(pass), static_cast<uint32_t>(step)}});
+                       static_cast<uint32_t>(at.pass), static_cast<uint32_t>(at.step)}});
 }
 EXPUNGE_HD float dropout(uint32_t word, float p, float scale, float x) {  // scale = 1 / (1 - p)
   return rng::uniform(word) >= p ? x * scale : 0.0f;

@@ -62,4 +62,10 @@ void softmax(Stream stream, int64_t N, int64_t C, const float* x, float* y) {
       stream, [&] { for_rows(N, row); }, [&] { cuda::softmax(stream, N, C, x, y); });
 }
 
+void top1(Stream stream, int64_t N, int64_t C, const float* x, const int32_t* labels, float* hits) {
+  const auto row = [&](int64_t i) { hits[i] = math::top1(C, x + i * C, labels[i]); };
+  dispatch(
+      stream, [&] { for_rows(N, row); }, [&] { cuda::top1(stream, N, C, x, labels, hits); });
+}
+
 }  // namespace expunge::kernels

@@ -1,4 +1,4 @@
-#include "kernels/launch.h"
+#include "kernels/each.cuh"
 #include "kernels/loss_math.h"
 
 namespace expunge::kernels::cuda {
@@ -78,6 +78,14 @@ struct Softmax {
   __device__ void operator()(Warp warp, int64_t i) const { math::softmax(warp, C, x, i, y); }
 };
 
+struct Top1 {
+  int64_t C;
+  const float* x;
+  const int32_t* labels;
+  float* hits;
+  __device__ void operator()(int64_t i) const { hits[i] = math::top1(C, x + i * C, labels[i]); }
+};
+
 }  // namespace
 
 void softmax_xent(Stream stream, const SoftmaxXent& a, float* losses, float* gradient) {
@@ -101,6 +109,10 @@ void squared_error(Stream stream, int64_t N, int64_t C, const float* x, const fl
 
 void softmax(Stream stream, int64_t N, int64_t C, const float* x, float* y) {
   for_rows(stream, N, Softmax{C, x, y});
+}
+
+void top1(Stream stream, int64_t N, int64_t C, const float* x, const int32_t* labels, float* hits) {
+  each(stream, N, Top1{C, x, labels, hits});
 }
 
 }  // namespace expunge::kernels::cuda

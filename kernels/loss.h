@@ -41,7 +41,10 @@ void squared_error(Stream stream, int64_t N, int64_t C, const float* x, const fl
 // y = softmax(x), rows of (N, C)
 void softmax(Stream stream, int64_t N, int64_t C, const float* x, float* y);
 
-// The same on a GPU (loss.cu), a warp a row.
+// hits[i] = 1 where the first of the largest of row i of (N, C) is labels[i], else 0
+void top1(Stream stream, int64_t N, int64_t C, const float* x, const int32_t* labels, float* hits);
+
+// The same on a GPU (loss.cu), a warp a row, top1 a thread.
 namespace cuda {
 
 void softmax_xent(Stream stream, const SoftmaxXent& a, float* losses, float* gradient);
@@ -52,6 +55,7 @@ void softmax_scrub(Stream stream, int64_t N, int64_t C, const float* student, co
 void squared_error(Stream stream, int64_t N, int64_t C, const float* x, const float* targets,
                    float* losses, float* gradient);
 void softmax(Stream stream, int64_t N, int64_t C, const float* x, float* y);
+void top1(Stream stream, int64_t N, int64_t C, const float* x, const int32_t* labels, float* hits);
 
 }  // namespace cuda
 

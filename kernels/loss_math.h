@@ -98,6 +98,13 @@ EXPUNGE_HD void squared_error(Lane lane, int64_t C, const float* x, const float*
   write_loss(lane, losses, i, sum(lane, loss) / static_cast<double>(C));
 }
 
+// A row of few classes: one thread looks at all of them.
+EXPUNGE_HD float top1(int64_t C, const float* row, int32_t label) {
+  int64_t best = 0;
+  for (int64_t c = 1; c < C; ++c) best = row[c] > row[best] ? c : best;
+  return best == label ? 1.0f : 0.0f;
+}
+
 template <class Lane>
 EXPUNGE_HD void softmax(Lane lane, int64_t C, const float* x, int64_t i, float* y) {
   const double log_sum = log_sum_exp(lane, x + i * C, C, 1.0);

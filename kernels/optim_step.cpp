@@ -14,30 +14,29 @@ void adam_range(int64_t n, math::AdamRule rule, float scale, const float* __rest
   for (int64_t i = 0; i < n; ++i) math::adam(rule, scale * grad[i], value[i], mean[i], square[i]);
 }
 
-}  // namespace
-
-void sgd_step(Stream stream, int64_t n, const math::SgdRule& rule, float grad_scale,
-              const float* grad, float* value, float* momentum) {
-  const auto on_cpu = [&] {
-    parallel_ranges(n, [=, r = rule](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        math::sgd(r, grad_scale * grad[i], value[i], momentum[i]);
-    });
-  };
-  dispatch(stream, on_cpu,
-           [&] { cuda::sgd_step(stream, n, rule, grad_scale, grad, value, momentum); });
+void sgd_range(int64_t n, math::SgdRule rule, float scale, const float* __restrict grad,
+               float* __restrict value, float* __restrict momentum) {
+  for (int64_t i = 0; i < n; ++i) math::sgd(rule, scale * grad[i], value[i], momentum[i]);
 }
 
-void adam_step(Stream stream, int64_t n, const math::AdamRule& rule, float grad_scale,
-               const float* grad, float* value, float* mean, float* square) {
+}  // namespace
+
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+                const float* grad, float* value, float* first, float* second) {
   const auto on_cpu = [&] {
-    const auto range = rule.decoupled ? adam_range<true> : adam_range<false>;
-    parallel_ranges(n, [=, r = rule](int64_t begin, int64_t end) {
-      range(end - begin, r, grad_scale, grad + begin, value + begin, mean + begin, square + begin);
+    if (!math::takes_step(loss)) return;
+    const auto adam = step->rule.adam.decoupled ? adam_range<true> : adam_range<false>;
+    parallel_ranges(n, [=, s = *step](int64_t begin, int64_t end) {
+      const float* g = grad + begin;
+      if (s.rule.is_adam)
+        adam(end - begin, s.rule.adam, s.grad_scale, g, value + begin, first + begin,
+             second + begin);
+      else
+        sgd_range(end - begin, s.rule.sgd, s.grad_scale, g, value + begin, first + begin);
     });
   };
   dispatch(stream, on_cpu,
-           [&] { cuda::adam_step(stream, n, rule, grad_scale, grad, value, mean, square); });
+           [&] { cuda::optim_step(stream, n, step, loss, grad, value, first, second); });
 }
 
 }  // namespace expunge::kernels

@@ -4,36 +4,25 @@
 namespace expunge::kernels::cuda {
 namespace {
 
-struct Sgd {
-  math::SgdRule rule;
-  float grad_scale;
-  const float* grad;
-  float *value, *momentum;
+struct Optim {
+  const OptimStep* step;
+  const float *loss, *grad;
+  float *value, *first, *second;
   __device__ void operator()(int64_t i) const {
-    math::sgd(rule, grad_scale * grad[i], value[i], momentum[i]);
-  }
-};
-
-struct Adam {
-  math::AdamRule rule;
-  float grad_scale;
-  const float* grad;
-  float *value, *mean, *square;
-  __device__ void operator()(int64_t i) const {
-    math::adam(rule, grad_scale * grad[i], value[i], mean[i], square[i]);
+    if (!math::takes_step(loss)) return;
+    const float g = step->grad_scale * grad[i];
+    if (step->rule.is_adam)
+      math::adam(step->rule.adam, g, value[i], first[i], second[i]);
+    else
+      math::sgd(step->rule.sgd, g, value[i], first[i]);
   }
 };
 
 }  // namespace
 
-void sgd_step(Stream stream, int64_t n, const math::SgdRule& rule, float grad_scale,
-              const float* grad, float* value, float* momentum) {
-  each(stream, n, Sgd{rule, grad_scale, grad, value, momentum});
-}
-
-void adam_step(Stream stream, int64_t n, const math::AdamRule& rule, float grad_scale,
-               const float* grad, float* value, float* mean, float* square) {
-  each(stream, n, Adam{rule, grad_scale, grad, value, mean, square});
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+                const float* grad, float* value, float* first, float* second) {
+  each(stream, n, Optim{step, loss, grad, value, first, second});
 }
 
 }  // namespace expunge::kernels::cuda

@@ -5,8 +5,7 @@
 #include "core/device.h"
 #include "kernels/optim_step_math.h"
 
-// One pass over a run of the flat buffers: values, gradient (multiplied by grad_scale, not
-// changed), state.
+// One pass over a run of the flat buffers: values, gradient (not changed), state.
 namespace expunge::kernels {
 
 // What an optimizer does to a run of parameters in this step.
@@ -16,18 +15,22 @@ struct OptimRule {
   math::AdamRule adam{};
 };
 
-void sgd_step(Stream stream, int64_t n, const math::SgdRule& rule, float grad_scale,
-              const float* grad, float* value, float* momentum);
-void adam_step(Stream stream, int64_t n, const math::AdamRule& rule, float grad_scale,
-               const float* grad, float* value, float* mean, float* square);
+struct OptimStep {
+  OptimRule rule{};
+  float grad_scale = 1;  // the gradient is multiplied by this before use
+};
+
+// `step` and `loss` lie where the stream works, so that a recorded launch takes those of its time.
+// Where `loss` is given and not finite, nothing changes. The state: SGD's momentum, or Adam's mean
+// and square.
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+                const float* grad, float* value, float* first, float* second);
 
 // The same on a GPU (optim_step.cu).
 namespace cuda {
 
-void sgd_step(Stream stream, int64_t n, const math::SgdRule& rule, float grad_scale,
-              const float* grad, float* value, float* momentum);
-void adam_step(Stream stream, int64_t n, const math::AdamRule& rule, float grad_scale,
-               const float* grad, float* value, float* mean, float* square);
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+                const float* grad, float* value, float* first, float* second);
 
 }  // namespace cuda
 

@@ -38,4 +38,9 @@ EXPUNGE_HD void adam(const AdamRule& r, float g, float& w, float& m, float& s) {
   w -= r.lr / r.bias1 * (m / (std::sqrt(s / r.bias2) + r.eps));
 }
 
+// Whether a step is taken: not after a loss that is not finite. Null: in any case.
+EXPUNGE_HD bool takes_step(const float* loss) {
+  return loss == nullptr || *loss - *loss == 0.0f;
+}
+
 }  // namespace expunge::math

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "nn/fit.h"
+#include "nn/network.h"
+#include "nn/optim.h"
 
 namespace expunge::nn {
 

@@ -4,8 +4,6 @@
 
 #include "core/batch_source.h"
 #include "core/step_scalars.h"
-#include "nn/network.h"
-#include "nn/optim.h"
 #include "nn/schedule.h"
 
 namespace expunge::nn {
@@ -64,23 +62,5 @@ enum class FitEnd : unsigned char { finished, stopped };
 // says no. A loss that is not finite throws ExitCode::numerical after the hook saw the step.
 FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, EpochHook& hook,
            FitPosition position = {});
-
-// The step of ordinary training: mean cross-entropy (or squared error where the batch has targets),
-// one backward pass, one optimizer step.
-struct SupervisedConfig {
-  float label_smoothing = 0;
-};
-class SupervisedStep : public Step {
- public:
-  SupervisedStep(Model& model, Optimizer& optimizer, SupervisedConfig config = {});
-  StepResult run(const Batch& batch, const StepScalars& scalars) override;
-
- private:
-  Model& model_;
-  Optimizer& optimizer_;
-  SupervisedConfig config_;
-  Tensor grads_;
-  Tape tape_;
-};
 
 }  // namespace expunge::nn

@@ -39,6 +39,10 @@ Optimizer::Optimizer(const ParamStore& params, OptimConfig config)
     state_ = {{"momentum", params.make_buffer()}};
   else
     state_ = {{"exp_avg", params.make_buffer()}, {"exp_avg_sq", params.make_buffer()}};
+  steps_here_ =
+      Tensor({static_cast<int64_t>(groups_.size() * sizeof(kernels::OptimStep))}, DType::u8);
+  steps_ = Tensor(steps_here_.shape(), DType::u8, params.values().stream());
+  if (steps_.stream().device == Device::cpu) steps_ = steps_here_;
 }
 
 kernels::OptimRule Optimizer::rule(const ParamGroup& group, const StepScalars& scalars) const {
@@ -56,28 +60,35 @@ kernels::OptimRule Optimizer::rule(const ParamGroup& group, const StepScalars& s
                    .decoupled = config_.kind == OptimKind::adamw}};
 }
 
-double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalars& scalars) {
+void Optimizer::prepare(const StepScalars& scalars) {
+  auto* steps = static_cast<kernels::OptimStep*>(steps_here_.bytes());
+  for (size_t g = 0; g < groups_.size(); ++g)
+    steps[g] = {.rule = rule(groups_[g], scalars), .grad_scale = scalars.grad_scale};
+  if (steps_.stream().device != Device::cpu) steps_.copy_from(steps_here_);
+}
+
+void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float* loss) const {
   const Tensor values = params.values();
   EXPUNGE_CHECK(grads.size() == values.size(), "optimizer: {} gradients for {} parameters",
                 grads.size(), values.size());
+  const auto* steps = static_cast<const kernels::OptimStep*>(steps_.bytes());
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const auto at = [&](const Tensor& flat) { return flat.data() + groups_[g].begin; };
+    kernels::optim_step(values.stream(), groups_[g].end - groups_[g].begin, steps + g, loss,
+                        at(grads), at(values), at(state_.front().buffer), at(state_.back().buffer));
+  }
+}
+
+double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalars& scalars,
+                       const float* loss) {
   double norm = 0;
-  float grad_scale = scalars.grad_scale;
+  StepScalars now = scalars;
   if (config_.clip_norm > 0) {
-    norm = gradient_norm(params.parameters(), grads) * double{grad_scale};
-    grad_scale *= static_cast<float>(std::min(1.0, double{config_.clip_norm} / (norm + 1e-6)));
+    norm = gradient_norm(params.parameters(), grads) * double{scalars.grad_scale};
+    now.grad_scale *= static_cast<float>(std::min(1.0, double{config_.clip_norm} / (norm + 1e-6)));
   }
-  for (const ParamGroup& group : groups_) {
-    const int64_t n = group.end - group.begin;
-    const kernels::OptimRule r = rule(group, scalars);
-    const float* g = grads.data() + group.begin;
-    float* w = values.data() + group.begin;
-    float* first = state_[0].buffer.data() + group.begin;
-    if (r.is_adam)
-      kernels::adam_step(values.stream(), n, r.adam, grad_scale, g, w, first,
-                         state_[1].buffer.data() + group.begin);
-    else
-      kernels::sgd_step(values.stream(), n, r.sgd, grad_scale, g, w, first);
-  }
+  prepare(now);
+  apply(params, grads, loss);
   return norm;
 }
 

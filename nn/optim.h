@@ -38,8 +38,15 @@ class Optimizer {
   Optimizer(const ParamStore& params, OptimConfig config);
 
   // Values of `params` move along -grads. Reads scalars.lr and step; `grads` is not changed.
-  // Returns the gradient's L2 norm before clipping where clip_norm is set, otherwise 0.
-  double step(ParamStore& params, const Tensor& grads, const StepScalars& scalars);
+  // Where `loss` is given, beside the parameters, and not finite, nothing changes. Returns the
+  // gradient's L2 norm before clipping where clip_norm is set, otherwise 0.
+  double step(ParamStore& params, const Tensor& grads, const StepScalars& scalars,
+              const float* loss = nullptr);
+
+  // The same in two parts, for a step that is recorded: what the scalars say is sent where the
+  // parameters are, and done from there. Without clipping, which looks at the gradient first.
+  void prepare(const StepScalars& scalars);
+  void apply(const ParamStore& params, const Tensor& grads, const float* loss = nullptr) const;
 
   // What step() does to the parameters of `group` with the gradient as it is (not clipped): for
   // steps that do more to a parameter than an optimizer does.
@@ -54,6 +61,8 @@ class Optimizer {
   OptimConfig config_;
   std::vector<ParamGroup> groups_;
   std::vector<NamedBuffer> state_;
+  Tensor steps_here_,
+      steps_;  // (groups) kernels::OptimStep as bytes: on the host, where they are read
 };
 
 }  // namespace expunge::nn

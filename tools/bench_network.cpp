@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/fit.h"
+#include "nn/supervised_step.h"
 
 namespace expunge::tools {
 namespace {

@@ -6,7 +6,7 @@
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "data/split.h"
-#include "nn/fit.h"
+#include "nn/supervised_step.h"
 #include "tools/options.h"
 #include "tools/run_folder.h"
 

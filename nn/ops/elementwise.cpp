@@ -80,7 +80,7 @@ Var dropout(const Ctx& ctx, const Var& any, float p, int layer) {
   const Var x = cast(ctx, any, DType::f32);
   EXPUNGE_CHECK(ctx.scalars != nullptr,
                 "dropout: training needs ctx.scalars for the key of its draws (p {})", p);
-  const kernels::DropoutKey key{ctx.scalars->seed, ctx.scalars->step, ctx.scalars->pass, layer};
+  const kernels::DropoutKey key{*ctx.scalars, layer, ctx.scalars_there};
   Tensor y = empty_like(x.value);
   kernels::dropout(ctx.stream, y.size(), p, key, x.value.data(), 0.0f, y.data());
   return ctx.record(std::move(y), {&x},

@@ -64,7 +64,7 @@ TEST_CASE("cuda elementwise: values and derivatives against double, beta 0, 1, 1
 }
 
 TEST_CASE("cuda elementwise: without library functions the bits are those of the CPU") {
-  constexpr DropoutKey kKey{.seed = 7, .step = 3, .pass = 1, .layer = 2};
+  constexpr DropoutKey kKey{.scalars = {.seed = 7, .step = 3, .pass = 1}, .layer = 2};
   for (size_t n : kSizes)
     for (float beta : {0.0f, 0.5f}) {
       CAPTURE(n);

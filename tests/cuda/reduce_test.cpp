@@ -94,38 +94,43 @@ TEST_CASE("cuda sums in double to a float gradient; a bias to every row") {
   }
 }
 
-TEST_CASE("cuda optimizers: a step has the bits of the CPU") {
+TEST_CASE("cuda optimizers: a step has the bits of the CPU, and is not taken after a NaN") {
   for (const size_t n : kSizes) {
     const auto count = static_cast<int64_t>(n);
     const Floats g = draw(n, 1), w = draw(n, 2), first = draw(n, 3);
     Floats second = draw(n, 4);
     for (float& v : second) v = std::abs(v);
     const DeviceArray<float> dev_g(g);
-    for (const bool variant : {false, true}) {
-      const math::SgdRule sgd{
-          .lr = 0.1f, .momentum = 0.9f, .weight_decay = 5e-4f, .nesterov = variant};
-      Floats value = w, momentum = first;
-      const DeviceArray<float> dev_w(w), dev_momentum(first);
-      sgd_step({}, count, sgd, 0.5f, g.data(), value.data(), momentum.data());
-      cuda::sgd_step(kStream, count, sgd, 0.5f, dev_g.data(), dev_w.data(), dev_momentum.data());
-      CHECK(same_bits(dev_w.values(), value));
-      CHECK(same_bits(dev_momentum.values(), momentum));
-      const math::AdamRule adam{.lr = 1e-3f,
-                                .beta1 = 0.9f,
-                                .beta2 = 0.999f,
-                                .eps = 1e-8f,
-                                .weight_decay = 0.01f,
-                                .bias1 = 0.1f,
-                                .bias2 = 1e-3f,
-                                .decoupled = variant};
-      Floats weight = w, mean = first, square = second;
-      const DeviceArray<float> dev_weight(w), dev_mean(first), dev_square(second);
-      adam_step({}, count, adam, 0.5f, g.data(), weight.data(), mean.data(), square.data());
-      cuda::adam_step(kStream, count, adam, 0.5f, dev_g.data(), dev_weight.data(), dev_mean.data(),
-                      dev_square.data());
-      CHECK(same_bits(dev_weight.values(), weight));
-      CHECK(same_bits(dev_mean.values(), mean));
-      CHECK(same_bits(dev_square.values(), square));
+    for (const int variant : {0, 1, 2, 3}) {
+      const OptimStep step{.rule = {.is_adam = variant > 1,
+                                    .sgd = {.lr = 0.1f,
+                                            .momentum = 0.9f,
+                                            .weight_decay = 5e-4f,
+                                            .nesterov = variant == 1},
+                                    .adam = {.lr = 1e-3f,
+                                             .beta1 = 0.9f,
+                                             .beta2 = 0.999f,
+                                             .eps = 1e-8f,
+                                             .weight_decay = 0.01f,
+                                             .bias1 = 0.1f,
+                                             .bias2 = 1e-3f,
+                                             .decoupled = variant == 3}},
+                           .grad_scale = 0.5f};
+      Floats value = w, state = first, square = second;
+      const DeviceArray<float> dev_value(w), dev_state(first), dev_square(second);
+      const DeviceArray<OptimStep> dev_step(std::vector<OptimStep>{step});
+      for (const float loss : {1.0f, std::nanf(""), INFINITY}) {
+        const DeviceArray<float> dev_loss(Floats{loss});
+        optim_step({}, count, &step, &loss, g.data(), value.data(), state.data(), square.data());
+        cuda::optim_step(kStream, count, dev_step.data(), dev_loss.data(), dev_g.data(),
+                         dev_value.data(), dev_state.data(), dev_square.data());
+        CHECK(same_bits(dev_value.values(), value));
+        CHECK(same_bits(dev_state.values(), state));
+        CHECK(same_bits(dev_square.values(), square));
+      }
+      const Floats once = value;
+      optim_step({}, count, &step, nullptr, g.data(), value.data(), state.data(), square.data());
+      CHECK((n == 0 || !same_bits(once, value)));
     }
   }
 }

@@ -24,8 +24,18 @@ uint64_t queued = 0;
 
 }  // namespace
 
+// What was captured, in order; shared with launches that are still queued.
+struct CUgraph_st {
+  std::vector<std::function<void()>> work{};
+};
+
+struct CUgraphExec_st {
+  std::shared_ptr<const CUgraph_st> graph;
+};
+
 struct CUstream_st {
-  bool waits_for_default = true;  // and the default stream for it
+  bool waits_for_default = true;           // and the default stream for it
+  std::unique_ptr<CUgraph_st> captured{};  // while it is captured
   std::deque<Item> queue{};
 };
 
@@ -58,6 +68,7 @@ Stream find(cudaStream_t stream) {
 
 // Everything in the stream up to that place, after what it must wait for.
 void run_until(CUstream_st& stream, uint64_t place) {
+  if (stream.captured != nullptr) die("a stream is waited for while it is captured");
   while (!stream.queue.empty() && stream.queue.front().place <= place) {
     const uint64_t here_now = stream.queue.front().place;
     if (&stream == default_stream().get()) {
@@ -90,6 +101,7 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStr
 
 void enqueue(CUstream_st* stream, std::function<void()> work) {
   const Stream s = find(stream);
+  if (s->captured != nullptr) return s->captured->work.push_back(std::move(work));
   s->queue.push_back({++queued, std::move(work)});
   if (options().streams == Streams::eager) run_until(*s, queued);
 }
@@ -205,6 +217,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const Lock lock(machine_lock());
+  if (find(stream)->captured != nullptr) die("an event is recorded on a stream that is captured");
   enqueue(stream, [] {});  // a piece of work of its own: it waits as its stream does
   event->stream = find(stream);
   event->place = queued;
@@ -224,4 +237,44 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (queue.empty() || queue.front().place > event->place) return cudaSuccess;
   run_until(*event->stream, queue.front().place);
   return cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const Lock lock(machine_lock());
+  if (stream == nullptr) die("the default stream is captured");
+  const Stream s = find(stream);
+  if (s->captured != nullptr) die("a stream is captured twice");
+  s->captured = std::make_unique<CUgraph_st>();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const Lock lock(machine_lock());
+  const Stream s = find(stream);
+  if (s->captured == nullptr) die("the end of a capture that did not begin");
+  *graph = s->captured.release();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new CUgraphExec_st{std::make_shared<const CUgraph_st>(*graph)};
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  const Lock lock(machine_lock());
+  enqueue(stream, [graph = exec->graph] {
+    for (const auto& work : graph->work) work();
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
 }

@@ -2,7 +2,7 @@
 #include "device/twins.h"
 #include "kernels/precision.h"
 #include "nn/checkpoint.h"
-#include "nn/fit.h"
+#include "nn/supervised_step.h"
 #include "nn/model_file.h"
 #include "nn/predict.h"
 #include "support/temp_dir.h"

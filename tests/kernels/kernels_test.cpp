@@ -79,12 +79,14 @@ TEST_CASE("optimizers: ten steps against the formulas in double, sizes 0, 1, 31,
       for (int t = 1; t <= 10; ++t) {
         const Values g = normal_values(n, 100 + static_cast<uint64_t>(t));
         const Tensor grad = to_tensor(g, {n});
-        kernels::sgd_step({}, n, {0.1f, 0.9f, 5e-4f, flag}, 0.5f, grad.data(), w.data(), v.data());
+        const kernels::OptimStep sgd{{.sgd = {0.1f, 0.9f, 5e-4f, flag}}, 0.5f};
+        kernels::optim_step({}, n, &sgd, nullptr, grad.data(), w.data(), v.data(), nullptr);
         const double b1 = 1 - std::pow(0.9, t), b2 = 1 - std::pow(0.999, t);
-        kernels::adam_step({}, n,
-                           {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, static_cast<float>(b1),
-                            static_cast<float>(b2), flag},
-                           1.0f, grad.data(), aw.data(), am.data(), as.data());
+        const kernels::OptimStep adam{
+            {.is_adam = true,
+             .adam = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, static_cast<float>(b1),
+                      static_cast<float>(b2), flag}}};
+        kernels::optim_step({}, n, &adam, nullptr, grad.data(), aw.data(), am.data(), as.data());
         for (size_t i = 0; i < g.size(); ++i) {
           const double d = 0.5 * g[i] + 5e-4 * rw[i];
           rv[i] = 0.9 * rv[i] + d;

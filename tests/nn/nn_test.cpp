@@ -6,9 +6,9 @@
 
 #include "core/parallel.h"
 #include "core/rng.h"
-#include "nn/fit.h"
 #include "nn/layers.h"
 #include "nn/predict.h"
+#include "nn/supervised_step.h"
 #include "support/allocations.h"
 #include "support/op_harness.h"
 

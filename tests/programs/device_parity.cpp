@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/memory_cuda.h"
-#include "nn/fit.h"
+#include "nn/supervised_step.h"
 #include "nn/ops.h"
 #include "support/normal_values.h"
 #include "unlearn/step.h"

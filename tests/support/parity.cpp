@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "nn/fit.h"
+#include "nn/supervised_step.h"
 #include "nn/model_file.h"
 #include "nn/ops.h"
 

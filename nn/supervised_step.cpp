@@ -1,0 +1,109 @@
+#include "nn/supervised_step.h"
+
+#include <utility>
+
+#include "kernels/loss.h"
+#include "kernels/reduce.h"
+#include "nn/ops.h"
+
+namespace expunge::nn {
+namespace {
+
+// found[1] = how many rows have their largest number where the label is
+void count_right(Stream stream, const Tensor& logits, const Tensor& labels, const Tensor& found) {
+  const int64_t N = logits.dim(0);
+  const Tensor hits(Shape{N}, DType::f32, stream);
+  kernels::top1(stream, N, logits.dim(1), logits.data(), labels.as<int32_t>(), hits.data());
+  kernels::sum_to(stream, kernels::Term::value, N, hits.data(), 1.0, found.data() + 1);
+}
+
+}  // namespace
+
+SupervisedStep::SupervisedStep(Model& model, Optimizer& optimizer, SupervisedConfig config)
+    : model_(model), optimizer_(optimizer), config_(config), grads_(model.params.make_buffer()) {
+  const Stream stream = model.params.values().stream();
+  found_ = Tensor(Shape{2}, DType::f32, stream);
+  if (stream.device == Device::cpu) return;
+  scalars_ = Tensor(Shape{static_cast<int64_t>(sizeof(StepScalars))}, DType::u8, stream);
+}
+
+// On a GPU what changes is sent to where the step before had it; nothing waits for that.
+void SupervisedStep::prepare(const Batch& batch, const StepScalars& scalars) {
+  const Stream stream = model_.params.values().stream();
+  if (stream.device == Device::cpu) {
+    labels_ = batch.labels;
+    return;
+  }
+  const Tensor scalars_here(scalars_.shape(), DType::u8);
+  *static_cast<StepScalars*>(scalars_here.bytes()) = scalars;
+  scalars_.copy_from(scalars_here);
+  if (!batch.labels) return;
+  if (!labels_ || labels_.size() < batch.size()) {
+    graph_.reset();
+    labels_ = Tensor(Shape{batch.size()}, DType::i32, stream);
+  }
+  labels_.slice(0, {batch.size()}).copy_from(batch.labels);
+}
+
+// Loss, right answers, gradient: all that happens before the optimizer.
+void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalars) {
+  tape_.reset();
+  tape_.bind(model_.params, {grads_, 0.0f});
+  const Ctx ctx{.stream = model_.params.values().stream(),
+                .params = &model_.params,
+                .tape = &tape_,
+                .mode = Mode::train,
+                .batch_norm = BatchNormMode::train,
+                .scalars = &scalars,
+                .scalars_there = static_cast<const StepScalars*>(scalars_.bytes())};
+  Var loss;
+  {
+    const Var output = model_.network->forward(ctx, {batch.x, Var::kNone});
+    const Tensor labels = labels_ ? labels_.slice(0, {batch.size()}) : Tensor();
+    loss = batch.targets ? mse(ctx, output, batch.targets)
+                         : cross_entropy(ctx, output, labels, config_.label_smoothing);
+    if (batch.labels)
+      count_right(ctx.stream, output.value, labels, found_);
+    else
+      found_.slice(1, {1}).zero();
+  }
+  found_.slice(0, {1}).copy_from(loss.value.reshape({1}));
+  tape_.backward(loss);
+}
+
+// The graph to launch for this batch; null where it is to be done call by call.
+const WorkGraph* SupervisedStep::recorded(const Batch& batch, const StepScalars& scalars) {
+  if (!config_.record || batch.x.stream().device == Device::cpu || batch.targets ||
+      optimizer_.config().clip_norm > 0)
+    return nullptr;
+  const Key key{batch.x.bytes(), batch.size()};
+  const bool again = key == std::exchange(last_, key);
+  if (graph_ && key == graph_key_) return graph_.get();
+  if (!again) return nullptr;  // the first of its kind: plans are made, memory is taken
+  graph_.reset();
+  pool_trim();  // the recorded step has memory of its own
+  graph_ = std::make_unique<WorkGraph>(batch.x.stream(), [&] {
+    differentiate(batch, scalars);
+    optimizer_.apply(model_.params, grads_, found_.data());
+  });
+  graph_key_ = key;
+  return graph_.get();
+}
+
+StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
+  prepare(batch, scalars);
+  StepResult result{.samples = batch.size()};
+  if (const WorkGraph* graph = recorded(batch, scalars)) {
+    optimizer_.prepare(scalars);
+    graph->launch();
+  } else {
+    differentiate(batch, scalars);
+    result.grad_norm = optimizer_.step(model_.params, grads_, scalars, found_.data());
+  }
+  const Tensor found = found_.to({});  // waits
+  result.loss = double{found.data()[0]};
+  result.correct = static_cast<int64_t>(found.data()[1]);
+  return result;
+}
+
+}  // namespace expunge::nn

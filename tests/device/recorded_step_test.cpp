@@ -1,0 +1,148 @@
+#include <cmath>
+#include <cstring>
+
+#include "core/work_graph.h"
+#include "device/twins.h"
+#include "kernels/elementwise.h"
+#include "nn/ops.h"
+#include "nn/supervised_step.h"
+
+namespace expunge {
+namespace {
+
+using namespace test;
+
+// A network that draws, so that a recorded step must read the key of its own time.
+class Dropping final : public nn::Network {
+ public:
+  Dropping(ParamStore& params, const nn::InputSpec& spec) : net_(params, spec) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    return net_.forward(ctx, nn::dropout(ctx, x, 0.25f, 1));
+  }
+
+ private:
+  TinyResNet net_;
+};
+
+struct Trained {
+  std::vector<double> losses;
+  std::vector<int64_t> correct;
+  Tensor weights;
+  bool recorded = false;
+};
+
+// Full batches at one place, and among them one that is shorter.
+template <class Network>
+Trained train(const nn::OptimConfig& config, bool record) {
+  nn::Model model = tiny_model<Network>();
+  model.params.move_to(device());
+  nn::Optimizer optimizer(model.params, config);
+  nn::SupervisedStep step(model, optimizer, {.label_smoothing = 0.1f, .record = record});
+  const ImagesAt images(device(), 100, 3);
+  Tensor x;
+  Trained result;
+  for (int i = 0; i < 8; ++i) {
+    Batch batch = images.at(0, i % 3);
+    if (!x) x = batch.x.clone();
+    x.copy_from(batch.x);
+    batch.x = x;
+    if (i == 4) {
+      const int64_t fewer = batch.size() - 1;
+      batch.x = x.slice(0, {fewer, x.dim(1), x.dim(2), x.dim(3)});
+      batch.labels = batch.labels.slice(0, {fewer});
+    }
+    const float lr = 0.01f * static_cast<float>(i + 1);
+    const nn::StepResult found = step.run(batch, {.seed = 1, .step = i, .lr = lr});
+    result.losses.push_back(found.loss);
+    result.correct.push_back(found.correct);
+  }
+  result.recorded = step.has_recorded();
+  result.weights = model.params.values().to({}).clone();
+  return result;
+}
+
+void check_same(const Trained& a, const Trained& b) {
+  CHECK(a.losses == b.losses);
+  CHECK(a.correct == b.correct);
+  CHECK(std::ranges::equal(a.weights.span(), b.weights.span()));
+}
+
+}  // namespace
+
+TEST_CASE("device: recorded steps have the bits of steps call by call") {
+  for (const auto kind : {nn::OptimKind::sgd, nn::OptimKind::adam}) {
+    const nn::OptimConfig config{.kind = kind, .momentum = 0.9f, .weight_decay = 1e-2f};
+    const Trained whole = train<Dropping>(config, true), calls = train<Dropping>(config, false);
+    CHECK(whole.recorded);
+    CHECK_FALSE(calls.recorded);
+    check_same(whole, calls);
+    CHECK(calls.losses.front() != calls.losses.back());
+  }
+  const nn::OptimConfig clipped{.clip_norm = 1};
+  const Trained clipping = train<TinyVgg>(clipped, true);
+  CHECK_FALSE(clipping.recorded);  // the host looks at the gradient
+  check_same(clipping, train<TinyVgg>(clipped, false));
+}
+
+TEST_CASE("device: after a loss that is not finite a recorded step changes no weight") {
+  nn::Model model = tiny_model<TinyResNet>();
+  model.params.move_to(device());
+  nn::Optimizer optimizer(model.params, {});
+  nn::SupervisedStep step(model, optimizer);
+  const ImagesAt images(device(), 100, 1);
+  const Batch batch = images.at(0, 0);
+  for (int i = 0; i < 3; ++i) step.run(batch, {.step = i, .lr = 0.01f});
+  REQUIRE(step.has_recorded());
+  Range last{};  // the biases of the last layer
+  for (const Range& range : model.params.parameters()) last = range;
+  model.params.values().slice(last.offset, {1}).copy_from(Tensor::of({std::nanf("")}));
+  const Tensor before = model.params.values().to({}).clone();
+  CHECK(std::isnan(step.run(batch, {.step = 3, .lr = 0.01f}).loss));
+  const Tensor after = model.params.values().to({});
+  CHECK(std::memcmp(before.data(), after.data(), before.span().size_bytes()) == 0);
+}
+
+TEST_CASE("device: a graph's memory is its own") {
+  const Stream stream = device();
+  const Tensor x = Tensor::of({1, 2, 3}).to(stream), y(Shape{3}, DType::f32, stream);
+  const auto held = pool_stats(Device::cuda).bytes_held;
+  {
+    const WorkGraph graph(stream, [&] {
+      const Tensor twice(Shape{3}, DType::f32, stream);
+      kernels::axpby(stream, 3, 2.0f, x.data(), 0.0f, twice.data());
+      kernels::axpby(stream, 3, 1.0f, twice.data(), 0.0f, y.data());
+    });
+    std::vector<Tensor> others;  // as large: none gets the graph's block
+    for (int i = 0; i < 8; ++i) {
+      others.emplace_back(Shape{3}, DType::f32, stream);
+      others.back().zero();
+    }
+    y.zero();
+    for (int i = 0; i < 2; ++i) {
+      graph.launch();
+      CHECK(y.to({}).span()[2] == 6.0f);
+      for (const Tensor& other : others) CHECK(other.to({}).span()[2] == 0.0f);
+      x.copy_from(Tensor::of({1, 2, 3}));
+    }
+    x.copy_from(Tensor::of({0, 0, 5}));
+    graph.launch();
+    CHECK(y.to({}).span()[2] == 10.0f);
+    CHECK_THROWS_AS(WorkGraph(stream, [&] { x.copy_from(Tensor::of({1, 1, 1})); }), Error);
+    CHECK(y.to({}).span()[2] == 10.0f);  // the stream works as before
+  }
+  pool_trim();
+  CHECK(pool_stats(Device::cuda).bytes_held <= held);
+}
+
+TEST_CASE("device: what is sent may change at once") {
+  const Stream stream = device();
+  const Tensor here = Tensor(Shape{4});
+  std::vector<Tensor> there;
+  for (int i = 0; i < 100; ++i) {  // more than there are pages to send from
+    here.data()[3] = static_cast<float>(i);
+    there.push_back(here.to(stream));
+  }
+  for (int i = 0; i < 100; ++i) CHECK(there[static_cast<size_t>(i)].to({}).data()[3] == i);
+}
+
+}  // namespace expunge
