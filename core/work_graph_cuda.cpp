@@ -1,7 +1,5 @@
 #include "core/work_graph_cuda.h"
 
-#include <utility>
-
 #include "core/cuda_check.h"
 
 namespace expunge {

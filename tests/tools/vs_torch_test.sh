@@ -23,4 +23,13 @@ expect "a forward pass, on AVX2" 0 'fp32, avx2, .*PyTorch' infer "${few[@]}" --i
 check "by the algorithm asked for" grep -q 'batch 2, ours direct, 1 threads' out
 expect "memory" 0 'PyTorch / expunge, infer: [0-9.]+; without imports [0-9.]+' memory "${few[@]}"
 check "of both layouts" grep -qE '^PyTorch NCHW train +[1-9][0-9]* +[1-9][0-9]*$' out
+
+bin=$(dirname "$script")/gpu_vs_torch.sh  # on the CPU: whether it does what it says, not what it is for
+export PYTHON=${PYTHON:-/usr/bin/python3}
+expect "its help" 0 'gpu_vs_torch.sh .--models' --help
+EXPUNGE=/nowhere expect "GPU: no program" 1 '/nowhere is not there' --device cpu
+few=(--device cpu --models resnet18 --batches 2 --precisions fp32 --steps 1 --rounds 2 --json rows.jsonl)
+expect "GPU: every form in turn" 0 '^\| resnet18 \| 2 \| fp32 \| [0-9.]+ \| [0-9]+ \| [0-9.]+ \| [0-9.]+ \|' "${few[@]}" --forms eager
+check "a line a measurement" test "$(wc -l < rows.jsonl)" = 4
+expect "GPU: a graph needs one" 1 'peer_train: graph needs a GPU' "${few[@]}" --forms graph
 finish

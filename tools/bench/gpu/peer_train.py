@@ -1,0 +1,107 @@
+"""A training step in PyTorch, timed: the peer of `expunge bench train --device cuda`.
+
+One JSON line for each form asked for: eager, one CUDA graph of the whole step, torch.compile (max-autotune).
+Same network, batch, SGD with momentum and synthetic images as ours; channels_last, which is PyTorch's fastest here.
+A form whose loss does not fall is an error: a step that does nothing would be the fastest of all.
+"""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import statistics
+import sys
+import time
+
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from torch_models import MODELS
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="bf16")
+    parser.add_argument("--exec", default="eager,graph", help="eager, graph, compile; several by commas")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--warmup", type=int, default=10)
+    parser.add_argument("--device", default="cuda")
+    return parser.parse_args()
+
+
+def training_step(o, form):
+    """The step as a function without arguments that leaves the loss in a tensor, and that tensor."""
+    device = torch.device(o.device)
+    torch.manual_seed(0)
+    model = MODELS[o.model][0]().to(device, memory_format=torch.channels_last).train()
+    forward = torch.compile(model, mode="max-autotune") if form == "compile" else model
+    images = torch.rand(o.batch, 3, 32, 32, device=device).to(memory_format=torch.channels_last)
+    labels = torch.arange(o.batch, device=device) % 10
+    fused = {"fused": True} if device.type == "cuda" else {}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, **fused)
+    half = torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False) if o.precision == "bf16" \
+        else contextlib.nullcontext()
+    loss = torch.zeros((), device=device)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with half:
+            found = torch.nn.functional.cross_entropy(forward(images), labels)
+        found.backward()
+        optimizer.step()
+        loss.copy_(found.detach())
+
+    return step, loss
+
+
+def as_graph(step):
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def median_ms(run, loss, o):
+    """Milliseconds a step; the loss is read after each, as ours is."""
+    first = last = None
+    for _ in range(o.warmup):
+        run()
+        last = loss.item()
+        first = last if first is None else first
+    if not last < first:
+        sys.exit(f"peer_train: the loss went from {first} to {last} on one batch, expected a fall")
+    times = []
+    for _ in range(o.steps):
+        begin = time.perf_counter()
+        run()
+        loss.item()
+        times.append((time.perf_counter() - begin) * 1e3)
+    times.sort()
+    return {"median_ms": statistics.median(times), "min_ms": times[0], "max_ms": times[-1]}
+
+
+def main():
+    o = options()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = o.precision == "tf32"
+    torch.backends.cudnn.benchmark = True
+    for form in o.exec.split(","):
+        if form not in ("eager", "graph", "compile"):
+            sys.exit(f"peer_train: --exec {form}: expected eager, graph, compile")
+        if form != "eager" and o.device == "cpu":
+            sys.exit(f"peer_train: {form} needs a GPU")
+        step, loss = training_step(o, form)
+        run = as_graph(step) if form == "graph" else step
+        print(json.dumps({"model": o.model, "batch": o.batch, "precision": o.precision, "form": form,
+                          **median_ms(run, loss, o)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Ours against PyTorch on this machine's GPU, in one go: training steps of both networks, PyTorch eager, as one
+# CUDA graph, and compiled with max-autotune. Every form has its turn in every round; medians of the rounds, and
+# the ratio of PyTorch's best form to ours (above 1: ours is faster).
+#   tools/bench/gpu_vs_torch.sh [--models resnet18,vgg16_bn] [--batches 512,128] [--precisions bf16,tf32,fp32]
+#       [--forms eager,graph,compile] [--steps 50] [--rounds 3] [--json FILE]
+# Needs an expunge built with -DEXPUNGE_CUDA=on (build/bin/expunge; EXPUNGE=/path) and a python with torch for that
+# GPU (PYTHON=/path). --device cpu tries the script out where there is no GPU: small batches, --precisions fp32,
+# --forms eager.
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+
+if [[ ${1:-} =~ ^(-h|--help)$ ]]; then
+  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+  exit 0
+fi
+expunge=${EXPUNGE:-$here/../../build/bin/expunge}
+if [[ ! -x $expunge ]]; then
+  echo "gpu_vs_torch: $expunge is not there; build it with -DEXPUNGE_CUDA=on, or EXPUNGE=/path" >&2
+  exit 1
+fi
+python=${PYTHON:-python3}
+if ! "$python" -c 'import torch' 2> /dev/null; then
+  echo "gpu_vs_torch: no torch in $python; PYTHON=/path/to/python with torch" >&2
+  exit 7
+fi
+exec "$python" "$here/gpu/versus.py" --expunge "$expunge" "$@"
