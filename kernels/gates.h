@@ -39,7 +39,6 @@ int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::sp
                  double beta, std::span<float> w);
 
 // The same where the stream works; spans of a GPU's memory. fdr and opt do not say how many there.
-// opt is worked out on the CPU in either case.
 void gate_saliency(Stream stream, std::span<const float> s, double q, Quantile how,
                    std::span<float> w);
 void gate_top(Stream stream, std::span<const float> score, int64_t keep, std::span<float> w);
@@ -47,7 +46,9 @@ void gate_fdr(Stream stream, std::span<const float> phi, double alpha, std::span
 void gate_opt(Stream stream, std::span<const float> g_f, std::span<const float> g_r,
               std::span<const float> phi, double beta, std::span<float> w);
 
-// On a GPU (gates.cu), with gate_workspace() bytes to work in; n below 2^32.
+// On a GPU (gates.cu, gate_opt.cu), with gate_workspace() bytes to work in; n below 2^32. opt sorts
+// all negative products, and its sums come in another order than the CPU's: another prefix where
+// rounding decides which is feasible.
 namespace cuda {
 
 size_t gate_workspace();
@@ -56,6 +57,11 @@ void gate_saliency(Stream stream, int64_t n, const float* s, double q, Quantile 
 void gate_top(Stream stream, int64_t n, const float* score, int64_t keep, float* w,
               void* workspace);
 void gate_fdr(Stream stream, int64_t n, const float* phi, double alpha, float* w, void* workspace);
+
+size_t gate_opt_workspace(int64_t n);
+void gate_opt(Stream stream, int64_t n, const float* g_f, const float* g_r,
+              const float* phi,  // may be null: 1
+              double beta, float* w, void* workspace);
 
 }  // namespace cuda
 

@@ -1,5 +1,7 @@
 #include "kernels/gates.h"
 
+#include <algorithm>
+
 #include "cuda/both.h"
 
 namespace expunge::kernels {
@@ -31,6 +33,29 @@ void check(const Floats& in, const OnCpu& on_cpu, const OnCuda& on_cuda) {
   on_cpu(in, w);
   on_cuda(dev_in.data(), dev_w.data(), workspace.data());
   CHECK(same_bits(dev_w.values(), w));
+}
+
+// As cuda::gate_opt does it, in memory that holds what it was last time.
+Floats cuda_opt(const Floats& g_f, const Floats& g_r, const Floats& phi, double beta) {
+  const auto n = static_cast<int64_t>(g_f.size());
+  const DeviceArray<float> dev_f(g_f), dev_r(g_r), dev_phi(phi), w(g_f.size());
+  const DeviceArray<char> workspace(cuda::gate_opt_workspace(n));
+  cuda::gate_opt(kStream, n, dev_f.data(), dev_r.data(), phi.empty() ? nullptr : dev_phi.data(),
+                 beta, w.data(), workspace.data());
+  return w.values();
+}
+
+void check_opt(const Floats& g_f, const Floats& g_r, const Floats& phi, double beta) {
+  Floats w(g_f.size());
+  gate_opt(g_f, g_r, phi, beta, w);
+  CHECK(same_bits(cuda_opt(g_f, g_r, phi, beta), w));
+}
+
+// Mostly against g_f, so that there is something to drop; `against`: how much.
+Floats against(const Floats& g_f, float much, uint64_t key) {
+  Floats g_r = draw(g_f.size(), key);
+  for (size_t i = 0; i < g_r.size(); ++i) g_r[i] = 0.3f * g_r[i] - much * g_f[i];
+  return g_r;
 }
 
 }  // namespace
@@ -79,6 +104,64 @@ TEST_CASE("cuda gate fdr: the largest set whose mean risk is small enough") {
             cuda::gate_fdr(kStream, static_cast<int64_t>(n), x, alpha, w, workspace);
           });
     }
+}
+
+TEST_CASE("cuda gate opt: the first feasible prefix, in one block and in several tiles") {
+  const auto check_size = [](size_t n, double beta, float much) {
+    CAPTURE(n);
+    CAPTURE(beta);
+    CAPTURE(much);
+    const Floats g_f = draw(n, 6), g_r = against(g_f, much, 7);
+    check_opt(g_f, g_r, much > 0.1f ? focus_like(n, 8) : Floats{}, beta);
+  };
+  for (const double beta : {0.0, 0.5, 0.95, 1.0})
+    for (const float much : {0.02f, 0.2f, 1.0f})
+      for (const size_t n : {1u, 2u, 31u, 33u, 257u}) check_size(n, beta, much);
+  check_size(1024, 0.95, 0.2f);
+  check_size(1025, 0.95, 0.2f);
+  check_size(4096, 0.0, 1.0f);
+  check_size(9000, 0.5, 0.02f);
+  check_size(9000, 0.95, 0.2f);
+}
+
+TEST_CASE("cuda gate opt: products of all sizes, many of them equal, in the order of the index") {
+  for (const size_t n : {1000u, 5000u})
+    for (const float octaves : {1.0f, 12.0f}) {
+      Floats g_f = draw(n, 9), g_r = against(g_f, 0.5f, 10);
+      const Floats octave = draw(n, 11);
+      for (size_t i = 0; i < n; ++i) {
+        const float size = std::exp2(std::round(octaves * octave[i]));
+        g_f[i] *= size, g_r[i] *= size;
+        if (i % 16 < 12 && i > 0) g_f[i] = g_f[i - 1], g_r[i] = g_r[i - 1];
+      }
+      check_opt(g_f, g_r, {}, octaves > 1 ? 0.3 : 0.95);
+    }
+}
+
+TEST_CASE("cuda gate opt: equal elements, of which the first by index go") {
+  // Each conflict costs 4 units of the retain side, an agreeing element brings 1.
+  for (const size_t n : {400u, 4400u}) {
+    Floats g_f(n), g_r(n);
+    for (size_t i = 0; i < n; ++i) g_f[i] = i % 2 == 0 ? 4.0f : 1.0f, g_r[i] = i % 2 == 0 ? -1 : 1;
+    const Floats w = cuda_opt(g_f, g_r, {}, 0.0);
+    const auto kept = static_cast<size_t>(std::ranges::count(w, 1.0f));
+    CHECK(kept == n / 2 + n / 8);
+    for (size_t i = 0; i < n; ++i) CHECK(w[i] == (i % 2 == 1 || i >= 2 * (n / 2 - n / 8) ? 1 : 0));
+  }
+}
+
+TEST_CASE("cuda gate opt: nothing to drop, everything to drop, zeros") {
+  for (const size_t n : {100u, 1100u}) {
+    const Floats g = draw(n, 12), zero(n), phi = focus_like(n, 13);
+    Floats minus = g;
+    for (float& v : minus) v = -v;
+    CHECK(cuda_opt(g, g, {}, 0.95) == Floats(n, 1.0f));
+    CHECK(same_bits(cuda_opt(g, g, phi, 0.95), phi));
+    CHECK(cuda_opt(zero, g, {}, 0.95) == Floats(n, 1.0f));
+    CHECK(cuda_opt(zero, zero, {}, 0.5) == Floats(n, 1.0f));
+    check_opt(g, minus, {}, 0.95);  // u = -c: of the retain side, never feasible
+    check_opt(g, minus, phi, 0.2);
+  }
 }
 
 }  // namespace expunge::kernels

@@ -1,7 +1,8 @@
 // A cell for each byte says who touched it last. Two accesses, of which one writes, race unless
-// something orders them: the launch, the thread, a barrier of their block, an operation of their
-// warp between them. Operations of some lanes of a warp count for all of it, so a race between
-// parts of a warp may be missed. Nothing orders blocks of a launch, atomics do not: there are no
+// something orders them: the launch, the thread, a barrier of their block or of their warp between
+// them. Shuffles and ballots order no memory (CUDA C++ Programming Guide, warp vote and shuffle
+// functions). A barrier of some lanes of a warp counts for all of it, so a race between parts of a
+// warp may be missed. Nothing orders blocks of a launch, atomics do not: there are no
 // flags to wait for in our kernels.
 #include "cuda_on_cpu/race.h"
 
@@ -24,7 +25,7 @@ namespace {
 
 struct Access {
   uint32_t block = 0;  // number among all that ran; 0: nobody
-  uint32_t barriers = 0, operations = 0;
+  uint32_t barriers = 0, warp_barriers = 0;
   uint16_t thread = 0;
   bool atomic = false;
   const void* code = nullptr;
@@ -60,7 +61,7 @@ bool ordered(const Access& before, const Access& now) {
   if (before.block < block->first_number) return true;  // an earlier launch, or nobody
   if (before.block != now.block) return false;
   if (before.thread == now.thread || before.barriers != now.barriers) return true;
-  return before.by_warp_of(now) && before.operations != now.operations;
+  return before.by_warp_of(now) && before.warp_barriers != now.warp_barriers;
 }
 
 [[noreturn]] void report(const char* what, const Access& before, const char* what_now,
@@ -160,7 +161,7 @@ void race_access(const void* p, size_t bytes, bool write, bool aligned, const vo
   note(p, bytes, write,
        {.block = block->number,
         .barriers = block->barriers,
-        .operations = block->warps[me.warp()].operations,
+        .warp_barriers = block->warps[me.warp()].barriers,
         .thread = static_cast<uint16_t>(me.number),
         .atomic = atomic_now,
         .code = code});

@@ -125,7 +125,7 @@ void set_ranks(Dice& dice) {
 void run_block(Dice& dice) {
   Block& b = *block;
   for (Thread& t : b.threads) t.state = State::ready, t.fiber = nullptr;
-  for (Warp& w : b.warps) w.returned = w.operations = 0;
+  for (Warp& w : b.warps) w.returned = w.barriers = 0;
   b.returned = b.barriers = 0;
   set_ranks(dice);
   for (unsigned rank = 0; rank < b.threads.size(); ++rank) b.ready.add(rank);

@@ -39,7 +39,7 @@ struct WarpOperation {
 
 struct Warp {
   uint32_t returned = 0;
-  uint32_t operations = 0;  // completed so far
+  uint32_t barriers = 0;  // completed so far
   std::vector<WarpOperation*> open;
 };
 

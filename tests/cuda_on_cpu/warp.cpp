@@ -56,7 +56,6 @@ WarpOperation& meet(Thread& me, uint32_t mask, uint64_t bits, Site site) {
   me.site = site;
   me.mask = mask;
   if (op.arrived == mask) {
-    ++warp.operations;
     std::erase(warp.open, &op);
     const unsigned first = me.warp() * kWarp;
     for (uint32_t left = mask; left != 0; left &= left - 1)
@@ -76,7 +75,9 @@ void leave(const Thread& me, WarpOperation& op) {
 void warp_barrier(uint32_t mask, Site site) {
   if (is_skipped(site)) return;
   const Call call;
-  leave(call.me(), meet(call.me(), mask, 0, site));
+  WarpOperation& op = meet(call.me(), mask, 0, site);
+  if (op.read == 0) ++block->warps[call.me().warp()].barriers;  // the first to go on
+  leave(call.me(), op);
 }
 
 uint64_t shuffle(uint32_t mask, uint64_t bits, unsigned source, Site site) {

@@ -81,7 +81,12 @@ expect "a run that is being worked on" 4 'another process|locked' train --resume
 kill -9 $pid
 wait $pid 2> /dev/null || true
 
-state_step() { head -c 2000 "$1/checkpoints/last.state.safetensors" | grep -ao '"step":"[0-9]*"' | tr -dc 0-9; }
+# Killed between the two renames of a save, a run has its previous state alone.
+state_step() {
+  local state=$1/checkpoints/last.state.safetensors
+  [[ -e $state ]] || state=$1/checkpoints/previous.state.safetensors
+  head -c 2000 "$state" | grep -ao '"step":"[0-9]*"' | tr -dc 0-9
+}
 for every in epoch 1000s; do
   "$bin" train "${long[@]}" --limit 200 --checkpoint-every $every --out "c-$every" > out 2> err &
   pid=$!

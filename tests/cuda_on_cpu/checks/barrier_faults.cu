@@ -47,6 +47,18 @@ bool warp_believed_in_step() {
   return sum.values()[0] == kThreads * (kThreads + 1) / 2;
 }
 
+__global__ void ballot_kernel(float* y) {
+  KERNEL_SHARED(float, s, 32);
+  s[threadIdx.x] = static_cast<float>(threadIdx.x);
+  if (__ballot_sync(0xffffffffu, 1) == 0) return;
+  y[threadIdx.x] = s[31 - threadIdx.x];  // a ballot orders no memory
+}
+bool ballot_believed_a_barrier() {
+  const DeviceArray<float> y(32);
+  launch(ballot_kernel, 1, 32, 0, kStream, y.data());
+  return y.values()[0] == 31;
+}
+
 __global__ void count_kernel(int* count) {
   *count = *count + 1;
 }
@@ -182,6 +194,7 @@ std::span<const Fault> barrier_faults() {
       {"no barrier between write and read", no_barrier_between_write_and_read, kWrong, kWrong,
        kRace},
       {"warp believed in step", warp_believed_in_step, kWrong, kWrong, kRace},
+      {"ballot believed a barrier", ballot_believed_a_barrier, nullptr, nullptr, kRace},
       {"count without atomic", count_without_atomic, nullptr, nullptr, kRace},
       {"neighbour of another block", neighbour_of_another_block, kWrong, kWrong, kRace},
       {"read beside atomics", read_beside_atomics, kWrong, kWrong, kRace},
