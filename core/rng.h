@@ -69,6 +69,14 @@ EXPUNGE_HD uint32_t below(uint32_t word, uint32_t n) {
   return static_cast<uint32_t>((static_cast<uint64_t>(word) * n) >> 32);
 }
 
+// Of Purpose::mask. Word 0: bernoulli, word 1: lots.
+EXPUNGE_HD Draw mask_draw(uint64_t seed, int64_t step, int64_t element) {
+  const auto s = static_cast<uint64_t>(step), e = static_cast<uint64_t>(element);
+  return philox(seed, Purpose::mask,
+                {{static_cast<uint32_t>(s), static_cast<uint32_t>(s >> 32),
+                  static_cast<uint32_t>(e), static_cast<uint32_t>(e >> 32)}});
+}
+
 // Two independent normal numbers from two words, by cosine and sine of one angle (Box & Muller
 // 1958).
 struct NormalPair {

@@ -90,4 +90,13 @@ void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, 
   dispatch(stream, on_cpu, [=] { cuda::dropout(stream, n, p, key, x, beta, y); });
 }
 
+void draw_lots(Stream stream, int64_t n, uint64_t seed, int64_t step, int64_t first, float* lots) {
+  const auto on_cpu = [=] {
+    parallel_ranges(n, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) lots[i] = math::lot(seed, step, first + i);
+    });
+  };
+  dispatch(stream, on_cpu, [=] { cuda::draw_lots(stream, n, seed, step, first, lots); });
+}
+
 }  // namespace expunge::kernels

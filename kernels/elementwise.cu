@@ -75,6 +75,13 @@ struct Dropout {
   }
 };
 
+struct Lots {
+  uint64_t seed;
+  int64_t step, first;
+  float* lots;
+  __device__ void operator()(int64_t i) const { lots[i] = math::lot(seed, step, first + i); }
+};
+
 }  // namespace
 
 template <class F>
@@ -114,6 +121,10 @@ void chain_sign(Stream stream, int64_t n, const float* g, const float* x, float 
 void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
              float* y) {
   each(stream, (n + 3) / 4, Dropout{n, p, 1.0f / (1.0f - p), key, x, beta, y});
+}
+
+void draw_lots(Stream stream, int64_t n, uint64_t seed, int64_t step, int64_t first, float* lots) {
+  each(stream, n, Lots{seed, step, first, lots});
 }
 
 }  // namespace expunge::kernels::cuda

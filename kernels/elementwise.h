@@ -40,6 +40,9 @@ struct DropoutKey {
 void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, float beta,
              float* y);
 
+// lots (n): uniform in [0, 1), drawn by (seed, step, first + i). The gate `random` sorts by them.
+void draw_lots(Stream stream, int64_t n, uint64_t seed, int64_t step, int64_t first, float* lots);
+
 // The same on a GPU (elementwise.cu); the functions above go there where the stream says so.
 namespace cuda {
 
@@ -55,6 +58,7 @@ void dropout(Stream stream, int64_t n, float p, DropoutKey key, const float* x, 
 void chain(Stream stream, int64_t n, const float* g, float divisor, const float* x, float beta,
            float* y);
 void chain_sign(Stream stream, int64_t n, const float* g, const float* x, float beta, float* y);
+void draw_lots(Stream stream, int64_t n, uint64_t seed, int64_t step, int64_t first, float* lots);
 
 }  // namespace cuda
 

@@ -79,6 +79,10 @@ EXPUNGE_HD float dropout(uint32_t word, float p, float scale, float x) {  // sca
   return rng::uniform(word) >= p ? x * scale : 0.0f;
 }
 
+EXPUNGE_HD float lot(uint64_t seed, int64_t step, int64_t element) {
+  return rng::uniform(rng::mask_draw(seed, step, element).word[1]);
+}
+
 }  // namespace expunge::math
 
 // Every function above, for the files that compile it for a device.

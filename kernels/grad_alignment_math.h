@@ -134,11 +134,7 @@ EXPUNGE_HD float gate_prob(float phi, float q) {
 
 // w ~ Bernoulli(phi): w = 1 where a uniform draw lies below phi.
 EXPUNGE_HD float gate_bernoulli(uint64_t seed, int64_t step, int64_t element, float phi) {
-  const auto s = static_cast<uint64_t>(step), e = static_cast<uint64_t>(element);
-  const rng::Draw d = rng::philox(seed, rng::Purpose::mask,
-                                  {{static_cast<uint32_t>(s), static_cast<uint32_t>(s >> 32),
-                                    static_cast<uint32_t>(e), static_cast<uint32_t>(e >> 32)}});
-  return rng::uniform(d.word[0]) < phi ? 1.0f : 0.0f;
+  return rng::uniform(rng::mask_draw(seed, step, element).word[0]) < phi ? 1.0f : 0.0f;
 }
 
 // --gate-on update: w of the optimizer's step; w = 0 leaves the bits of the old value.

@@ -12,6 +12,7 @@
 #include "tools/bench_table.h"
 #include "tools/bench_unlearn.h"
 #include "tools/experiment.h"
+#include "tools/machine.h"
 #include "tools/say.h"
 #include "tools/signals.h"
 #include "tools/verbs.h"

@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "nn/model_file.h"
 #include "tools/comparison.h"
+#include "tools/machine.h"
 #include "tools/measure.h"
 #include "tools/model_card.h"
 #include "tools/references.h"

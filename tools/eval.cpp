@@ -7,6 +7,7 @@
 #include "eval/compare.h"
 #include "eval/npz.h"
 #include "tools/experiment.h"
+#include "tools/machine.h"
 #include "tools/measure.h"
 #include "tools/model_card.h"
 #include "tools/references.h"

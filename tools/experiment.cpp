@@ -1,14 +1,9 @@
 #include "tools/experiment.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "core/file.h"
-#include "core/memory_cuda.h"
-#include "core/parallel.h"
-#include "kernels/conv_algo.h"
-#include "kernels/precision.h"
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/model_card.h"
@@ -46,26 +41,6 @@ std::vector<int32_t> positions_of(const std::vector<std::string>& ids, const Exp
 }
 
 }  // namespace
-
-Stream open_device(const std::string& device) {
-  if (device == "cpu") return {};
-  int number = 0;
-  if (device != "auto" && device != "cuda") {
-    constexpr std::string_view kPrefix = "cuda:";
-    const std::string digits = device.starts_with(kPrefix) ? device.substr(kPrefix.size()) : "";
-    const char* end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, number);
-    if (error != std::errc() || stop != end || number < 0)
-      fail(ExitCode::usage, "--device is '{}', expected auto, cpu or cuda[:n]", device);
-  }
-  if constexpr (!kCudaBuild) {
-    if (device == "auto") return {};
-    fail(ExitCode::device, "--device {}: this build has no CUDA backend", device);
-  } else {
-    if (device == "auto" && (kCudaEmulated || !cuda_problem(0).empty())) return {};
-    return cuda_open(number);
-  }
-}
 
 nn::OptimConfig optimizer_config(const Settings& s) {
   nn::OptimConfig config;
@@ -165,25 +140,7 @@ LoadedRun load_run(const fs::path& folder, const std::string& which) {
   return run;
 }
 
-namespace {
-
-kernels::Precision precision_of(const std::string& name) {
-  if (name == "fp32") return kernels::Precision::fp32;
-  if (compute_stream().device == Device::cpu)
-    fail(ExitCode::device, "--precision {}: needs --device cuda; the CPU computes in fp32", name);
-  if (name == "fp16")
-    fail(ExitCode::device, "--precision fp16: this version computes in fp32, tf32 and bf16");
-  return name == "tf32" ? kernels::Precision::tf32 : kernels::Precision::bf16;
-}
-
-}  // namespace
-
-void apply_machine_options(const Settings& s) {
-  set_compute_stream(open_device(s.text("device")));
-  kernels::set_precision(precision_of(s.text("precision")));
-  set_thread_count(static_cast<int>(s.integer("threads")));
-  kernels::set_conv_algo(*kernels::conv_algo_of(s.text("conv-algo")));
-}
+namespace {}  // namespace
 
 std::vector<std::string> read_ids(const fs::path& path) {
   std::vector<std::string> ids;

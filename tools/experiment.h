@@ -60,14 +60,6 @@ struct LoadedRun {
 // `which` of its checkpoints. Data that has changed since: ExitCode::input.
 LoadedRun load_run(const std::filesystem::path& folder, const std::string& which);
 
-// --device. auto: the first GPU that can be used, else the CPU. A GPU that cannot be used, or a
-// build without CUDA: ExitCode::device.
-Stream open_device(const std::string& device);
-
-// --device, --threads, --precision: takes them into force. A device or precision this build lacks:
-// ExitCode::device.
-void apply_machine_options(const Settings& settings);
-
 // One 32-digit id a line; reading a file that is not there gives none.
 std::vector<std::string> read_ids(const std::filesystem::path& path);
 void write_ids(const std::filesystem::path& path, const std::vector<std::string>& ids);

@@ -260,7 +260,7 @@ constexpr Option kOptions[] = {
      "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
      "data-prepare sweep recipe-check",
      false},
-    {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode", kCompute, false},
+    {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode", kCompute},
     {"conv-algo", Kind::choice, "auto", "auto|direct|winograd",
      "convolutions: the faster by shape, the direct sum, or Winograd where it applies", kCompute},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",

@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "data/resize.h"
 #include "tools/experiment.h"
+#include "tools/machine.h"
 #include "tools/model_card.h"
 #include "tools/say.h"
 #include "tools/signals.h"

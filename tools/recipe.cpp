@@ -6,6 +6,7 @@
 #include "tools/calibration.h"
 #include "tools/config_file.h"
 #include "tools/experiment.h"
+#include "tools/machine.h"
 #include "tools/sweep.h"
 #include "tools/verbs.h"
 

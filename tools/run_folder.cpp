@@ -12,7 +12,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/parallel.h"
-#include "kernels/isa.h"
+#include "tools/machine.h"
 #include "tools/version.h"
 
 namespace expunge::tools {
@@ -197,7 +197,8 @@ std::string run_json_text(const RunStatus& s) {
   json["test_accuracy"] = measured(s.test_accuracy);
   json["test_loss"] = measured(s.test_loss);
   json["host"] = {{"threads", thread_count()},
-                  {"instruction_set", kernels::isa_name()},
+                  {"device", compute_stream().device == Device::cuda ? "cuda" : "cpu"},
+                  {"computed_with", computed_with()},
                   {"build", version_text()}};
   if (!s.message.empty()) json["message"] = s.message;
   if (s.status == "interrupted") json["resumable"] = true;
@@ -219,6 +220,11 @@ RunStatus read_run_json(const fs::path& folder) {
   s.model = json.value("model", "");
   s.data = json.value("data", "");
   s.data_digest = json.value("data_digest", "");
+  s.parameters = json.value("parameters", int64_t{0});
+  s.train_samples = json.value("train_samples", int64_t{0});
+  s.forgotten = json.value("forgotten", int64_t{0});
+  if (json.contains("host") && json["host"].is_object())
+    s.device = json["host"].value("device", "");
   s.steps = json.value("steps", int64_t{0});
   s.seconds = json.value("seconds", 0.0);
   s.work_seconds = json.value("work_seconds", 0.0);

@@ -68,6 +68,8 @@ void require_space(const std::filesystem::path& path, uint64_t needed);
 struct RunStatus {
   std::string status{};  // running | finished | interrupted | failed | imported
   std::string model{}, data{}, data_digest{};
+  std::string
+      device{};  // read: where the last session of it computed, "cpu" | "cuda" | "": unknown
   int64_t parameters = 0, train_samples = 0, forgotten = 0;
   int64_t steps = 0, epochs = 0;
   double seconds = 0;       // of training and evaluation, over all sessions of the run

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/memory_cuda.h"
 #include "tools/progress.h"
 #include "tools/say.h"
 #include "tools/signals.h"
@@ -15,6 +16,20 @@ namespace {
 
 // Options that a resumed run takes from the command line; everything else is the run's.
 const std::string kPerCall[] = {"threads", "progress", "json", "resume", "device"};
+
+// A run goes on where it was begun: elsewhere it would end with other last digits.
+std::string usable_device(const fs::path& folder, const RunStatus& status) {
+  if (status.device != "cuda") return status.device.empty() ? "auto" : status.device;
+  std::string problem = "this build has no CUDA backend";
+  if constexpr (kCudaBuild) problem = cuda_problem(0);
+  if (!problem.empty())
+    fail(ExitCode::device,
+         "{}: was computed on a GPU, and here {}; on the CPU it goes on with: expunge {} --resume "
+         "{} "
+         "--device cpu",
+         folder.string(), problem, status.verb, folder.string());
+  return "cuda";
+}
 
 }  // namespace
 
@@ -38,10 +53,12 @@ std::optional<ResumedRun> resumed_run(const Settings& typed) {
       run.settings.set(o.name, typed.text(o.name), Source::flag, o.name);
     else if (!o.saved || run.settings.text(o.name) != typed.text(o.name))
       fail(ExitCode::usage,
-           "--{}: the configuration of {} is fixed; with --resume only --threads, --progress and "
-           "--json",
+           "--{}: the configuration of {} is fixed; with --resume only --threads, --device, "
+           "--progress and --json",
            o.name, folder.string());
   }
+  if (typed.source("device") < Source::file)
+    run.settings.set("device", usable_device(folder, status), Source::inherited, "device");
   return run;
 }
 

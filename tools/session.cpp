@@ -9,8 +9,8 @@
 #include <cstdlib>
 
 #include "core/check.h"
-#include "kernels/isa.h"
 #include "kernels/reduce.h"
+#include "tools/machine.h"
 #include "tools/say.h"
 #include "tools/signals.h"
 
@@ -107,10 +107,9 @@ nn::TrainState Session::load_last() {
 
 RunStatus Session::resume() {
   nn::TrainState state = load_last();
-  const std::string& isa = state.notes["instruction_set"];
-  if (isa != kernels::isa_name())
+  if (const std::string& before = state.notes["computed_with"]; before != computed_with())
     say("expunge: warning: this run was computed with {}, it goes on with {}: other last digits\n",
-        isa, kernels::isa_name());
+        before, computed_with());
   status_.best_accuracy = note_number(state, "best_accuracy", -1);
   lr_ = static_cast<float>(note_number(state, "lr", 0));
   enough_ = state.notes["enough"] == "yes";
@@ -187,7 +186,7 @@ void Session::save(const nn::FitPosition& at, bool evaluated) {
                             {"enough", enough_ ? "yes" : "no"},
                             {"best_accuracy", fmt::format("{}", status_.best_accuracy)},
                             {"lr", fmt::format("{}", lr_)},
-                            {"instruction_set", kernels::isa_name()}}},
+                            {"computed_with", computed_with()}}},
                  parts_.buffers);
   save_model_file(run_.model("last"), shown(), card_);
   write_run_json(run_.path(), status_);

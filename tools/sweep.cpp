@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "tools/experiment.h"
 #include "tools/file_lock.h"
+#include "tools/machine.h"
 #include "tools/run_folder.h"
 #include "tools/say.h"
 #include "tools/signals.h"

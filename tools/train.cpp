@@ -5,6 +5,7 @@
 
 #include "tools/config_file.h"
 #include "tools/held_out.h"
+#include "tools/machine.h"
 #include "tools/prediction.h"
 #include "tools/run_verb.h"
 #include "tools/verbs.h"

@@ -10,6 +10,7 @@
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/forgetting.h"
+#include "tools/machine.h"
 #include "tools/method_options.h"
 #include "tools/prediction.h"
 #include "tools/rewind.h"

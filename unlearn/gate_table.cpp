@@ -5,8 +5,8 @@
 
 #include "core/check.h"
 #include "core/nearest.h"
-#include "core/rng.h"
 #include "core/tensor.h"
+#include "kernels/elementwise.h"
 #include "kernels/gates.h"
 
 namespace expunge::unlearn {
@@ -31,18 +31,10 @@ void opt(const GateInput& in) {
 }
 
 void random(const GateInput& in) {
-  const Tensor lots({std::ssize(in.w)});
-  const std::span<float> lot = lots.span();
-  const auto step = static_cast<uint64_t>(in.scalars.step);
-  for (size_t i = 0; i < lot.size(); ++i) {
-    const auto element = static_cast<uint64_t>(in.first) + i;
-    lot[i] = rng::uniform(
-        rng::philox(in.scalars.seed, rng::Purpose::mask,
-                    {{static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32),
-                      static_cast<uint32_t>(element), static_cast<uint32_t>(element >> 32)}})
-            .word[1]);
-  }
-  kernels::gate_top(in.stream, lots.to(in.stream).span(), share(in.value, lot.size()), in.w);
+  const int64_t n = std::ssize(in.w);
+  const Tensor lots({n}, DType::f32, in.stream);
+  kernels::draw_lots(in.stream, n, in.scalars.seed, in.scalars.step, in.first, lots.data());
+  kernels::gate_top(in.stream, lots.span(), share(in.value, in.w.size()), in.w);
 }
 
 void fdr(const GateInput& in) {

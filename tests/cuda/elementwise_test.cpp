@@ -99,6 +99,25 @@ TEST_CASE("cuda elementwise: without library functions the bits are those of the
     }
 }
 
+TEST_CASE("cuda elementwise: lots are in [0, 1) and the same wherever they are drawn") {
+  for (const size_t n : kSizes) {
+    const auto count = static_cast<int64_t>(n);
+    const int64_t first = (int64_t{1} << 33) + 5;
+    Floats lots(n);
+    draw_lots({}, count, 3, 4, first, lots.data());
+    const DeviceArray<float> there(n);
+    cuda::draw_lots(kStream, count, 3, 4, first, there.data());
+    CHECK(same_bits(there.values(), lots));
+    for (const float lot : lots) CHECK((lot >= 0 && lot < 1));
+    if (n < 257) continue;
+    Floats next_step(n), later(n);
+    draw_lots({}, count, 3, 5, first, next_step.data());
+    draw_lots({}, count, 3, 4, first + 1, later.data());
+    CHECK(next_step != lots);
+    CHECK(std::equal(lots.begin() + 1, lots.end(), later.begin()));
+  }
+}
+
 TEST_CASE("cuda: the stream's device decides; a build without CUDA says so") {
   const Floats x = draw(size_t{100}, 1);
   const DeviceArray<float> dev_x(x), dev_y(x.size());

@@ -24,6 +24,29 @@ PY
 expect "a run of the GPU is measured on the CPU" 0 'forget' eval unlearn-cuda --attacks loss --device cpu
 expect "runs of both in one table" 0 'original' compare train-cpu train-cuda unlearn-cuda --attacks loss --device cuda
 
+resumes() {  # name, arguments of train or unlearn: stopped anywhere, a run ends with the bits of one that was not
+  local name=$1 k
+  shift
+  expect "$name, whole" 0 '' "$@" --device cuda --out "whole-$name"
+  for k in 1 4 7; do
+    EXPUNGE_TEST_STOP_AFTER=$k expect "$name, stopped after step $k" 143 'resume' "$@" --device cuda --out "$name-$k"
+    expect "$name, resumed" 0 '' "$1" --resume "$name-$k"
+    same "$name, stopped after step $k and resumed" "$(weights "whole-$name")" "$(weights "$name-$k")"
+    same "$name, its state" "whole-$name/checkpoints/last.state.safetensors" \
+      "$name-$k/checkpoints/last.state.safetensors"
+  done
+}
+resumes train train "${args[@]}"
+resumes train-bf16 train "${args[@]}" --optimizer adam --precision bf16
+unlearning=(unlearn --from train-cuda --forget random:6 --batch-size 2 --epochs 3)  # nine steps
+resumes unlearn "${unlearning[@]}" --method srl --gate focus
+resumes unlearn-opt "${unlearning[@]}" --method ngplus --gate focus-opt --estimator welford:4
+resumes unlearn-teacher "${unlearning[@]}" --method scrub-paper --gate random:0.5
+EXPUNGE_TEST_STOP_AFTER=4 expect "stopped on the GPU" 143 '' train "${args[@]}" --device cuda --out moved
+expect "goes on on the CPU where one says so" 0 'computed with .*, it goes on with' train --resume moved --device cpu
+check "run.json says where" grep -q '"device": "cpu"' moved/run.json
+check "run.json says how large" grep -q '"train_samples": 2[24]' moved/run.json
+
 expect "products in tf32" 0 '' train "${args[@]}" --device cuda --precision tf32 --out train-tf32
 expect "training in bf16" 0 '' train "${args[@]}" --device cuda --precision bf16 --out train-bf16
 expect "unlearning in bf16" 0 '' unlearn --from train-bf16 --forget random:6 --method srl --gate focus --batch-size 4 \

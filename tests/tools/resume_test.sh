@@ -41,6 +41,10 @@ expect "another data set is refused" 2 'data' train --resume r --data x.epk
 expect "more epochs are refused" 2 'epochs' train --resume r --epochs 9
 expect "another --out is refused" 2 'out' train --resume r --out q
 EXPUNGE_TEST_STOP_AFTER=15 expect "stopped a second time" 143 '' train --resume r
+check "run.json keeps what it said" grep -q '"train_samples": 22' r/run.json
+sed -i 's/"device": "cpu"/"device": "cuda"/' r/run.json
+expect "begun on a GPU, and here is none" 7 'computed on a GPU, and here .*--device cpu' train --resume r
+sed -i 's/"device": "cuda"/"device": "cpu"/' r/run.json
 printf '{"type":"step","st' >> r/metrics.jsonl
 expect "resumed a second time, behind a line cut off" 0 '' train --resume r
 compare "stopped twice" r
