@@ -1,6 +1,9 @@
 #include "kernels/loss.h"
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
+#include <utility>
 
 #include "cuda/both.h"
 
@@ -105,6 +108,27 @@ TEST_CASE("cuda losses: large logits neither overflow nor lose the others") {
   check_near(losses.values(),
              {0.0f, static_cast<float>(std::log(std::exp(1.0) + 1 + std::exp(-1.0)))}, kClose);
   CHECK(gradient.values()[0] == 0.0f);
+}
+
+TEST_CASE("cuda loss: top1 is 1 where the first largest number is the label's") {
+  for (const auto& [N, C] : {std::pair<int64_t, int64_t>{1, 1}, {300, 2}, {257, 10}, {33, 101}}) {
+    Floats x = draw(N * C, 3);
+    for (float& v : x) v = std::round(2 * v) / 2;  // ties
+    std::vector<int32_t> labels;
+    Floats hits(static_cast<size_t>(N)), expected;
+    for (int64_t i = 0; i < N; ++i) {
+      const auto row = x.begin() + i * C;
+      const auto best = static_cast<int32_t>(std::max_element(row, row + C) - row);
+      labels.push_back(i % 3 == 0 ? best : static_cast<int32_t>(i % C));
+      expected.push_back(labels.back() == best ? 1.0f : 0.0f);
+    }
+    const DeviceArray<float> dev_x(x), dev_hits(hits.size());
+    const DeviceArray<int32_t> dev_labels(labels);
+    top1({}, N, C, x.data(), labels.data(), hits.data());
+    cuda::top1(kStream, N, C, dev_x.data(), dev_labels.data(), dev_hits.data());
+    CHECK(hits == expected);
+    CHECK(dev_hits.values() == expected);
+  }
 }
 
 }  // namespace expunge::kernels
