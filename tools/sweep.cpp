@@ -111,7 +111,7 @@ class Sweep {
   void poll() {
     for (auto job = running_.begin(); job != running_.end();) {
       const std::optional<SweepRow> row = job->poll();
-      if (row) finish(*row);
+      if (row) finish(*row), job->take_away();
       if (job->stopped()) return;  // a signal came to it; it comes to us as well
       job = row ? running_.erase(job) : std::next(job);
     }
@@ -177,6 +177,12 @@ void corrupt_data(const SweepRecipe& recipe, const std::string& source, const fs
     fail(static_cast<ExitCode>(code), "corrupting {}: {}", source, words);
 }
 
+Keep keep_of(const Settings& settings) {
+  if (settings.verb() != "sweep") return Keep::weights;
+  const std::string& name = settings.text("keep");
+  return name == "rows" ? Keep::rows : name == "weights" ? Keep::weights : Keep::all;
+}
+
 OptionValues options_everywhere(const Settings& settings) {
   OptionValues options;
   if (settings.integer("smoke") > 0) options.emplace_back("smoke", settings.text("smoke"));
@@ -225,7 +231,8 @@ ExitCode sweep(SweepRecipe recipe, const Settings& settings, std::vector<SweepRo
                          .attacks = recipe.attacks,
                          .device = settings.text("device"),
                          .jobs = jobs,
-                         .threads = std::max(1, thread_count() / static_cast<int>(jobs))};
+                         .threads = std::max(1, thread_count() / static_cast<int>(jobs)),
+                         .keep = keep_of(settings)};
   Sweep sweep(recipe, options_everywhere(settings), place, jobs,
               settings.text("progress") == "none");
   const bool asks = settings.verb() == "sweep";  // recipe check has fewer options

@@ -9,6 +9,10 @@
 
 namespace expunge::tools {
 
+// What stays of a run whose row is written: rows (an unlearned network's checkpoints go), weights
+// (training states go), all.
+enum class Keep : unsigned char { rows, weights, all };
+
 // What all jobs of a sweep share.
 struct SweepPlace {
   std::filesystem::path out;
@@ -16,6 +20,7 @@ struct SweepPlace {
   std::string device;
   int64_t jobs = 1;
   int threads = 1;  // of each job
+  Keep keep = Keep::weights;
   // By U-LiRA, one run after the other: they share their shadows' originals, and each attack has
   // jobs of its own.
   mutable bool attacking = false;
@@ -30,6 +35,8 @@ class SweepJob {
   // Looks where it is, and goes on with the next part. A row once it is over; a run that failed by
   // its numbers (exit code 6) has one, too. Another failure: its exit code, with its last words.
   std::optional<SweepRow> poll();
+  // Once the row is written. Of a run that failed everything stays.
+  void take_away() const;
   void stop();
   bool stopped();  // by a signal that came to it, or by stop()
 

@@ -78,6 +78,8 @@ check "CSV: a line a run" test "$(wc -l < s/rows.csv)" = 24
 check "Markdown" grep -q '^| ngplus focus | 2 |' s/summary.md
 check "a plot of the way" grep -q '</svg>' s/fixed.svg
 check "no logs are left" test -z "$(ls s/logs)"
+check "no training states are left" test -z "$(find s -name '*.state.safetensors')"
+check "weights are" test -s s/fixed/ngplus_focus-1/checkpoints/last.safetensors
 cp out table
 expect "once more" 0 '' sweep small.toml --out s
 same "makes nothing, says the same" table out
@@ -123,6 +125,17 @@ sed 's/^lr = 1e-3/lr = 1e30/; /^\[tune/,/^\[grid.fixed/{/^\[grid.fixed/!d}' smal
 expect "a run whose loss is NaN" 0 '0 of 2' sweep hot.toml --out hot --progress lines
 check "is a row" grep -q '"exit_code":6' hot/rows.jsonl
 check "and a line" grep -q 'failed: the loss' err
+
+sed '/^\[tune/,/^\[grid.fixed/{/^\[grid.fixed/!d}; /^\[contrast/,$d; s/^seeds.*/seeds = [0]/' small.toml > few.toml
+expect "keep all" 0 '' sweep few.toml --out all --keep all
+check "training states are left" test "$(find all -name last.state.safetensors | wc -l)" = "$(find all -name run.json | wc -l)"
+expect "keep rows" 0 '' sweep few.toml --out bare --keep rows
+same "the same numbers" <(sorted_numbers all) <(sorted_numbers bare)
+check "networks that others need stay" test -s bare/original-0/checkpoints/last.safetensors
+check "unlearned ones do not" test -z "$(find bare/fixed -name '*.safetensors')"
+expect "once more, without the weights" 0 '' sweep few.toml --out bare --keep rows
+check "makes nothing" test -z "$(find bare/fixed -name '*.safetensors')"
+expect "keep what?" 2 'rows.weights.all' sweep few.toml --keep nothing
 
 expect "check" 0 'all 1 numbers are as expected' recipe check small.toml --out s
 sed 's/^value = 4/value = 5/' small.toml > other.toml
