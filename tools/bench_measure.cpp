@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/memory_cuda.h"
 #include "core/parallel.h"
 #include "core/rng.h"
 
@@ -21,6 +22,7 @@ constexpr double kMostCalls = 10000;
 double ms_of(int calls, FunctionRef<void()> run) {
   const auto start = Clock::now();
   for (int i = 0; i < calls; ++i) run();
+  on_cuda(compute_stream(), [] { cuda_wait(compute_stream()); });
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count() / calls;
 }
 
@@ -56,6 +58,15 @@ double triad_gb_per_s() {
                     });
   });
   return 12e-6 * static_cast<double>(kElements) / time.min_ms;
+}
+
+double gpu_copy_gb_per_s() {
+  constexpr int64_t kElements = int64_t{64} << 20;
+  const Tensor a({kElements}, DType::f32, compute_stream()),
+      b({kElements}, DType::f32, compute_stream());
+  a.zero();
+  const Timing time = time_calls(1, 9, [&] { b.copy_from(a); });
+  return 8e-6 * static_cast<double>(kElements) / time.min_ms;
 }
 
 // VmHWM; getrusage, where there is none, also knows the process that started this one.

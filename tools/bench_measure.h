@@ -12,8 +12,9 @@ struct Timing {
   double median_ms, min_ms, max_ms;
 };
 
-// `run` first `warmup` (>= 1) times, then `steps` times by the clock. Calls shorter than a
-// millisecond are timed several together, and a step is their mean.
+// `run` first `warmup` (>= 1) times, then `steps` times by the clock, each until the GPU has done
+// what was queued. Calls shorter than a millisecond are timed several together, and a step is their
+// mean.
 Timing time_calls(int warmup, int steps, FunctionRef<void()> run);
 
 struct MachineSpeed {
@@ -24,6 +25,8 @@ struct MachineSpeed {
 MachineSpeed machine_speed();
 double peak_gflops();
 double triad_gb_per_s();
+// A copy of 256 MiB in a GPU's memory, read and written: 8 bytes an element.
+double gpu_copy_gb_per_s();
 
 constexpr double mb_of(int64_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);

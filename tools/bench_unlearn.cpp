@@ -7,8 +7,18 @@
 namespace expunge::tools {
 namespace {
 
-void draw_gradients(const RangeTable& table, const unlearn::StepGradients& g) {
-  for (const Range& range : table)
+nn::Model drawn_model(const std::string& name) {
+  nn::Model model = nn::make_model(name, {});
+  nn::initialise(model.params, nn::Init::kaiming, 0);
+  model.params.move_to(compute_stream());
+  return model;
+}
+
+unlearn::StepGradients drawn_gradients(const ParamStore& params) {
+  const Tensor like = params.values();
+  const unlearn::StepGradients g{.g_f = Tensor(like.shape()), .g_r = Tensor(like.shape())};
+  g.g_f.zero(), g.g_r.zero();
+  for (const Range& range : params.parameters())
     parallel_ranges(range.size, [&](int64_t begin, int64_t end) {
       for (int64_t i = range.offset + begin; i < range.offset + end; ++i) {
         const rng::Draw draw =
@@ -18,19 +28,17 @@ void draw_gradients(const RangeTable& table, const unlearn::StepGradients& g) {
         g.g_r.data()[i] = static_cast<float>(1e-3 * (0.866 * n.value[1] - 0.5 * n.value[0]));
       }
     });
+  return {.g_f = g.g_f.to(compute_stream()), .g_r = g.g_r.to(compute_stream())};
 }
 
 }  // namespace
 
 UpdateProblem::UpdateProblem(const BenchUnlearn& options)
-    : model(nn::make_model(options.model, {})),
+    : model(drawn_model(options.model)),
       optimizer(model.params, {.kind = nn::OptimKind::adam, .weight_decay = 0}),
-      gradients{.g_f = model.params.make_buffer(), .g_r = model.params.make_buffer()},
+      gradients(drawn_gradients(model.params)),
       config{.gate = options.gate, .estimator = options.estimator},
-      update(model.params, optimizer, gradients, config) {
-  nn::initialise(model.params, nn::Init::kaiming, 0);
-  draw_gradients(model.params.parameters(), gradients);
-}
+      update(model.params, optimizer, gradients, config) {}
 
 void UpdateProblem::step() {
   update.all(scalars);
@@ -46,14 +54,15 @@ int64_t bytes_per_parameter(const BenchUnlearn& options, const UpdateProblem& pr
 
 BenchUnlearnResult bench_unlearn(const BenchUnlearn& options) {
   check_update(options);
-  const int64_t before = pool_stats().bytes_in_use;
+  const Device device = compute_stream().device;
+  const int64_t before = pool_stats(device).bytes_in_use;
   pool_restart_peak();
   UpdateProblem problem(options);
   const Timing time = time_calls(options.warmup, options.steps, [&] { problem.step(); });
   return {.time = time,
           .parameters = problem.model.params.parameters().size(),
           .bytes_per_parameter = bytes_per_parameter(options, problem),
-          .memory_mb = mb_of(pool_stats().peak_bytes_in_use - before)};
+          .memory_mb = mb_of(pool_stats(device).peak_bytes_in_use - before)};
 }
 
 }  // namespace expunge::tools

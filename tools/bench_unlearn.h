@@ -59,7 +59,7 @@ int64_t bytes_per_parameter(const BenchUnlearn& options, const UpdateProblem& pr
 // all gates, under others those that do not ask for phi. Gates over tensors also: what is left is
 // feasible, what was dropped has the smallest products, and in tensors of up to 4096 parameters no
 // shorter prefix would do. And for all: one thread on the baseline instruction set has the same
-// bits.
+// bits, or another run on the GPU.
 void check_update(const BenchUnlearn& options);
 
 }  // namespace expunge::tools

@@ -30,6 +30,7 @@ unlearn::StepConfig step_config(const Settings& s, const unlearn::Method& method
   config.forget = objective(method.forget);
   config.retain = objective(method.retain);
   config.beta = s.real("beta");
+  config.in_backward = compute_stream().device == Device::cpu;
   config.gate = unlearn::GateSpec::parse(s.text("gate"));
   config.estimator = unlearn::EstimatorSpec::parse(estimator_text(s));
   config.gate_on =

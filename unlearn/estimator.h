@@ -52,6 +52,8 @@ class GradientStatistics {
   // What step `step` does to the statistics of a parameter.
   kernels::StatisticsRule rule(int parameter, int64_t step) const;
   kernels::StatisticsState at(int parameter) const;
+  // Whether that is the same for every parameter.
+  bool one_rule() const { return !has_moments(); }
   // Whether phi says anything after step `step`.
   bool ready(int64_t step) const;
 

@@ -23,7 +23,7 @@ struct StepConfig : UpdateConfig {
   // scrub); otherwise by g_f
   bool saliency_pass = false;
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
-  // is final. Otherwise after it. The bits are the same.
+  // is final. Otherwise after it, on a GPU in one launch. The bits are the same.
   bool in_backward = true;
   int64_t batches_per_epoch = 1;  // of the source that it runs on, for the place in the other
   Leads leads = Leads::forget;

@@ -60,17 +60,39 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
     first_.push_back(first);
     first += range.size;
   }
-  for (int p = 0; p < table.count(); ++p)
-    for (int64_t i = 0; i < table[p].size; i += piece_size(table[p]))
-      pieces_.push_back({p, i, std::min(i + piece_size(table[p]), table[p].size)});
+  cut_pieces();
   by_size_.resize(first_.size());
   std::iota(by_size_.begin(), by_size_.end(), 0);
   std::ranges::stable_sort(by_size_, std::greater<>(), [&](int p) { return table[p].size; });
 }
 
-// On the CPU pieces are shared out; a GPU takes a tensor at once.
-int64_t GatedUpdate::piece_size(const Range& range) const {
-  return stream().device == Device::cpu ? kElementChunk : range.size;
+const nn::ParamGroup& GatedUpdate::group_of(int parameter) const {
+  const int64_t at = params_.parameters()[parameter].offset;
+  const auto& groups = optimizer_.groups();
+  const auto group = std::ranges::find_if(
+      groups, [&](const nn::ParamGroup& g) { return at >= g.begin && at < g.end; });
+  EXPUNGE_CHECK(group != groups.end(), "gated update: parameter {} is in no group", parameter);
+  return *group;
+}
+
+// On the CPU pieces are shared out. On a GPU a launch takes as long as a small tensor, so one goes
+// over all neighbours that have the same rules, and over the padding between them, which stays 0:
+// bernoulli's draws alone have no numbers for it.
+void GatedUpdate::cut_pieces() {
+  const RangeTable& table = params_.parameters();
+  const bool on_gpu = stream().device == Device::cuda;
+  const bool together =
+      on_gpu && stats_f_.one_rule() && row().element != kernels::ElementGate::bernoulli;
+  for (int p = 0; p < table.count(); ++p) {
+    const Range& range = table[p];
+    if (together && p > 0 && &group_of(p) == &group_of(pieces_.back().parameter)) {
+      pieces_.back().end = range.offset + range.size - table[pieces_.back().parameter].offset;
+      continue;
+    }
+    const int64_t size = on_gpu ? range.size : kElementChunk;
+    for (int64_t i = 0; i < range.size; i += size)
+      pieces_.push_back({p, i, std::min(i + size, range.size)});
+  }
 }
 
 bool GatedUpdate::warming(int64_t step) const {
@@ -79,8 +101,6 @@ bool GatedUpdate::warming(int64_t step) const {
 
 kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& scalars) const {
   const int64_t o = params_.parameters()[parameter].offset;
-  const auto group = std::ranges::find_if(
-      optimizer_.groups(), [&](const nn::ParamGroup& g) { return o >= g.begin && o < g.end; });
   const auto& optim = optimizer_.state();
   return {.g_f = gradients_.g_f.data() + o,
           .g_r = gradients_.g_r.data() + o,
@@ -95,7 +115,7 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
                    .step = scalars.step,
                    .element = first_[static_cast<size_t>(parameter)]},
           .weight = weight_ ? weight_.data() + o : nullptr,
-          .update = {optimizer_.rule(*group, scalars), config_.gate_on},
+          .update = {optimizer_.rule(group_of(parameter), scalars), config_.gate_on},
           .value = params_.values().data() + o,
           .first = optim[0].buffer.data() + o,
           .second = optim.size() > 1 ? optim[1].buffer.data() + o : nullptr};

@@ -60,7 +60,8 @@ class GatedUpdate {
   void take_in(int parameter, int64_t step);
   void focus(int parameter, const StepScalars& scalars);
   Stream stream() const { return params_.values().stream(); }
-  int64_t piece_size(const Range& range) const;
+  const nn::ParamGroup& group_of(int parameter) const;
+  void cut_pieces();
   Stream gate_stream() const;
   struct GateBuffers {
     Tensor g_f, g_r, s, phi, w;
@@ -69,7 +70,8 @@ class GatedUpdate {
   void gate_tensor(const GateBuffers& buffers, int parameter, const StepScalars& scalars);
   void gate_model(const GateBuffers& buffers, const StepScalars& scalars);
   int64_t weigh(const StepScalars& scalars);
-  // body(parameter, begin, end) over fixed pieces of all parameters, in one parallel round.
+  // body(parameter, begin, end) over all pieces: from which element of the parameter to which, in
+  // one parallel round.
   template <class Body>
   void for_pieces(Body body) const;
 
@@ -80,6 +82,7 @@ class GatedUpdate {
   GradientStatistics stats_f_, stats_r_;
   Tensor weight_, phi_;         // flat, where the gate wants them
   std::vector<int64_t> first_;  // logical index of each range's first parameter
+  // What is updated at once. A piece may go on into the next parameters.
   struct Piece {
     int parameter;
     int64_t begin, end;

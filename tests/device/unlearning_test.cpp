@@ -1,4 +1,6 @@
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include "device/twins.h"
 #include "unlearn/audit.h"
@@ -110,6 +112,32 @@ TEST_CASE("device: every estimator, normal and Student, with and without shrinka
     CAPTURE(estimator);
     check_both(config_of(kNgplus, "focus", estimator), 0.005, 4);
   }
+}
+
+TEST_CASE("device: a launch a parameter or one for all, the bits are the same, padding stays 0") {
+  for (const char* gate : {"none", "and", "prob", "focus", "bernoulli"})
+    for (const char* estimator : {"paper", "welford:2", "ema:0.9", "ema:0.9,shrink=on"})
+      for (const bool decay_all : {true, false}) {
+        CAPTURE(gate);
+        CAPTURE(estimator);
+        StepConfig config = config_of(kNgplus, gate, estimator);
+        const nn::OptimConfig adam{
+            .kind = nn::OptimKind::adam, .weight_decay = 1e-2f, .decay_norm_bias = decay_all};
+        config.in_backward = true;
+        Run each(device(), config, adam);
+        config.in_backward = false;
+        Run together(device(), config, adam);
+        each.go(3);
+        together.go(3);
+        const Tensor a = each.model.params.values().to({}),
+                     b = together.model.params.values().to({});
+        CHECK(std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.size()) * sizeof(float)) ==
+              0);
+        std::vector<float> padding(b.span().begin(), b.span().end());
+        for (const Range& range : together.model.params.parameters())
+          std::fill_n(padding.begin() + range.offset, range.size, 0.0f);
+        CHECK(std::ranges::count(padding, 0.0f) == std::ssize(padding));
+      }
 }
 
 TEST_CASE("device: every objective") {

@@ -24,24 +24,21 @@ PY
 expect "a run of the GPU is measured on the CPU" 0 'forget' eval unlearn-cuda --attacks loss --device cpu
 expect "runs of both in one table" 0 'original' compare train-cpu train-cuda unlearn-cuda --attacks loss --device cuda
 
-resumes() {  # name, arguments of train or unlearn: stopped anywhere, a run ends with the bits of one that was not
-  local name=$1 k
-  shift
+resumes() {  # name, step to stop after, arguments of train or unlearn: the bits of a run that was not stopped
+  local name=$1 k=$2
+  shift 2
   expect "$name, whole" 0 '' "$@" --device cuda --out "whole-$name"
-  for k in 1 4 7; do
-    EXPUNGE_TEST_STOP_AFTER=$k expect "$name, stopped after step $k" 143 'resume' "$@" --device cuda --out "$name-$k"
-    expect "$name, resumed" 0 '' "$1" --resume "$name-$k"
-    same "$name, stopped after step $k and resumed" "$(weights "whole-$name")" "$(weights "$name-$k")"
-    same "$name, its state" "whole-$name/checkpoints/last.state.safetensors" \
-      "$name-$k/checkpoints/last.state.safetensors"
-  done
+  EXPUNGE_TEST_STOP_AFTER=$k expect "$name, stopped after step $k" 143 'resume' "$@" --device cuda --out "part-$name"
+  expect "$name, resumed" 0 '' "$1" --resume "part-$name"
+  same "$name, stopped after step $k and resumed" "$(weights "whole-$name")" "$(weights "part-$name")"
+  same "$name, its state" "whole-$name/checkpoints/last.state.safetensors" \
+    "part-$name/checkpoints/last.state.safetensors"
 }
-resumes train train "${args[@]}"
-resumes train-bf16 train "${args[@]}" --optimizer adam --precision bf16
-unlearning=(unlearn --from train-cuda --forget random:6 --batch-size 2 --epochs 3)  # nine steps
-resumes unlearn "${unlearning[@]}" --method srl --gate focus
-resumes unlearn-opt "${unlearning[@]}" --method ngplus --gate focus-opt --estimator welford:4
-resumes unlearn-teacher "${unlearning[@]}" --method scrub-paper --gate random:0.5
+resumes train 4 train "${args[@]}"
+resumes train-bf16 7 train "${args[@]}" --optimizer adam --precision bf16
+unlearning=(unlearn --from train-cuda --forget random:6 --batch-size 4 --epochs 2)  # four steps
+resumes unlearn 1 "${unlearning[@]}" --method srl --gate focus
+resumes unlearn-opt 3 "${unlearning[@]}" --method ngplus --gate focus-opt --estimator welford:2
 EXPUNGE_TEST_STOP_AFTER=4 expect "stopped on the GPU" 143 '' train "${args[@]}" --device cuda --out moved
 expect "goes on on the CPU where one says so" 0 'computed with .*, it goes on with' train --resume moved --device cpu
 check "run.json says where" grep -q '"device": "cpu"' moved/run.json
@@ -60,6 +57,8 @@ import csv, sys
 a, b = ([float(r["train_loss"]) for r in csv.DictReader(open(f)) if r.get("train_loss")] for f in sys.argv[1:])
 assert len(a) == len(b) == 2 and all(abs(x - y) < 0.05 * abs(x) for x, y in zip(a, b)) and a != b, (a, b)
 PY
+expect "the update timed on the device" 0 '% of copy' bench unlearn --device cuda --model linear \
+  --gate none,prob,focus,focus-opt,random --steps 1 --warmup-steps 2
 expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77
 expect "no device" 2 'expected auto, cpu or cuda' train "${args[@]}" --device gpu
 expect "a number too large" 2 'expected auto, cpu or cuda' train "${args[@]}" --device cuda:99999999999
