@@ -28,6 +28,7 @@ enum class Purpose : uint32_t {
   corrupt = 12,  // what for, position
   shadow = 13,   // input of the last layer
   halves = 14,   // pair of U-LiRA's shadows, position in F; for their seeds: -1, shadow
+  smoke = 15,    // position
   test = 100,    // tests and benchmarks
 };
 

@@ -159,7 +159,7 @@ struct Backward {
 
 // body<V, T> for each group of V channels of each pixel
 template <template <int, class> class Body, class T, class... A>
-void each_group(Stream stream, const BatchNormShape& s, const A&... arguments) {
+void each_group(const StreamAt& stream, const BatchNormShape& s, const A&... arguments) {
   constexpr int V = kVector<T>;
   const auto C = static_cast<unsigned>(s.C);
   if (C % V == 0)
@@ -186,8 +186,9 @@ size_t sums_workspace(const BatchNormShape& s, DType type, int64_t pixels) {
 void batch_norm_statistics(Stream stream, const BatchNormShape& s, ConstValues x, float eps,
                            const RunningStatistics& running, float* mean, float* invstd,
                            void* workspace) {
+  const StreamAt at = stream;
   of_type(x.type, [&]<class T>(T) {
-    reduce_columns(stream, grid_of(x.type, s.pixels, s.C),
+    reduce_columns(at, grid_of(x.type, s.pixels, s.C),
                    Statistics<T>{s.C, x.as<T>(), eps, running, mean, invstd}, workspace);
   });
 }
@@ -199,9 +200,9 @@ void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, fl
 void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x, const float* mean,
                       const float* invstd, const float* gamma, const float* beta,
                       ConstValues residual, Values y) {
+  const StreamAt at = stream;
   of_type(x.type, [&]<class T>(T) {
-    each_group<Apply, T>(stream, s, x.as<T>(), mean, invstd, gamma, beta, residual.as<T>(),
-                         y.as<T>());
+    each_group<Apply, T>(at, s, x.as<T>(), mean, invstd, gamma, beta, residual.as<T>(), y.as<T>());
   });
 }
 
@@ -209,8 +210,9 @@ void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t
                      ConstValues y, ConstValues dy, const float* mean, const float* invstd,
                      double* sum_g, double* sum_gx, void* workspace) {
   const int64_t from = p0 * s.C;
+  const StreamAt at = stream;
   of_type(x.type, [&]<class T>(T) {
-    reduce_columns(stream, grid_of(x.type, p1 - p0, s.C),
+    reduce_columns(at, grid_of(x.type, p1 - p0, s.C),
                    Sums<T>{s.C, s.relu, x.as<T>() + from, y.as<T>() + from, dy.as<T>() + from, mean,
                            invstd, sum_g, sum_gx},
                    workspace);
@@ -220,9 +222,10 @@ void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t
 void batch_norm_backward(Stream stream, const BatchNormShape& s, const BatchNormBackward& t,
                          float* slopes) {
   each(stream, s.C, Slopes{t, s.pixels, s.C, slopes});
+  const StreamAt at = stream;
   of_type(t.x.type, [&]<class T>(T) {
-    each_group<Backward, T>(stream, s, t.x.as<T>(), t.y.as<T>(), t.dy.as<T>(), t.beta_dx,
-                            t.dx.as<T>(), t.beta_residual, t.dresidual.as<T>(),
+    each_group<Backward, T>(at, s, t.x.as<T>(), t.y.as<T>(), t.dy.as<T>(), t.beta_dx, t.dx.as<T>(),
+                            t.beta_residual, t.dresidual.as<T>(),
                             static_cast<const float*>(slopes));
   });
 }

@@ -38,12 +38,13 @@ bool on_vectors(ConstValues v) {
 
 void cast(Stream stream, const CastShape& s, ConstValues from, float beta, Values to) {
   const int64_t n = s.rows * s.to_channels;
+  const StreamAt at = stream;
   of_type(from.type, [&]<class From>(From) {
     of_type(to.type, [&]<class To>(To) {
       if (s.from_channels == s.to_channels && n % 4 == 0 && on_vectors(from) && on_vectors(to))
-        each(stream, n / 4, CastFour<From, To>{from.as<From>(), beta, to.as<To>()});
+        each(at, n / 4, CastFour<From, To>{from.as<From>(), beta, to.as<To>()});
       else
-        each(stream, n,
+        each(at, n,
              CastOne<From, To>{static_cast<unsigned>(s.from_channels),
                                static_cast<unsigned>(s.to_channels), from.as<From>(), beta,
                                to.as<To>()});

@@ -93,7 +93,8 @@ size_t columns_workspace(const ColumnGrid& grid) {
 
 // workspace: columns_workspace bytes
 template <class Work>
-void reduce_columns(Stream stream, const ColumnGrid& grid, const Work& work, void* workspace) {
+void reduce_columns(const StreamAt& stream, const ColumnGrid& grid, const Work& work,
+                    void* workspace) {
   if (grid.C == 0) return;
   auto* parts = static_cast<typename Work::State*>(workspace);
   const dim3 blocks(static_cast<unsigned>(grid.blocks()), static_cast<unsigned>(grid.parts())),

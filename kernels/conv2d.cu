@@ -22,12 +22,13 @@ struct AddBias {
 
 void add_bias(Stream stream, int64_t rows, int64_t K, const float* bias, Values y) {
   const auto channels = static_cast<unsigned>(K);
+  const StreamAt at = stream;
   of_type(y.type, [&]<class T>(T) {
     constexpr int V = kVector<T>;
     if (channels % V == 0)
-      each(stream, rows * K / V, AddBias<V, T>{channels / V, bias, y.as<T>()});
+      each(at, rows * K / V, AddBias<V, T>{channels / V, bias, y.as<T>()});
     else
-      each(stream, rows * K, AddBias<1, T>{channels, bias, y.as<T>()});
+      each(at, rows * K, AddBias<1, T>{channels, bias, y.as<T>()});
   });
 }
 

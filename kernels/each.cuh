@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(kEachThreads) each_kernel(int64_t n, Body body
 // body(i) for each i in [0, n), a thread each. Body: a struct of device pointers and numbers with
 // __device__ void operator()(int64_t i) const.
 template <class Body>
-void each(Stream stream, int64_t n, const Body& body) {
+void each(const StreamAt& stream, int64_t n, const Body& body) {
   if (n == 0) return;
   launch(each_kernel<Body>, blocks_for(n, kEachThreads), kEachThreads, 0, stream, n, body);
 }

@@ -94,7 +94,7 @@ unsigned blocks_of(int64_t n) {
 
 // The element with `state.rank` smaller or equal ones before it, into state.found.
 template <bool kSize>
-void select(Stream stream, int64_t n, const float* x, const Workspace& w) {
+void select(const StreamAt& stream, int64_t n, const float* x, const Workspace& w) {
   for (const math::Digit digit : math::kDigits) {
     launch(count_kernel<kSize>, blocks_of(n), kThreads, 0, stream, n, x, digit, w);
     launch(pick_kernel, 1, kThreads, 0, stream, digit, w);
@@ -150,7 +150,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-void write_top(Stream stream, int64_t n, const float* score, const Workspace& w, float* out) {
+void write_top(const StreamAt& stream, int64_t n, const float* score, const Workspace& w,
+               float* out) {
   select<false>(stream, n, score, w);
   constexpr int64_t kFew = 4, kMost = int64_t{kThreads} * kMostBlocks;
   const int64_t needed = (n + kMost - 1) / kMost;
@@ -249,7 +250,7 @@ __global__ void rank_kernel(int64_t n, Workspace w) {
   w.state->found = w.state->known = 0;
 }
 
-void start(Stream stream, int64_t n, int64_t keep, const Workspace& w) {
+void start(const StreamAt& stream, int64_t n, int64_t keep, const Workspace& w) {
   launch(begin_kernel, 1, kThreads, 0, stream, w, n, keep);
 }
 

@@ -28,22 +28,33 @@ inline cudaStream_t cuda_stream(Stream stream) {
   return static_cast<cudaStream_t>(stream.cuda);
 }
 
+// A stream and who works in it, for errors to name. Made of a stream where a function takes one:
+// what launches for others takes it in a Stream's place and passes it on.
+struct StreamAt {
+  StreamAt(Stream given, const CallPlace& call = CallPlace::here())  // NOLINT: as said above
+      : stream(given), place(call) {}
+
+  Stream stream;
+  CallPlace place;
+};
+
 // kernel(arguments...) in the stream, `shared_bytes` for KERNEL_DYN_SHARED. Threads a block: a
 // multiple of 32. A template is named with its arguments: launch(k<128>, ...). An empty grid is an
 // error: return before where there is nothing to do.
 template <class... P, class... A>
-void launch(void (*kernel)(P...), dim3 blocks, dim3 threads, size_t shared_bytes, Stream stream,
-            A&&... arguments) {
+void launch(void (*kernel)(P...), dim3 blocks, dim3 threads, size_t shared_bytes,
+            const StreamAt& stream, A&&... arguments) {
   constexpr size_t kWithoutAsking = 48 << 10;
   if (shared_bytes > kWithoutAsking)
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shared_bytes)));
+                                    static_cast<int>(shared_bytes)),
+               stream.place);
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
   config.blockDim = threads;
   config.dynamicSmemBytes = shared_bytes;
-  config.stream = cuda_stream(stream);
-  check_cuda(cudaLaunchKernelEx(&config, kernel, std::forward<A>(arguments)...));
+  config.stream = cuda_stream(stream.stream);
+  check_cuda(cudaLaunchKernelEx(&config, kernel, std::forward<A>(arguments)...), stream.place);
 }
 
 // Blocks of `threads` for n elements, one a thread.

@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads) rows_kernel(int64_t N, Row row) {
 }
 
 template <class Row>
-void for_rows(Stream stream, int64_t N, const Row& row) {
+void for_rows(const StreamAt& stream, int64_t N, const Row& row) {
   if (N > 0) launch(rows_kernel<Row>, blocks_for(N, kThreads / kWarp), kThreads, 0, stream, N, row);
 }
 

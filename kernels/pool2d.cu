@@ -23,7 +23,7 @@ __device__ Place place(int64_t group, int64_t H, int64_t W, int64_t C) {
 // body<Index, T, V> for n elements with C channels: V at once, where C allows it, and with 32-bit
 // indices where they do, since a division of 64 bits costs ten times as much.
 template <template <class, class, int> class Body, class T, class... A>
-void each_place(Stream stream, int64_t n, int64_t C, const A&... arguments) {
+void each_place(const StreamAt& stream, int64_t n, int64_t C, const A&... arguments) {
   constexpr int V = kVector<T>;
   if (n >> 32 != 0)
     each(stream, n, Body<uint64_t, T, 1>{arguments...});
@@ -135,29 +135,33 @@ struct AveragePoolBackward {
 }  // namespace
 
 void max_pool2d(Stream stream, const Pool2dShape& s, ConstValues x, Values y, int32_t* which) {
+  const StreamAt at = stream;
   of_type(x.type, [&]<class T>(T) {
-    each_place<MaxPool, T>(stream, s.N * s.P() * s.Q() * s.C, s.C, s, x.as<T>(), y.as<T>(), which);
+    each_place<MaxPool, T>(at, s.N * s.P() * s.Q() * s.C, s.C, s, x.as<T>(), y.as<T>(), which);
   });
 }
 
 void max_pool2d_backward(Stream stream, const Pool2dShape& s, ConstValues dy, const int32_t* which,
                          float beta, Values dx) {
+  const StreamAt at = stream;
   of_type(dx.type, [&]<class T>(T) {
-    each_place<MaxPoolBackward, T>(stream, s.N * s.H * s.W * s.C, s.C, s, dy.as<T>(), which, beta,
+    each_place<MaxPoolBackward, T>(at, s.N * s.H * s.W * s.C, s.C, s, dy.as<T>(), which, beta,
                                    dx.as<T>());
   });
 }
 
 void average_pool2d(Stream stream, const AveragePool2dShape& s, ConstValues x, float* y) {
+  const StreamAt at = stream;
   of_type(x.type, [&]<class T>(T) {
-    each_place<AveragePool, T>(stream, s.N * s.P * s.Q * s.C, s.C, s, x.as<T>(), y);
+    each_place<AveragePool, T>(at, s.N * s.P * s.Q * s.C, s.C, s, x.as<T>(), y);
   });
 }
 
 void average_pool2d_backward(Stream stream, const AveragePool2dShape& s, const float* dy,
                              float beta, Values dx) {
+  const StreamAt at = stream;
   of_type(dx.type, [&]<class T>(T) {
-    each_place<AveragePoolBackward, T>(stream, s.N * s.H * s.W * s.C, s.C, s, dy, beta, dx.as<T>());
+    each_place<AveragePoolBackward, T>(at, s.N * s.H * s.W * s.C, s.C, s, dy, beta, dx.as<T>());
   });
 }
 

@@ -56,8 +56,8 @@ struct AddSums {
 };
 
 template <class Done>
-void sum_columns(Stream stream, int64_t rows, int64_t C, Term term, const float* x, const float* y,
-                 const Done& done, void* workspace) {
+void sum_columns(const StreamAt& stream, int64_t rows, int64_t C, Term term, const float* x,
+                 const float* y, const Done& done, void* workspace) {
   reduce_columns(stream, ColumnGrid(rows, C), ColumnSums<Done>{C, term, x, y, done}, workspace);
 }
 

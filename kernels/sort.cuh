@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(RadixSort::kThreads)
 // One pass, into buffer[pass % 2]. Elements: a struct of device pointers and numbers with
 //   uint32_t size() const, uint64_t key(uint32_t i) const, uint32_t index(uint32_t i) const
 template <class Elements>
-void sort_pass(Stream stream, const Elements& elements, int pass, const RadixSort& sort) {
+void sort_pass(const StreamAt& stream, const Elements& elements, int pass, const RadixSort& sort) {
   launch(radix::count_kernel<Elements>, sort.blocks, RadixSort::kThreads, 0, stream, elements, pass,
          sort);
   const unsigned warps = blocks_for(sort.blocks, RadixSort::kWarp);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/file.h"
+#include "data/draw_order.h"
 #include "nn/model_file.h"
 #include "tools/config_file.h"
 #include "tools/model_card.h"
@@ -62,8 +63,12 @@ data::SplitOptions split_options(const Settings& s) {
 void shorten_for_smoke(Experiment& e, const Settings& s) {
   if (s.integer("smoke") == 0) return;
   const auto samples = static_cast<size_t>(s.integer("smoke") * s.integer("batch-size"));
-  for (std::vector<int32_t>* part : {&e.train, &e.split.val, &e.split.test, &e.forgotten})
-    part->resize(std::min(part->size(), samples));
+  for (std::vector<int32_t>* part : {&e.train, &e.split.val, &e.split.test, &e.forgotten}) {
+    if (part->size() <= samples) continue;
+    data::shuffle_keyed(*part, data::draw_key(e.data.digest, 0), rng::Purpose::smoke, 0);
+    part->resize(samples);
+    std::sort(part->begin(), part->end());
+  }
 }
 
 Experiment make_experiment(const Settings& s, const fs::path& run,

@@ -44,7 +44,8 @@ Recipe make_recipe(const Settings& settings, Experiment& experiment);
 
 nn::OptimConfig optimizer_config(const Settings& settings);  // options that all runs have
 data::SplitOptions split_options(const Settings& settings);
-// --smoke: so few samples that every part has this many batches at most. Ids stay complete.
+// --smoke: so few samples, drawn by the data set's digest, that every part has this many batches at
+// most. Ids stay complete.
 void shorten_for_smoke(Experiment& experiment, const Settings& settings);
 
 // Settings of an existing run, from its config.toml; `verb` is the one that made it.

@@ -202,7 +202,7 @@ constexpr Option kOptions[] = {
     {"batch-size", Kind::integer, "0", "0..65536",
      "samples of a step in every run (0: as the recipe has it)", "sweep", false},
     {"keep", Kind::choice, "weights", "rows|weights|all",
-     "of a run whose row is written: no weights (of those that unlearn), no training states, or all",
+     "of a run whose row is written: no weights (of those that unlearn), no states, or all",
      "sweep", false},
     {"table", Kind::flag, "false", "", "make nothing, print what is there", "sweep", false},
     {"dry-run", Kind::flag, "false", "", "name the runs, make nothing", "sweep", false},

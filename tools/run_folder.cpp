@@ -108,6 +108,12 @@ void RunFolder::take_back_state() const {
   move_file(previous_state(), state());
 }
 
+void RunFolder::remove_states(const fs::path& path) {
+  const RunFolder run(path);
+  std::error_code ignored;
+  for (const fs::path& state : {run.state(), run.previous_state()}) fs::remove(state, ignored);
+}
+
 void RunFolder::append_metrics(const std::string& line) {
   const fs::path file = path_ / "metrics.jsonl";
   if (metrics_ < 0)

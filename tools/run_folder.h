@@ -39,6 +39,8 @@ class RunFolder {
   void keep_state() const;
   // Makes the previous state the last one again.
   void take_back_state() const;
+  // Of a finished run: its states, which nothing goes on from.
+  static void remove_states(const std::filesystem::path& path);
 
   // Appends one line to metrics.jsonl, a JSON object.
   void append_metrics(const std::string& line);

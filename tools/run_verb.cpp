@@ -24,9 +24,8 @@ std::string usable_device(const fs::path& folder, const RunStatus& status) {
   if constexpr (kCudaBuild) problem = cuda_problem(0);
   if (!problem.empty())
     fail(ExitCode::device,
-         "{}: was computed on a GPU, and here {}; on the CPU it goes on with: expunge {} --resume "
-         "{} "
-         "--device cpu",
+         "{}: was computed on a GPU, and here {}; "
+         "on the CPU it goes on with: expunge {} --resume {} --device cpu",
          folder.string(), problem, status.verb, folder.string());
   return "cuda";
 }

@@ -107,7 +107,8 @@ nn::TrainState Session::load_last() {
 
 RunStatus Session::resume() {
   nn::TrainState state = load_last();
-  if (const std::string& before = state.notes["computed_with"]; before != computed_with())
+  const std::string before = state.notes["computed_with"];  // old states do not say
+  if (!before.empty() && before != computed_with())
     say("expunge: warning: this run was computed with {}, it goes on with {}: other last digits\n",
         before, computed_with());
   status_.best_accuracy = note_number(state, "best_accuracy", -1);

@@ -131,11 +131,10 @@ std::optional<SweepRow> SweepJob::poll() {
 
 void SweepJob::take_away() const {
   if (place_.keep == Keep::all || run_.verb.empty() || run_.row.exit_code != 0) return;
-  const fs::path checkpoints = folder() / "checkpoints";
+  RunFolder::remove_states(folder());
   std::error_code ignored;
-  if (place_.keep == Keep::rows && run_.verb == "unlearn") fs::remove_all(checkpoints, ignored);
-  for (const char* state : {"last.state.safetensors", "previous.state.safetensors"})
-    fs::remove(checkpoints / state, ignored);
+  if (place_.keep == Keep::rows && run_.verb == "unlearn")
+    fs::remove_all(folder() / "checkpoints", ignored);
 }
 
 bool SweepJob::stopped() {

@@ -11,7 +11,12 @@
 
 // The runtime library of CUDA. A use that CUDA would answer with an error ends the program with a
 // report, so the only codes are these; the numbers are CUDA's.
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorNotReady = 600
+};
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost = 0,
   cudaMemcpyHostToDevice = 1,
@@ -85,10 +90,11 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 
-// There is no limit but the machine's own to ask for.
+// A block may have as much as the machine gives one.
 template <class F>
-cudaError_t cudaFuncSetAttribute(F*, cudaFuncAttribute, int) {
-  return cudaSuccess;
+cudaError_t cudaFuncSetAttribute(F*, cudaFuncAttribute, int value) {
+  return static_cast<size_t>(value) > cuda_on_cpu::kMostShared ? cudaErrorInvalidValue
+                                                               : cudaSuccess;
 }
 
 struct cudaLaunchConfig_t {

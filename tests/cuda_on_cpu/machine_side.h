@@ -12,6 +12,9 @@ struct CUstream_st;
 
 namespace cuda_on_cpu {
 
+// Bytes of shared memory that a block of compute capability 9.0 can have.
+constexpr size_t kMostShared = 227 << 10;
+
 // A launch: what to run, for each thread with the same arguments.
 struct Grid {
   const void* kernel = nullptr;

@@ -10,8 +10,7 @@
 namespace cuda_on_cpu {
 namespace {
 
-// What compute capability 9.0 gives a block, and what of it arrays of fixed size may have.
-constexpr size_t kMostShared = 227 << 10, kMostStatic = 48 << 10;
+constexpr size_t kMostStatic = 48 << 10;  // of kMostShared, for arrays of fixed size
 
 const char dynamic_key = 0;
 

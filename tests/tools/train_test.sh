@@ -9,6 +9,10 @@ check_not "a dry run writes nothing" test -e a -o -e runs
 expect "smoke" 0 'smoke: 2 steps' train --data builtin --model mlp --batch-size 16 --smoke 2 \
   --out smoke
 expect "smoke evaluates as little" 0 'test +32 samples' eval smoke
+make_small_set
+"$bin" train "${small[@]}" --batch-size 8 --smoke 1 --out sorted > /dev/null 2>&1
+expect "smoke takes samples of every class of a sorted set" 0 '"name":"a","samples":[1-7],.*"name":"b","samples":[1-7],' \
+  eval sorted --json
 
 expect "train" 0 'test accuracy' train "${tiny[@]}" --out a
 for file in run.json config.toml metrics.jsonl metrics.csv checkpoints/last.safetensors \

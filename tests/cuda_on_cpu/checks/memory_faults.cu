@@ -62,6 +62,19 @@ bool dynamic_shared() {
   return y.values()[0] == 1;
 }
 
+__global__ void both_shared_kernel(float* y) {
+  KERNEL_DYN_SHARED(float, s);
+  KERNEL_SHARED(float, t, 64);
+  s[threadIdx.x] = t[threadIdx.x] = 1;
+  y[threadIdx.x] = s[threadIdx.x] + t[threadIdx.x];
+}
+// As much as a launch may have, and an array more.
+bool too_much_shared() {
+  const DeviceArray<float> y(64);
+  launch(both_shared_kernel, 1, 64, cuda_on_cpu::kMostShared, kStream, y.data());
+  return y.values()[0] == 2;
+}
+
 __global__ void unset_shared_kernel(float* y) {
   KERNEL_SHARED(float, s, 32);
   if (threadIdx.x < 31) s[threadIdx.x] = 1;
@@ -138,8 +151,9 @@ bool other_stream_not_waited_for() {
   cudaStream_t one = nullptr, two = nullptr;
   check_cuda(cudaStreamCreateWithFlags(&one, cudaStreamNonBlocking));
   check_cuda(cudaStreamCreateWithFlags(&two, cudaStreamNonBlocking));
-  launch(copy_kernel, 4, 32, 0, {Device::cuda, one}, int{kN}, x.data(), y.data());
-  launch(copy_kernel, 4, 32, 0, {Device::cuda, two}, int{kN}, y.data(), z.data());  // no event
+  launch(copy_kernel, 4, 32, 0, Stream{Device::cuda, one}, int{kN}, x.data(), y.data());
+  launch(copy_kernel, 4, 32, 0, Stream{Device::cuda, two}, int{kN}, y.data(),
+         z.data());  // no event
   check_cuda(cudaStreamSynchronize(two));
   check_cuda(cudaStreamSynchronize(one));
   const bool right = z.values()[0] == 1;
@@ -202,9 +216,8 @@ std::span<const Fault> memory_faults() {
        kOverflow, kNeither},
       {"shared memory of the launch forgotten", dynamic_shared<0>, "its launch gives 0 bytes",
        "its launch gives 0 bytes", "its launch gives 0 bytes"},
-      {"more shared memory than a block has", dynamic_shared<size_t{228} << 10>,
-       "bytes of shared memory, at most", "bytes of shared memory, at most",
-       "bytes of shared memory, at most"},
+      {"more shared memory than a block has", too_much_shared, "bytes of shared memory, at most",
+       "bytes of shared memory, at most", "bytes of shared memory, at most"},
       {"shared memory never set", shared_memory_never_set, kWrong, kWrong, kWrong},
       {"device memory never set", device_memory_never_set, kWrong, kWrong, kWrong},
       {"misaligned vector", misaligned_vector, nullptr, "misaligned address", nullptr},

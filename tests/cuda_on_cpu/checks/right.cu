@@ -118,6 +118,12 @@ __global__ void turns_kernel(int times, int* out) {
   out[blockIdx.x * 1024 + i] = value;
 }
 
+// So errors must name the caller.
+void launch_rows(const kernels::StreamAt& stream, int rows, int columns, const float* x, float* y) {
+  launch(softmax_rows_kernel, kernels::blocks_for(rows, 4), 128,
+         4 * sizeof(float) * static_cast<size_t>(columns), stream, rows, columns, x, y);
+}
+
 }  // namespace
 
 void block_sums(Stream stream, int blocks, const float* x, float* out) {
@@ -125,8 +131,7 @@ void block_sums(Stream stream, int blocks, const float* x, float* out) {
 }
 
 void softmax_rows(Stream stream, int rows, int columns, const float* x, float* y) {
-  launch(softmax_rows_kernel, kernels::blocks_for(rows, 4), 128,
-         4 * sizeof(float) * static_cast<size_t>(columns), stream, rows, columns, x, y);
+  launch_rows(stream, rows, columns, x, y);
 }
 
 void shuffles(Stream stream, int width, int* out) {

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "cuda/device_array.h"
+#include "support/error.h"
 
 namespace expunge::test {
 namespace {
@@ -46,6 +47,15 @@ TEST_CASE("machine: a warp a row in shared memory of the launch's size, idle war
       CHECK(double{y[r * kColumns + c]} ==
             doctest::Approx(std::exp(double{x[r * kColumns + kColumns - 1 - c]}) / sum));
   }
+}
+
+TEST_CASE("machine: an error names who launched, through what launches for others") {
+  const DeviceArray<float> x(4);
+  const auto run = [&] { softmax_rows(kStream, 4, 1 << 14, x.data(), x.data()); };  // 256 KiB
+  CHECK(error_code(run) == ExitCode::device);
+  const std::string text = error_text(run);
+  CHECK(text.find("(cudaErrorInvalidValue) in softmax_rows: ") != std::string::npos);
+  CHECK(text.find("checks/right.cu:") != std::string::npos);
 }
 
 TEST_CASE("machine: shuffles within segments; lanes without a source keep their own") {
