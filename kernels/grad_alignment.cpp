@@ -29,6 +29,7 @@ GradAlignment from(const GradAlignment& a, int64_t i) {
 
 void grad_alignment(Stream stream, int64_t n, const GradAlignment& a) {
   const auto on_cpu = [&] {
+    if (!math::takes_step(a.losses, kStepLosses)) return;
     const AlignLoops& loops = align_loops();
     parallel_ranges(n, [&](int64_t begin, int64_t end) {
       loops.step(end - begin, from(a, begin), tables_of(a));
@@ -39,6 +40,7 @@ void grad_alignment(Stream stream, int64_t n, const GradAlignment& a) {
 
 void focus_vector(Stream stream, int64_t n, const GradAlignment& a, float* phi) {
   const auto on_cpu = [&] {
+    if (!math::takes_step(a.losses, kStepLosses)) return;
     const AlignLoops& loops = align_loops();
     parallel_ranges(n, [&](int64_t begin, int64_t end) {
       loops.focus(end - begin, from(a, begin), tables_of(a), phi + begin);

@@ -58,6 +58,7 @@ struct Step {
   GradAlignment a;
   StudentTables tables;
   __device__ void operator()(int64_t i) const {
+    if (!math::takes_step(a.losses, kStepLosses)) return;
     const float w = weight(a, tables, i), before = a.value[i];
     const bool on_gradient = a.update.gate_on == GateOn::gradient;
     const float d = math::direction(a.beta, a.g_f[i], a.g_r[i]), g = on_gradient ? w * d : d;
@@ -74,7 +75,9 @@ struct Focus {
   GradAlignment a;
   StudentTables tables;
   float* phi;
-  __device__ void operator()(int64_t i) const { phi[i] = focus(a, tables, i); }
+  __device__ void operator()(int64_t i) const {
+    if (math::takes_step(a.losses, kStepLosses)) phi[i] = focus(a, tables, i);
+  }
 };
 
 StudentTables tables_of(Stream stream, const GradAlignment& a) {

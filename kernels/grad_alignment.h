@@ -32,6 +32,8 @@ struct StatisticsState {
   float *s0 = nullptr, *s1 = nullptr, *s2 = nullptr;
 };
 
+inline constexpr int kStepLosses = 3;  // of a step of unlearning, as many as it has passes
+
 enum class ElementGate : unsigned char { none, conjunction, prob, focus, bernoulli, given };
 
 struct ElementGateRule {
@@ -61,6 +63,8 @@ struct GradAlignment {
   const float* weight = nullptr;  // (n) w of ElementGate::given
   UpdateRule update;
   float *value, *first, *second;  // (n) parameters and the optimizer's state; sgd has first only
+  // (kStepLosses) where the stream works, or null: where one is not finite nothing changes.
+  const float* losses = nullptr;
 };
 
 // The same for the run's parameters from `i` on.

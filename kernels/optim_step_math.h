@@ -38,9 +38,11 @@ EXPUNGE_HD void adam(const AdamRule& r, float g, float& w, float& m, float& s) {
   w -= r.lr / r.bias1 * (m / (std::sqrt(s / r.bias2) + r.eps));
 }
 
-// Whether a step is taken: not after a loss that is not finite. Null: in any case.
-EXPUNGE_HD bool takes_step(const float* loss) {
-  return loss == nullptr || *loss - *loss == 0.0f;
+// Whether a step is taken: not after one of n losses that is not finite. Null: in any case.
+EXPUNGE_HD bool takes_step(const float* losses, int n = 1) {
+  bool finite = true;
+  for (int k = 0; k < n && losses != nullptr; ++k) finite &= losses[k] - losses[k] == 0.0f;
+  return finite;
 }
 
 }  // namespace expunge::math

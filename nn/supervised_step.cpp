@@ -1,7 +1,5 @@
 #include "nn/supervised_step.h"
 
-#include <utility>
-
 #include "kernels/loss.h"
 #include "kernels/reduce.h"
 #include "nn/ops.h"
@@ -39,7 +37,7 @@ void SupervisedStep::prepare(const Batch& batch, const StepScalars& scalars) {
   scalars_.copy_from(scalars_here);
   if (!batch.labels) return;
   if (!labels_ || labels_.size() < batch.size()) {
-    graph_.reset();
+    recorder_.forget();
     labels_ = Tensor(Shape{batch.size()}, DType::i32, stream);
   }
   labels_.slice(0, {batch.size()}).copy_from(batch.labels);
@@ -71,31 +69,20 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
   tape_.backward(loss);
 }
 
-// The graph to launch for this batch; null where it is to be done call by call.
-const WorkGraph* SupervisedStep::recorded(const Batch& batch, const StepScalars& scalars) {
-  if (!config_.record || batch.x.stream().device == Device::cpu || batch.targets ||
-      optimizer_.config().clip_norm > 0)
-    return nullptr;
-  const Key key{batch.x.bytes(), batch.size()};
-  const bool again = key == std::exchange(last_, key);
-  if (graph_ && key == graph_key_) return graph_.get();
-  if (!again) return nullptr;  // the first of its kind: plans are made, memory is taken
-  graph_.reset();
-  pool_trim();  // the recorded step has memory of its own
-  graph_ = std::make_unique<WorkGraph>(batch.x.stream(), [&] {
-    differentiate(batch, scalars);
-    optimizer_.apply(model_.params, grads_, found_.data());
-  });
-  graph_key_ = key;
-  return graph_.get();
+bool SupervisedStep::may_be_recorded(const Batch& batch) const {
+  return config_.record && batch.x.stream().device == Device::cuda && !batch.targets &&
+         optimizer_.config().clip_norm == 0;
 }
 
 StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
   prepare(batch, scalars);
   StepResult result{.samples = batch.size()};
-  if (const WorkGraph* graph = recorded(batch, scalars)) {
+  if (may_be_recorded(batch)) {
     optimizer_.prepare(scalars);
-    graph->launch();
+    recorder_.run(batch.x.stream(), {StepRecorder::place_of(batch)}, [&] {
+      differentiate(batch, scalars);
+      optimizer_.apply(model_.params, grads_, found_.data());
+    });
   } else {
     differentiate(batch, scalars);
     result.grad_norm = optimizer_.step(model_.params, grads_, scalars, found_.data());

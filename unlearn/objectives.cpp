@@ -10,21 +10,19 @@ namespace expunge::unlearn {
 namespace {
 
 Var descent(const ObjectiveInput& in) {
-  return nn::cross_entropy(in.ctx, in.logits, in.batch.labels);
+  return nn::cross_entropy(in.ctx, in.logits, in.labels);
 }
 
 Var ascent(const ObjectiveInput& in) {
   return nn::scale(in.ctx, descent(in), -1.0f);
 }
 
-Var random_labels(const ObjectiveInput& in) {
-  const Tensor& true_labels = in.batch.labels;
-  Tensor labels(true_labels.shape(), DType::i32);
+Tensor random_labels(const Batch& batch, const StepScalars& scalars, int64_t classes) {
+  Tensor labels(batch.labels.shape(), DType::i32);
   for (int64_t i = 0; i < labels.size(); ++i)
-    labels.as<int32_t>()[i] =
-        wrong_label(in.ctx.scalars->seed, in.ctx.scalars->step, in.batch.index.as<int32_t>()[i],
-                    true_labels.as<int32_t>()[i], in.logits.value.dim(1));
-  return nn::cross_entropy(in.ctx, in.logits, labels);
+    labels.as<int32_t>()[i] = wrong_label(scalars.seed, scalars.step, batch.index.as<int32_t>()[i],
+                                          batch.labels.as<int32_t>()[i], classes);
+  return labels;
 }
 
 Var scrub_away(const ObjectiveInput& in) {
@@ -82,36 +80,40 @@ Var nearest_class(const ObjectiveInput& in) {
   return nn::cross_entropy(in.ctx, in.logits, labels);
 }
 
-Var shadow_class(const ObjectiveInput& in) {
-  Tensor labels(in.batch.labels.shape(), DType::i32);
-  std::fill_n(labels.as<int32_t>(), labels.size(),
-              static_cast<int32_t>(in.logits.value.dim(1) - 1));
-  return nn::cross_entropy(in.ctx, in.logits, labels);
+Tensor last_class(const Batch& batch, const StepScalars&, int64_t classes) {
+  Tensor labels(batch.labels.shape(), DType::i32);
+  std::fill_n(labels.as<int32_t>(), labels.size(), static_cast<int32_t>(classes - 1));
+  return labels;
 }
 
 }  // namespace
 
 const std::vector<Objective>& objectives() {
+  constexpr bool kRecordable = true, kNot = false;
   static const std::vector<Objective> table = {
-      {"ce", "CE(y)", Teacher::none, descent},
-      {"ascent", "-CE(y)", Teacher::none, ascent},
-      {"random-labels", "CE(y'), y' a random wrong label", Teacher::none, random_labels},
-      {"scrub-away", "-sum_c p_s (log p_s - p_t)", Teacher::original, scrub_away},
-      {"scrub-keep", "CE(y) + sum_c p_s (log p_s - p_t)", Teacher::original, scrub_keep},
+      {"ce", "CE(y)", Teacher::none, descent, kRecordable},
+      {"ascent", "-CE(y)", Teacher::none, ascent, kRecordable},
+      {"random-labels", "CE(y'), y' a random wrong label", Teacher::none, descent, kRecordable,
+       random_labels},
+      {"scrub-away", "-sum_c p_s (log p_s - p_t)", Teacher::original, scrub_away, kRecordable},
+      {"scrub-keep", "CE(y) + sum_c p_s (log p_s - p_t)", Teacher::original, scrub_keep,
+       kRecordable},
       {"ce-l1", "CE(y) + a_t sum |theta|, a_t = alpha (1 - t / E) in epoch t", Teacher::none,
-       descent_and_l1},
+       descent_and_l1, kNot},
       {"distil-away", "-T^2 KL(original || student) at temperature T", Teacher::original,
-       distil_away},
+       distil_away, kRecordable},
       {"distil-keep", "gamma CE(y) + alpha T^2 KL(original || student)", Teacher::original,
-       distil_keep},
+       distil_keep, kRecordable},
       {"imitate-untrained", "KL(untrained || student) at temperature T", Teacher::untrained,
-       imitate},
-      {"imitate-original", "KL(original || student) at temperature T", Teacher::original, imitate},
+       imitate, kRecordable},
+      {"imitate-original", "KL(original || student) at temperature T", Teacher::original, imitate,
+       kRecordable},
       {"imitate-by-side", "imitate-untrained for samples of F, imitate-original for those of R",
-       Teacher::by_side, imitate},
+       Teacher::by_side, imitate, kNot},
       {"nearest-class", "CE(y'), y' the original's answer one FGSM step away",
-       Teacher::beyond_boundary, nearest_class},
-      {"shadow-class", "CE(y'), y' a class that only unlearning has", Teacher::none, shadow_class},
+       Teacher::beyond_boundary, nearest_class, kNot},
+      {"shadow-class", "CE(y'), y' a class that only unlearning has", Teacher::none, descent,
+       kRecordable, last_class},
   };
   return table;
 }
@@ -120,6 +122,11 @@ const Objective& objective(const char* name) {
   for (const Objective& row : objectives())
     if (std::string_view(row.name) == name) return row;
   fail(ExitCode::internal, "objective {} is not in the table", name);
+}
+
+Tensor labels_for(const Objective& objective, const Batch& batch, const StepScalars& scalars,
+                  int64_t classes) {
+  return objective.labels == nullptr ? batch.labels : objective.labels(batch, scalars, classes);
 }
 
 double penalty_weight(const ObjectiveNumbers& numbers, int epoch) {

@@ -25,7 +25,7 @@ inline constexpr ObjectiveNumbers kNoNumbers{};
 struct ObjectiveInput {
   const Ctx& ctx;
   const Var& logits;      // (N, classes)
-  const Batch& batch;     // labels, positions of the samples
+  const Tensor& labels;   // (N) i32, here or where the logits are
   const Tensor& teacher;  // (N, classes) logits of the objective's teacher
   const ObjectiveNumbers& numbers = kNoNumbers;
 };
@@ -37,9 +37,18 @@ struct Objective {
   const char* formula;
   Teacher teacher;
   Var (*loss)(const ObjectiveInput& in);  // a scalar, mean over the batch
+  // Whether a GPU may record it (nn/step_recorder.h): the loss and its teacher queue the same in
+  // every step, send nothing, and read no number of the step.
+  bool recordable = false;
+  // Labels that it takes in place of the true ones.
+  Tensor (*labels)(const Batch& batch, const StepScalars& scalars, int64_t classes) = nullptr;
 };
 const std::vector<Objective>& objectives();
 const Objective& objective(const char* name);
+
+// Those that the objective takes for a batch.
+Tensor labels_for(const Objective& objective, const Batch& batch, const StepScalars& scalars,
+                  int64_t classes);
 
 // A label other than the true one, uniform over the classes - 1 others: keyed by (seed, step,
 // position), so redrawn in every step.

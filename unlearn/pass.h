@@ -21,6 +21,16 @@ struct Pass {
 double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                Tape* tape = nullptr, Tape::Ready ready = {});
 
+// What a pass on a GPU reads there, filled before it.
+struct PassInputs {
+  Tensor labels;               // (N) i32, those that the objective takes
+  const StepScalars* scalars;  // in place of those given
+};
+// The same, queued: the loss goes to `loss` (1), its gradient is taken whatever it is, and nothing
+// waits, so that it can be recorded.
+void queue_loss(const Pass& pass, const Batch& batch, const StepScalars& scalars,
+                const PassInputs& inputs, Tape& tape, const Tensor& loss);
+
 // Where a step stands in a source of `batches` batches, if an epoch has `steps` steps. A source
 // that is shorter begins anew, as an epoch apart from all others; a function of epoch and step
 // alone, so that a run can go on anywhere.

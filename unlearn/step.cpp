@@ -1,8 +1,7 @@
 #include "unlearn/step.h"
 
+#include <algorithm>
 #include <cmath>
-
-#include "unlearn/pass.h"
 
 namespace expunge::unlearn {
 namespace {
@@ -32,22 +31,11 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
   EXPUNGE_CHECK(other.batches() > 0, "unlearn step: the other side's source has {} batches",
                 other.batches());
   report_.parameters = model.params.parameters().size();
-}
-
-// The mean of the objective over the batch; its gradient goes to `grads`, unless the loss is not
-// finite.
-double UnlearnStep::differentiate(const Side& side, const Batch& batch, const StepScalars& scalars,
-                                  const Tensor& grads, Tape::Ready ready) {
-  tape_.reset();
-  if (side.slices != nullptr) side.slices->start(batch.size());
-  tape_.bind(model_.params, {grads, 0.0f}, side.slices);
-  return loss_of({.network = *model_.network,
-                  .values = model_.params,
-                  .objective = *side.objective,
-                  .batch_norm = side.batch_norm,
-                  .teachers = &teachers_,
-                  .numbers = config_.numbers},
-                 batch, scalars, &tape_, ready);
+  const Stream stream = model.params.values().stream();
+  losses_ = Tensor(Shape{kernels::kStepLosses}, DType::f32, stream);
+  losses_.zero();
+  constexpr auto kBytes = static_cast<int64_t>(kernels::kStepLosses * sizeof(StepScalars));
+  scalars_ = Tensor(Shape{kBytes}, DType::u8, stream);
 }
 
 const Batch& UnlearnStep::next_other(const StepScalars& scalars) {
@@ -60,50 +48,126 @@ const Batch& UnlearnStep::next_other(const StepScalars& scalars) {
   return other_batch_;
 }
 
-nn::StepResult UnlearnStep::run(const Batch& leading, const StepScalars& given) {
+std::vector<UnlearnStep::Planned> UnlearnStep::plan(const Batch& leading,
+                                                    const StepScalars& scalars) {
   static const Objective &descent = objective("ce"), &ascent = objective("ascent");
   const GateUses& uses = config_.gate.row->uses;
   const BatchNormMode probe =
       config_.batch_norm == BatchNormMode::eval ? BatchNormMode::eval : BatchNormMode::frozen;
-  StepScalars scalars = given;
-  nn::StepResult result{.samples = leading.size()};
   const bool has_forget = config_.forget != nullptr || uses.forget,
              has_retain = config_.retain != nullptr || uses.retain;
   const bool forget_leads = config_.leads == Leads::forget;
   const bool joined = forget_leads ? has_retain : has_forget || config_.saliency_pass;
   const Batch& other = joined ? next_other(scalars) : leading;
   const Batch &forget = forget_leads ? leading : other, &retain = forget_leads ? other : leading;
-  const auto failed = [&](double loss) { return result.loss = loss, !std::isfinite(loss); };
-  report_.kept = -1;
 
-  if (config_.saliency_pass) {
-    scalars.pass = 2;
-    if (failed(differentiate({&ascent, probe, nullptr}, forget, scalars, gradients_.saliency)))
-      return result;
-  }
-  scalars.pass = 0;
-  if (has_forget) {
-    SliceStatistics* slices = update_.forget_slices();
-    const Side side = config_.forget != nullptr ? Side{config_.forget, config_.batch_norm, slices}
-                                                : Side{&ascent, probe, slices};
-    report_.forget_loss = differentiate(side, forget, scalars, gradients_.g_f);
-    if (failed(report_.forget_loss)) return result;
-  }
-  scalars.pass = 1;
-  const bool element = config_.gate.row->scope == Scope::element;
+  std::vector<Planned> passes;
+  const auto add = [&](Which which, const Objective* of, const Objective& probed,
+                       const Batch& batch, const Tensor& grads, SliceStatistics* slices) {
+    passes.push_back({which, of != nullptr ? of : &probed,
+                      of != nullptr ? config_.batch_norm : probe, &batch, grads, slices, scalars});
+    passes.back().scalars.pass = which;
+  };
+  if (config_.saliency_pass) add(kSaliency, nullptr, ascent, forget, gradients_.saliency, nullptr);
+  if (has_forget)
+    add(kForget, config_.forget, ascent, forget, gradients_.g_f, update_.forget_slices());
+  if (has_retain)
+    add(kRetain, config_.retain, descent, retain, gradients_.g_r, update_.retain_slices());
+  return passes;
+}
+
+Pass UnlearnStep::pass_of(const Planned& planned) const {
+  return {.network = *model_.network,
+          .values = model_.params,
+          .objective = *planned.objective,
+          .batch_norm = planned.batch_norm,
+          .teachers = &teachers_,
+          .numbers = config_.numbers};
+}
+
+void UnlearnStep::bind(const Planned& planned) {
+  tape_.reset();
+  if (planned.slices != nullptr) planned.slices->start(planned.batch->size());
+  tape_.bind(model_.params, {planned.grads, 0.0f}, planned.slices);
+}
+
+bool UnlearnStep::updates_inside() const {
+  return config_.gate.row->scope == Scope::element && config_.in_backward &&
+         (config_.retain != nullptr || config_.gate.row->uses.retain);
+}
+
+UnlearnStep::Losses UnlearnStep::in_order(const std::vector<Planned>& passes,
+                                          const StepScalars& scalars) {
   const auto update_one = [&](int parameter) { update_.parameter(parameter, scalars); };
-  const bool inside = element && config_.in_backward && has_retain;
-  if (has_retain) {
-    SliceStatistics* slices = update_.retain_slices();
-    const Side side = config_.retain != nullptr ? Side{config_.retain, config_.batch_norm, slices}
-                                                : Side{&descent, probe, slices};
-    report_.retain_loss = inside ? differentiate(side, retain, scalars, gradients_.g_r, update_one)
-                                 : differentiate(side, retain, scalars, gradients_.g_r);
-    if (failed(report_.retain_loss)) return result;
+  const bool inside = updates_inside();
+  Losses losses{};
+  for (const Planned& p : passes) {
+    bind(p);
+    const Tape::Ready ready =
+        inside && p.which == kRetain ? Tape::Ready(update_one) : Tape::Ready();
+    losses[p.which] = static_cast<float>(loss_of(pass_of(p), *p.batch, p.scalars, &tape_, ready));
+    if (!std::isfinite(losses[p.which])) return losses;
   }
   if (!inside) report_.kept = update_.all(scalars);
-  result.loss = config_.retain != nullptr ? report_.retain_loss : report_.forget_loss;
-  return result;
+  return losses;
+}
+
+bool UnlearnStep::may_be_queued(const std::vector<Planned>& passes) const {
+  return config_.record && update_.may_come_first() && !updates_inside() &&
+         std::ranges::all_of(passes, [](const Planned& p) { return p.objective->recordable; });
+}
+
+// To where the passes of the step before had them; nothing waits for that.
+void UnlearnStep::send_inputs(const std::vector<Planned>& passes) {
+  const Tensor scalars(scalars_.shape(), DType::u8);
+  scalars.zero();
+  for (const Planned& p : passes) {
+    static_cast<StepScalars*>(scalars.bytes())[p.which] = p.scalars;
+    const int64_t n = p.batch->size();
+    Tensor& there = labels_[p.which];
+    if (!there || there.size() < n) {
+      recorder_.forget();
+      there = Tensor(Shape{n}, DType::i32, losses_.stream());
+    }
+    there.slice(0, {n}).copy_from(
+        labels_for(*p.objective, *p.batch, p.scalars, model_.spec.classes));
+  }
+  scalars_.copy_from(scalars);
+}
+
+UnlearnStep::Losses UnlearnStep::queued(const std::vector<Planned>& passes,
+                                        const StepScalars& scalars) {
+  send_inputs(passes);
+  const auto* scalars_there = static_cast<const StepScalars*>(scalars_.bytes());
+  const auto& place_of = nn::StepRecorder::place_of;
+  const nn::StepRecorder::Key key{place_of(*passes.front().batch), place_of(*passes.back().batch)};
+  recorder_.run(losses_.stream(), key, [&] {
+    for (const Planned& p : passes) {
+      bind(p);
+      queue_loss(pass_of(p), *p.batch, p.scalars,
+                 {labels_[p.which].slice(0, {p.batch->size()}), scalars_there + p.which}, tape_,
+                 losses_.slice(p.which, {1}));
+    }
+  });
+  report_.kept = update_.all(scalars, losses_.data());
+  Losses losses{};
+  const Tensor here = losses_.to({});  // waits
+  std::copy_n(here.data(), losses.size(), losses.begin());
+  return losses;
+}
+
+nn::StepResult UnlearnStep::run(const Batch& leading, const StepScalars& scalars) {
+  const std::vector<Planned> passes = plan(leading, scalars);
+  report_.kept = -1;
+  const Losses losses = may_be_queued(passes) ? queued(passes, scalars) : in_order(passes, scalars);
+  for (const Planned& p : passes) {
+    const double loss = double{losses[p.which]};
+    if (p.which == kForget) report_.forget_loss = loss;
+    if (p.which == kRetain) report_.retain_loss = loss;
+    if (!std::isfinite(loss)) return {.loss = loss, .samples = leading.size()};
+  }
+  return {.loss = config_.retain != nullptr ? report_.retain_loss : report_.forget_loss,
+          .samples = leading.size()};
 }
 
 int UnlearnStep::passes() const {

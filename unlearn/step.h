@@ -1,9 +1,12 @@
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "nn/fit.h"
+#include "nn/step_recorder.h"
 #include "unlearn/objectives.h"
+#include "unlearn/pass.h"
 #include "unlearn/update.h"
 
 // THE step of unlearning: a forget gradient and a retain gradient in two flat buffers, how sure
@@ -25,6 +28,7 @@ struct StepConfig : UpdateConfig {
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
   // is final. Otherwise after it, on a GPU in one launch. The bits are the same.
   bool in_backward = true;
+  bool record = true;             // on a GPU
   int64_t batches_per_epoch = 1;  // of the source that it runs on, for the place in the other
   Leads leads = Leads::forget;
   TeacherConfig teachers{};    // of objectives that have one
@@ -41,6 +45,10 @@ struct StepReport {
 // Runs on batches of the side that leads; every one is joined by the next batch of `other`, which
 // is shuffled anew in each epoch. A missing side that the gate needs is a probe: its gradient is
 // used by the gate only and running statistics are left alone.
+//
+// On a GPU the passes of a step are recorded (nn/step_recorder.h) and the update, after them, looks
+// at their losses itself: the host waits once, for these. Step by step as on the CPU are done:
+// updates inside the backward pass, objectives that may not be recorded, slices and shrinkage.
 class UnlearnStep final : public nn::Step {
  public:
   UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other, StepConfig config);
@@ -49,18 +57,34 @@ class UnlearnStep final : public nn::Step {
 
   int passes() const;  // of one step: forward and backward, each over a batch
   const StepReport& report() const { return report_; }
+  bool has_recorded() const { return recorder_.has_recorded(); }
   // What it remembers between steps, to save and restore with a run: statistics, the mask.
   std::vector<NamedBuffer> state() const { return update_.state(); }
 
  private:
-  struct Side {
+  // Passes of a step, in their order; the number is StepScalars::pass.
+  enum Which { kSaliency = 2, kForget = 0, kRetain = 1 };
+  struct Planned {
+    Which which;
     const Objective* objective;
     BatchNormMode batch_norm;
+    const Batch* batch;
+    Tensor grads;
     SliceStatistics* slices;
+    StepScalars scalars;
   };
-  double differentiate(const Side& side, const Batch& batch, const StepScalars& scalars,
-                       const Tensor& grads, Tape::Ready ready = {});
+  using Losses = std::array<float, kernels::kStepLosses>;  // by Which
+  std::vector<Planned> plan(const Batch& leading, const StepScalars& scalars);
   const Batch& next_other(const StepScalars& scalars);
+  Pass pass_of(const Planned& planned) const;
+  // Passes and update, until a loss is not finite.
+  Losses in_order(const std::vector<Planned>& passes, const StepScalars& scalars);
+  // All of it, on a GPU, and then the losses.
+  Losses queued(const std::vector<Planned>& passes, const StepScalars& scalars);
+  bool may_be_queued(const std::vector<Planned>& passes) const;
+  void send_inputs(const std::vector<Planned>& passes);
+  bool updates_inside() const;
+  void bind(const Planned& planned);
 
   nn::Model& model_;
   BatchSource& other_;
@@ -69,6 +93,10 @@ class UnlearnStep final : public nn::Step {
   StepGradients gradients_;
   GatedUpdate update_;
   Tape tape_;
+  nn::StepRecorder recorder_;
+  // What changes from step to step, where the model is, by Which.
+  std::array<Tensor, kernels::kStepLosses> labels_;
+  Tensor scalars_, losses_;
   Batch other_batch_;
   int64_t other_epoch_ = -1, other_next_ = 0;
   StepReport report_;

@@ -99,7 +99,15 @@ bool GatedUpdate::warming(int64_t step) const {
   return row().uses.phi && !stats_f_.ready(step);
 }
 
-kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& scalars) const {
+// Shrinkage's numbers and a batch's slices come to the host; gates on the CPU would see gradients
+// of losses that are not finite.
+bool GatedUpdate::may_come_first() const {
+  return stream().device == Device::cuda && stats_f_.one_rule() &&
+         (row().scope == Scope::element || row().anywhere);
+}
+
+kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& scalars,
+                                              const float* losses) const {
   const int64_t o = params_.parameters()[parameter].offset;
   const auto& optim = optimizer_.state();
   return {.g_f = gradients_.g_f.data() + o,
@@ -118,7 +126,8 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
           .update = {optimizer_.rule(group_of(parameter), scalars), config_.gate_on},
           .value = params_.values().data() + o,
           .first = optim[0].buffer.data() + o,
-          .second = optim.size() > 1 ? optim[1].buffer.data() + o : nullptr};
+          .second = optim.size() > 1 ? optim[1].buffer.data() + o : nullptr,
+          .losses = losses};
 }
 
 SliceStatistics* GatedUpdate::slices(GradientStatistics& stats) const {
@@ -236,14 +245,14 @@ void GatedUpdate::for_pieces(Body body) const {
 
 // First phi where the gate wants it of whole tensors or before it knows anything, then w, then the
 // update.
-int64_t GatedUpdate::all(const StepScalars& scalars) {
+int64_t GatedUpdate::all(const StepScalars& scalars, const float* losses) {
   const RangeTable& table = params_.parameters();
   const Scope scope = row().scope;
   const bool ready = !warming(scalars.step);
   if (row().uses.phi)
     for (int p = 0; p < table.count(); ++p) take_in(p, scalars.step);
   std::vector<kernels::GradAlignment> of;
-  for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars));
+  for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars, losses));
   if (phi_ && (scope != Scope::element || !ready))
     for_pieces([&](int p, int64_t begin, int64_t end) {
       kernels::focus_vector(stream(), end - begin, kernels::from(of[static_cast<size_t>(p)], begin),

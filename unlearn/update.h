@@ -43,8 +43,10 @@ class GatedUpdate {
   // One parameter, under a gate of Scope::element: any order, from inside the backward pass too.
   void parameter(int parameter, const StepScalars& scalars);
   // All parameters, under any gate. Returns how many have w > 0; -1 for element gates, which do not
-  // count.
-  int64_t all(const StepScalars& scalars);
+  // count. `losses`: of GradAlignment; with them, queueing.
+  int64_t all(const StepScalars& scalars, const float* losses = nullptr);
+  // Whether all() may be called before the losses are known: gates and statistics stay on the GPU.
+  bool may_come_first() const;
 
   // Of the last call of all(), flat: w under gates of tensors and models, phi where they want it.
   const Tensor& weights() const { return weight_; }
@@ -55,7 +57,8 @@ class GatedUpdate {
  private:
   const GateRow& row() const { return *config_.gate.row; }
   bool warming(int64_t step) const;  // phi is wanted and says nothing yet
-  kernels::GradAlignment alignment(int parameter, const StepScalars& scalars) const;
+  kernels::GradAlignment alignment(int parameter, const StepScalars& scalars,
+                                   const float* losses = nullptr) const;
   SliceStatistics* slices(GradientStatistics& stats) const;
   void take_in(int parameter, int64_t step);
   void focus(int parameter, const StepScalars& scalars);

@@ -167,4 +167,36 @@ TEST_CASE("cuda grad_alignment: moments and weights that are given") {
     }
 }
 
+TEST_CASE("grad_alignment: a loss that is not finite stops the step, on both machines") {
+  constexpr size_t kHere = 70;
+  const Case c{.estimator = Estimator::ema, .gate = ElementGate::focus};
+  const Buffers untouched = start(kHere), taken = on_device(c, kHere, [](const GradAlignment&a) {
+                                            cuda::grad_alignment(kStream, kHere, a);
+                                          });
+  std::vector<Floats> losses{{1, 2, 3}};
+  for (const float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF})
+    for (const size_t which : {0, 1, 2}) losses.push_back({0, 0, 0}), losses.back()[which] = bad;
+  for (const Floats& of : losses) {
+    const DeviceArray<float> there(of), phi(Floats(kHere, 7));
+    const Buffers got = on_device(c, kHere, [&](GradAlignment a) {
+      a.losses = there.data();
+      cuda::grad_alignment(kStream, kHere, a);
+      if (&of != &losses.front()) cuda::focus_vector(kStream, kHere, a, phi.data());
+    });
+    const Buffers& expected = &of == &losses.front() ? taken : untouched;
+    for (size_t k = 0; k < kBuffers; ++k) CHECK(same_bits(got[k], expected[k]));
+    CHECK(same_bits(phi.values(), Floats(kHere, 7)));
+
+    Buffers b = start(kHere);
+    std::array<float*, kBuffers> p{};
+    for (size_t k = 0; k < kBuffers; ++k) p[k] = b[k].data();
+    for (int t = 0; t < kSteps; ++t) {
+      GradAlignment a = step_at(c, t, 0, pointers(gradient(1, t).data(), gradient(2, t).data(), p));
+      a.losses = of.data();
+      grad_alignment({}, kHere, a);
+    }
+    for (size_t k = 0; k < kBuffers; ++k) CHECK(same_bits(b[k], expected[k]));
+  }
+}
+
 }  // namespace expunge::kernels

@@ -156,7 +156,9 @@ TEST_CASE("scrub: --compat comparator weighs the steps on F by alpha") {
   const Ctx ctx;
   const Var student{logits, Var::kNone};
   const auto loss = [&](const ObjectiveNumbers& numbers) {
-    return objective("distil-away").loss({ctx, student, batch, teacher, numbers}).value.data()[0];
+    return objective("distil-away")
+        .loss({ctx, student, batch.labels, teacher, numbers})
+        .value.data()[0];
   };
   const float whole = loss({.alpha = 0.25});
   CHECK(whole < 0);

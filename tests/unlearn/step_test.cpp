@@ -83,7 +83,9 @@ Tensor gradient(const nn::Model& model, const ParamStore& teacher_values, const 
   const Tensor teacher =
       model.network->forward({.params = &teacher_values}, {batch.x, Var::kNone}).value;
   const Var logits = model.network->forward(ctx, {batch.x, Var::kNone});
-  tape.backward(objective(name).loss({ctx, logits, batch, teacher}));
+  const Objective& of = objective(name);
+  const Tensor labels = labels_for(of, batch, scalars, logits.value.dim(1));
+  tape.backward(of.loss({ctx, logits, labels, teacher}));
   return grads;
 }
 

@@ -1,0 +1,180 @@
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "device/twins.h"
+#include "nn/ops.h"
+#include "unlearn/step.h"
+
+namespace expunge::unlearn {
+namespace {
+
+using namespace test;
+
+// A network that draws, so that a recorded step must read the key of its own time.
+class Dropping final : public nn::Network {
+ public:
+  Dropping(ParamStore& params, const nn::InputSpec& spec) : net_(params, spec) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    return net_.forward(ctx, nn::dropout(ctx, x, 0.25f, 1));
+  }
+
+ private:
+  TinyResNet net_;
+};
+
+// Batches that all come to one place, as a device's loader has them; the last of an epoch of
+// `batches` may be an image short.
+class OnePlace final : public BatchSource {
+ public:
+  OnePlace(int first, int64_t batches, bool short_last)
+      : images_(device(), first, batches), short_last_(short_last) {}
+  int64_t samples() const override { return images_.samples(); }
+  int64_t batches() const override { return images_.batches(); }
+  void start(int epoch, int64_t batch) override { epoch_ = epoch, next_ = batch; }
+  bool next(Batch& batch) override {
+    if (next_ == batches()) return false;
+    batch = images_.at(epoch_, next_++);
+    if (!x_) x_ = batch.x.clone();
+    x_.copy_from(batch.x);
+    batch.x = x_;
+    if (!short_last_ || next_ < batches()) return true;
+    const int64_t n = batch.size() - 1;
+    batch.x = x_.slice(0, {n, x_.dim(1), x_.dim(2), x_.dim(3)});
+    batch.labels = batch.labels.slice(0, {n});
+    return true;
+  }
+
+ private:
+  ImagesAt images_;
+  bool short_last_;
+  Tensor x_;
+  int epoch_ = 0;
+  int64_t next_ = 0;
+};
+
+StepConfig config_of(const char* forget, const char* retain, const std::string& gate,
+                     const std::string& estimator) {
+  StepConfig config;
+  config.forget = &objective(forget);
+  config.retain = &objective(retain);
+  config.gate = GateSpec::parse(gate);
+  config.estimator = EstimatorSpec::parse(estimator);
+  config.in_backward = false;
+  config.batches_per_epoch = 3;
+  config.numbers = {.alpha = 0.1, .gamma = 0.9, .temperature = 4};
+  return config;
+}
+
+struct Unlearned {
+  std::vector<double> losses;  // of both sides, and how many parameters were kept
+  std::vector<Tensor> tensors;
+  bool recorded = false;
+};
+
+// Two epochs of three batches; the second is recorded.
+template <class Network>
+Unlearned unlearn(StepConfig config, const nn::OptimConfig& optim, bool record,
+                  bool short_last = true) {
+  nn::Model model = tiny_model<Network>();
+  model.params.move_to(device());
+  nn::Optimizer optimizer(model.params, optim);
+  OnePlace forget(1000, 3, short_last), retain(5000, 4, false);
+  config.record = record;
+  UnlearnStep step(model, optimizer, retain, config);
+  Unlearned result;
+  Batch batch;
+  for (int32_t epoch = 0, at = 0; epoch < 2; ++epoch)
+    for (forget.start(epoch, 0); forget.next(batch); ++at) {
+      const float lr = 1e-3f * static_cast<float>(at + 1);
+      const double loss = step.run(batch, {.seed = 9, .step = at, .epoch = epoch, .lr = lr}).loss;
+      const StepReport& report = step.report();
+      result.losses.insert(result.losses.end(), {loss, report.forget_loss, report.retain_loss,
+                                                 static_cast<double>(report.kept)});
+    }
+  result.recorded = step.has_recorded();
+  result.tensors = {model.params.values().to({}).clone(), model.params.statistic_values().to({})};
+  for (const NamedBuffer& buffer : step.state()) result.tensors.push_back(buffer.buffer.to({}));
+  for (const NamedBuffer& buffer : optimizer.state())
+    result.tensors.push_back(buffer.buffer.to({}));
+  return result;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.size() == b.size() &&
+         std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.size()) * sizeof(float)) == 0;
+}
+
+void check_same(const Unlearned& a, const Unlearned& b) {
+  CHECK(a.losses == b.losses);
+  REQUIRE(a.tensors.size() == b.tensors.size());
+  for (size_t i = 0; i < a.tensors.size(); ++i) CHECK(same_bits(a.tensors[i], b.tensors[i]));
+}
+
+constexpr nn::OptimConfig kAdam{.kind = nn::OptimKind::adam, .weight_decay = 1e-2f};
+
+}  // namespace
+
+TEST_CASE("device: recorded steps of unlearning have the bits of steps call by call") {
+  for (const char* gate : {"none", "focus", "bernoulli", "saliency", "random:0.5"}) {
+    CAPTURE(gate);
+    const StepConfig config = config_of("random-labels", "ce", gate, "paper");
+    const Unlearned whole = unlearn<Dropping>(config, kAdam, true),
+                    calls = unlearn<Dropping>(config, kAdam, false);
+    CHECK(whole.recorded);
+    CHECK_FALSE(calls.recorded);
+    check_same(whole, calls);
+    CHECK(calls.losses[0] != calls.losses[4]);
+  }
+}
+
+TEST_CASE("device: recorded with any objective that may be, a pass for the mask, any statistics") {
+  for (const Objective& row : objectives()) {
+    CAPTURE(std::string(row.name));
+    StepConfig config = config_of(row.name, "ce", "prob", "ema:0.9");
+    config.saliency_pass = std::string(row.name) == "random-labels";
+    if (config.saliency_pass) config.gate = GateSpec::parse("saliency");
+    const nn::OptimConfig sgd{.momentum = 0.9f};
+    const Unlearned whole = unlearn<TinyResNet>(config, sgd, true, false);
+    CHECK(whole.recorded == row.recordable);
+    check_same(whole, unlearn<TinyResNet>(config, sgd, false, false));
+  }
+  for (const char* estimator : {"microbatch:3", "welford:2,shrink=on"}) {
+    CAPTURE(estimator);
+    CHECK_FALSE(
+        unlearn<TinyResNet>(config_of("ascent", "ce", "focus", estimator), kAdam, true, false)
+            .recorded);
+  }
+}
+
+TEST_CASE("device: after a loss that is not finite a recorded step of unlearning changes nothing") {
+  for (const char* gate : {"focus", "opt"}) {
+    CAPTURE(gate);
+    nn::Model model = tiny_model<TinyResNet>();
+    model.params.move_to(device());
+    nn::Optimizer optimizer(model.params, kAdam);
+    OnePlace forget(1000, 3, false), retain(5000, 4, false);
+    UnlearnStep step(model, optimizer, retain, config_of("ascent", "ce", gate, "welford:2"));
+    Batch batch;
+    forget.start(0, 0);
+    int64_t at = 0;
+    for (; forget.next(batch); ++at) step.run(batch, {.step = at, .lr = 1e-3f});
+    REQUIRE(step.has_recorded());
+    Range last{};  // the biases of the last layer
+    for (const Range& range : model.params.parameters()) last = range;
+    model.params.values().slice(last.offset, {1}).copy_from(Tensor::of({std::nanf("")}));
+    std::vector<NamedBuffer> kept = step.state();
+    kept.push_back({"values", model.params.values()});
+    for (const NamedBuffer& buffer : optimizer.state()) kept.push_back(buffer);
+    std::vector<Tensor> before;
+    for (const NamedBuffer& buffer : kept) before.push_back(buffer.buffer.to({}).clone());
+    CHECK(std::isnan(step.run(batch, {.step = at, .epoch = 1, .lr = 1e-3f}).loss));
+    for (size_t i = 0; i < kept.size(); ++i) {
+      CAPTURE(kept[i].name);
+      CHECK(same_bits(before[i], kept[i].buffer.to({})));
+    }
+  }
+}
+
+}  // namespace expunge::unlearn
