@@ -117,6 +117,15 @@ void show_place(size_t done, size_t rows, const std::string& name) {
   say("\r{:<78}{}", text.substr(0, 78), done < rows ? "" : "\r");
 }
 
+// A gate that needs no forget set: there is none here.
+unlearn::GateSpec gate_of(const std::string& text) {
+  const unlearn::GateSpec gate = unlearn::GateSpec::parse(text);
+  if (gate.row->uses.mask)
+    fail(ExitCode::usage, "--gate {}: its mask is made of a forget set, and a benchmark has none",
+         text);
+  return gate;
+}
+
 }  // namespace
 
 ExitCode run_bench_kernels(Settings& settings) {
@@ -174,7 +183,7 @@ ExitCode run_bench_unlearn(Settings& settings) {
                        .steps = static_cast<int>(settings.integer("steps")),
                        .warmup = static_cast<int>(settings.integer("warmup-steps"))};
   const std::vector<std::string> gates = settings.list("gate");
-  for (const std::string& gate : gates) unlearn::GateSpec::parse(gate);
+  for (const std::string& gate : gates) gate_of(gate);
   BenchTable table{.name = "unlearn", .facts = {}, .columns = {}, .rows = {}, .notes = {}};
   const bool here = compute_stream().device == Device::cpu;
   table.columns = {{"gate", "gate", 0}};
@@ -187,7 +196,7 @@ ExitCode run_bench_unlearn(Settings& settings) {
           {"memory_mb", "memory MB", 1}});
   std::vector<BenchUnlearnResult> results;
   for (const std::string& gate : gates) {
-    options.gate = unlearn::GateSpec::parse(gate);
+    options.gate = gate_of(gate);
     results.push_back(bench_unlearn(options));
   }
   const double best = here ? triad_gb_per_s() : gpu_copy_gb_per_s();
@@ -214,15 +223,18 @@ ExitCode run_bench_unlearn(Settings& settings) {
 
 namespace {
 
+BenchNetwork network_options(const Settings& settings) {
+  return {.model = settings.text("model"),
+          .batch_size = settings.integer("batch-size"),
+          .steps = static_cast<int>(settings.integer("steps")),
+          .warmup = static_cast<int>(settings.integer("warmup-steps"))};
+}
+
 // One row: the network's whole step or forward pass.
-ExitCode run_bench_network(Settings& settings, const char* name,
+ExitCode run_bench_network(const Settings& settings, const char* name, const BenchNetwork& options,
                            BenchNetworkResult (*bench)(const BenchNetwork&)) {
   apply_machine_options(settings);
   format_of(settings);
-  const BenchNetwork options{.model = settings.text("model"),
-                             .batch_size = settings.integer("batch-size"),
-                             .steps = static_cast<int>(settings.integer("steps")),
-                             .warmup = static_cast<int>(settings.integer("warmup-steps"))};
   const bool here = compute_stream().device == Device::cpu;
   const double peak = here ? peak_gflops() : 0;
   const BenchNetworkResult r = bench(options);
@@ -252,11 +264,22 @@ ExitCode run_bench_network(Settings& settings, const char* name,
 }  // namespace
 
 ExitCode run_bench_train(Settings& settings) {
-  return run_bench_network(settings, "train", bench_train);
+  BenchNetwork options = network_options(settings);
+  options.record = settings.text("graph") == "on";
+  return run_bench_network(settings, "train", options, bench_train);
 }
 
 ExitCode run_bench_infer(Settings& settings) {
-  return run_bench_network(settings, "infer", bench_infer);
+  return run_bench_network(settings, "infer", network_options(settings), bench_infer);
+}
+
+ExitCode run_bench_step(Settings& settings) {
+  BenchNetwork options = network_options(settings);
+  options.record = settings.text("graph") == "on";
+  options.method = settings.text("method");
+  options.gate = settings.text("gate");
+  gate_of(options.gate);
+  return run_bench_network(settings, "step", options, bench_step);
 }
 
 }  // namespace expunge::tools

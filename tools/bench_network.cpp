@@ -12,26 +12,6 @@ namespace {
 constexpr double kLogitTolerance = 1e-3;
 constexpr int64_t kSingles = 4;  // images that run on their own, too
 
-Batch synthetic_batch(const nn::InputSpec& spec, int64_t size) {
-  Batch batch{.x = Tensor({size, spec.height, spec.width, spec.channels}),
-              .labels = Tensor({size}, DType::i32)};
-  fill_uniform(batch.x, 0);
-  for (int64_t i = 0; i < size; ++i)
-    batch.labels.as<int32_t>()[i] = static_cast<int32_t>(i % spec.classes);
-  batch.x = batch.x.to(compute_stream());
-  return batch;
-}
-
-nn::Model initial_model(const BenchNetwork& options) {
-  nn::Model model = nn::make_model(options.model, {});
-  nn::initialise(model.params, nn::Init::kaiming, 0);
-  return model;
-}
-
-double flops_of(const nn::Model& model, int passes, int64_t batch_size) {
-  return 2.0 * passes * static_cast<double>(model.macs() * batch_size);
-}
-
 // Running statistics must fit the network's values, or these grow layer by layer.
 void settle_statistics(const nn::Model& model, const Batch& batch) {
   const Ctx ctx{
@@ -65,11 +45,34 @@ double check_singles(const nn::Model& model, const Tensor& x, const Tensor& logi
 
 }  // namespace
 
+Batch synthetic_batch(const nn::InputSpec& spec, int64_t size, uint32_t key) {
+  Batch batch{.x = Tensor({size, spec.height, spec.width, spec.channels}),
+              .labels = Tensor({size}, DType::i32),
+              .index = Tensor({size}, DType::i32)};
+  fill_uniform(batch.x, key);
+  for (int64_t i = 0; i < size; ++i) {
+    batch.labels.as<int32_t>()[i] = static_cast<int32_t>(i % spec.classes);
+    batch.index.as<int32_t>()[i] = static_cast<int32_t>(i);
+  }
+  batch.x = batch.x.to(compute_stream());
+  return batch;
+}
+
+nn::Model initial_model(const BenchNetwork& options) {
+  nn::Model model = nn::make_model(options.model, {});
+  nn::initialise(model.params, nn::Init::kaiming, 0);
+  return model;
+}
+
+double flops_of(const nn::Model& model, int passes, int64_t batch_size) {
+  return 2.0 * passes * static_cast<double>(model.macs() * batch_size);
+}
+
 BenchNetworkResult bench_train(const BenchNetwork& options) {
   nn::Model model = initial_model(options);
   nn::Optimizer optimizer(model.params, {});
-  nn::SupervisedStep step(model, optimizer);
-  const Batch batch = synthetic_batch(model.spec, options.batch_size);
+  nn::SupervisedStep step(model, optimizer, {.record = options.record});
+  const Batch batch = synthetic_batch(model.spec, options.batch_size, 0);
   StepScalars scalars{.lr = 0.01f};
   const auto run = [&] {
     const nn::StepResult result = step.run(batch, scalars);
@@ -90,7 +93,7 @@ BenchNetworkResult bench_train(const BenchNetwork& options) {
 
 BenchNetworkResult bench_infer(const BenchNetwork& options) {
   const nn::Model model = initial_model(options);
-  const Batch batch = synthetic_batch(model.spec, options.batch_size);
+  const Batch batch = synthetic_batch(model.spec, options.batch_size, 0);
   settle_statistics(model, batch);
   const double worst = check_singles(model, batch.x, logits_of(model, batch.x));
   const Timing time = time_calls(options.warmup, options.steps, [&] { logits_of(model, batch.x); });

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "core/batch_source.h"
+#include "nn/network.h"
 #include "tools/bench_measure.h"
 
 namespace expunge::tools {
@@ -11,6 +13,8 @@ struct BenchNetwork {
   std::string model = "resnet18";
   int64_t batch_size = 64;
   int steps = 10, warmup = 3;
+  bool record = true;                             // on a GPU: steps as one CUDA graph
+  std::string method = "ngplus", gate = "focus";  // of bench_step
 };
 
 struct BenchNetworkResult {
@@ -27,5 +31,15 @@ BenchNetworkResult bench_train(const BenchNetwork& options);
 // Forward passes in evaluation mode. The batch's logits must be finite and those of its images one
 // by one, otherwise ExitCode::verification.
 BenchNetworkResult bench_infer(const BenchNetwork& options);
+
+// Whole steps of unlearning: a pass over a forget batch, one over a retain batch, for some gates
+// one more, statistics, gate, Adam. The first steps must have the bits of steps call by call that
+// update inside the backward pass, otherwise ExitCode::verification.
+BenchNetworkResult bench_step(const BenchNetwork& options);
+
+// Uniform images keyed by `key`, labels in turn, positions from 0.
+Batch synthetic_batch(const nn::InputSpec& spec, int64_t size, uint32_t key);
+nn::Model initial_model(const BenchNetwork& options);
+double flops_of(const nn::Model& model, int passes, int64_t batch_size);
 
 }  // namespace expunge::tools

@@ -38,6 +38,7 @@ constexpr Verb kVerbs[] = {
      nullptr},
     {"bench train", "time training steps on synthetic images", nullptr, nullptr},
     {"bench infer", "time forward passes in evaluation mode", nullptr, nullptr},
+    {"bench step", "time whole steps of unlearning on synthetic images", nullptr, nullptr},
     {"bench unlearn", "time the update of unlearning: statistics, gate, Adam", nullptr, nullptr},
     {"sweep", "a grid of unlearning runs and seeds, from a recipe; goes on where it stopped",
      "recipe", "TOML file (docs/sweeps.md), or a name of expunge recipe list"},

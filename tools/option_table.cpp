@@ -5,9 +5,10 @@ namespace {
 
 constexpr const char* kOptimizers = "sgd|adam|adamw";
 constexpr const char* kCompute =
-    "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn sweep "
+    "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-step "
+    "bench-unlearn sweep "
     "recipe-check";
-constexpr const char* kBench = "bench-kernels bench-train bench-infer bench-unlearn";
+constexpr const char* kBench = "bench-kernels bench-train bench-infer bench-step bench-unlearn";
 
 constexpr Option kOptions[] = {
     // data
@@ -178,15 +179,20 @@ constexpr Option kOptions[] = {
     {"model", Kind::list, "resnet18,vgg16_bn", "",
      "whose layers are timed (expunge list models); several by commas", "bench-kernels", false},
     {"model", Kind::text, "resnet18", "", "network (expunge list models)",
-     "bench-train bench-infer bench-unlearn", false},
+     "bench-train bench-infer bench-step bench-unlearn", false},
     {"batch-size", Kind::integer, "64", "1..65536", "images of a batch",
-     "bench-kernels bench-train bench-infer", false},
+     "bench-kernels bench-train bench-infer bench-step", false},
     {"only", Kind::list, "", "", "rows with this in kernel or shape: conv2d, 64-128, adam_step",
      "bench-kernels", false},
     {"gate", Kind::list, "none,and,prob,focus,opt,focus-opt", "",
      "what is updated (expunge list gates); several by commas", "bench-unlearn", false},
     {"estimator", Kind::text, "paper", "", "how sure signs are (expunge list estimators)",
      "bench-unlearn", false},
+    {"method", Kind::choice, "ngplus", "ngplus|srl|scrub-paper", "whose objectives", "bench-step",
+     false},
+    {"gate", Kind::text, "focus", "", "what is updated (expunge list gates)", "bench-step", false},
+    {"graph", Kind::choice, "on", "on|off", "on a GPU: launch a step as one CUDA graph",
+     "bench-train bench-step", false},
     {"format", Kind::choice, "md", "md|csv|json", "how the table is printed", kBench, false},
     {"steps", Kind::integer, "10", "1..1000000", "timed steps", kBench, false},
     {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing", kBench, false},
@@ -260,7 +266,8 @@ constexpr Option kOptions[] = {
     // the machine
     {"device", Kind::text, "auto", "", "auto | cpu | cuda[:n]", kCompute, false},
     {"threads", Kind::integer, "0", "0..1024", "CPU threads (0: as many as allowed)",
-     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-unlearn "
+     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-step "
+     "bench-unlearn "
      "data-prepare sweep recipe-check",
      false},
     {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode", kCompute},
@@ -270,7 +277,7 @@ constexpr Option kOptions[] = {
      "train unlearn eval sweep recipe-check", false},
     {"json", Kind::flag, "false", "", "one JSON document on stdout",
      "train unlearn eval compare predict inspect bench-kernels bench-train bench-infer "
-     "bench-unlearn data-prepare data-corrupt data-info data-verify list "
+     "bench-step bench-unlearn data-prepare data-corrupt data-info data-verify list "
      "doctor version recipe-list sweep",
      false},
 };

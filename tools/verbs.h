@@ -22,6 +22,7 @@ ExitCode run_list(Settings& settings);
 ExitCode run_bench_kernels(Settings& settings);
 ExitCode run_bench_train(Settings& settings);
 ExitCode run_bench_infer(Settings& settings);
+ExitCode run_bench_step(Settings& settings);
 ExitCode run_bench_unlearn(Settings& settings);
 ExitCode run_sweep(Settings& settings);
 ExitCode run_recipe_list(Settings& settings);

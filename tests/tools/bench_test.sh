@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench kernels, train, infer and unlearn in three formats. Figures are not judged here: machines
-# differ.
+# bench kernels, train, infer, step and unlearn in three formats. Figures are not judged here:
+# machines differ.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 short=(--steps 2 --warmup-steps 2)
@@ -77,4 +77,13 @@ expect "bench unlearn as JSON" 0 '"gate":"focus"' bench unlearn --model smallcnn
   --steps 1 --format json
 check "it is JSON" is_json out
 expect "bench unlearn of a gate that is not known" 2 "'focus'" bench unlearn --gate focsu
+expect "and of one that needs a forget set" 2 'made of a forget set' bench unlearn --gate saliency-global
+
+expect "bench step: two passes and the update" 0 'ngplus with focus: 2 passes a step.*the same bits' bench step \
+  "${network[@]}"
+expect "and a pass for the mask" 0 'srl with saliency: 3 passes' bench step "${network[@]}" --method srl --gate saliency
+expect "bench step as JSON" 0 '"name":"step"' bench step "${network[@]}" --format json
+check "it is JSON" is_json out
+check "with figures" positive median_ms images_per_s gflops
+expect "bench step of a gate that needs a forget set" 2 'made of a forget set' bench step --gate saliency-global
 finish

@@ -58,6 +58,8 @@ import csv, sys
 a, b = ([float(r["train_loss"]) for r in csv.DictReader(open(f)) if r.get("train_loss")] for f in sys.argv[1:])
 assert len(a) == len(b) == 2 and all(abs(x - y) < 0.05 * abs(x) for x, y in zip(a, b)) and a != b, (a, b)
 PY
+expect "a whole step, recorded and checked" 0 'prob: 2 passes.*the same bits' bench step --device cuda \
+  --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --gate prob
 expect "the update timed on the device" 0 '% of copy' bench unlearn --device cuda --model linear \
   --gate none,prob,focus,focus-opt,random --steps 1 --warmup-steps 2
 expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77

@@ -26,10 +26,15 @@ check "of both layouts" grep -qE '^PyTorch NCHW train +[1-9][0-9]* +[1-9][0-9]*$
 
 bin=$(dirname "$script")/gpu_vs_torch.sh  # on the CPU: whether it does what it says, not what it is for
 export PYTHON=${PYTHON:-/usr/bin/python3}
-expect "its help" 0 'gpu_vs_torch.sh .--models' --help
+expect "its help" 0 'gpu_vs_torch.sh .--parts' --help
 EXPUNGE=/nowhere expect "GPU: no program" 1 '/nowhere is not there' --device cpu
 few=(--device cpu --models resnet18 --batches 2 --precisions fp32 --steps 1 --rounds 2 --json rows.jsonl)
-expect "GPU: every form in turn" 0 '^\| resnet18 \| 2 \| fp32 \| [0-9.]+ \| [0-9]+ \| [0-9.]+ \| [0-9.]+ \|' "${few[@]}" --forms eager
+expect "GPU: every form in turn" 0 '^\| resnet18 \| 2 \| fp32 \| [0-9.]+ \| [0-9]+ \| [0-9.]+ \| [0-9.]+ \|' "${few[@]}" --parts train --forms eager
 check "a line a measurement" test "$(wc -l < rows.jsonl)" = 4
 expect "GPU: a graph needs one" 1 'peer_train: graph needs a GPU' "${few[@]}" --forms graph
+rm rows.jsonl
+expect "GPU: steps of unlearning" 0 '^\| unlearn \| batch .*\| loop / expunge \| eager / expunge \|' "${few[@]}" \
+  --parts unlearn --forms loop,eager
+check "each form in each round" test "$(grep -c '"part": "unlearn"' rows.jsonl)" = 6
+expect "GPU: a part that is none" 1 'expected train, unlearn' "${few[@]}" --parts infer
 finish

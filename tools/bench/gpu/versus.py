@@ -1,4 +1,5 @@
-"""Ours against PyTorch on one GPU: `expunge bench train` and peer_train.py in turn, medians and ratios as a table.
+"""Ours against PyTorch on one GPU: `expunge bench train` and peer_train.py, `expunge bench step` and peer_step.py in
+turn, medians and ratios as a table.
 
 Called by tools/bench/gpu_vs_torch.sh, which says what there is to choose.
 """
@@ -13,13 +14,18 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 
+# What is compared: verb of expunge bench, peer, its forms unless --forms says otherwise, batches likewise.
+PARTS = {"train": ("train", "peer_train.py", "eager,graph,compile", "512,128"),
+         "unlearn": ("step", "peer_step.py", "loop,eager,graph,compile", "256")}
+
 
 def options():
     parser = argparse.ArgumentParser(prog="gpu_vs_torch")
+    parser.add_argument("--parts", default="train,unlearn", help="train, unlearn")
     parser.add_argument("--models", default="resnet18,vgg16_bn")
-    parser.add_argument("--batches", default="512,128")
+    parser.add_argument("--batches", help="512,128 for training, 256 for unlearning")
     parser.add_argument("--precisions", default="bf16,tf32,fp32")
-    parser.add_argument("--forms", default="eager,graph,compile")
+    parser.add_argument("--forms", help="eager,graph,compile; for unlearning also loop")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cuda")
@@ -36,43 +42,56 @@ def lines_of(command):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def ours(o, model, batch, precision):
-    found = lines_of([o.expunge, "bench", "train", "--model", model, "--batch-size", batch, "--precision", precision,
-                      "--device", o.device, "--steps", o.steps, "--json"])[0]
+def ours(o, part, model, batch, precision):
+    found = lines_of([o.expunge, "bench", PARTS[part][0], "--model", model, "--batch-size", batch, "--precision",
+                      precision, "--device", o.device, "--steps", o.steps, "--json"])[0]
     return {"form": "expunge", "median_ms": found["rows"][0]["median_ms"]}
 
 
-def theirs(o, model, batch, precision, form):
-    return lines_of([sys.executable, HERE / "peer_train.py", "--model", model, "--batch", batch, "--precision",
+def theirs(o, part, model, batch, precision, form):
+    return lines_of([sys.executable, HERE / PARTS[part][1], "--model", model, "--batch", batch, "--precision",
                      precision, "--exec", form, "--steps", o.steps, "--device", o.device])[0]
 
 
-def measure(o, model, batch, precision):
+def measure(o, part, model, batch, precision, forms):
     """Median milliseconds by form, over rounds in which every form has its turn."""
     times = {}
     for round_ in range(o.rounds):
-        found = [ours(o, model, batch, precision)]
-        found += [theirs(o, model, batch, precision, form) for form in o.forms.split(",")]
+        found = [ours(o, part, model, batch, precision)]
+        found += [theirs(o, part, model, batch, precision, form) for form in forms]
         for one in found:
             times.setdefault(one["form"], []).append(one["median_ms"])
             if o.json:
                 with open(o.json, "a", encoding="utf-8") as file:
-                    file.write(json.dumps({"model": model, "batch": batch, "precision": precision, "round": round_,
-                                           "form": one["form"], "median_ms": one["median_ms"]}) + "\n")
+                    file.write(json.dumps({"part": part, "model": model, "batch": batch, "precision": precision,
+                                           "round": round_, "form": one["form"],
+                                           "median_ms": one["median_ms"]}) + "\n")
     return {form: statistics.median(of) for form, of in times.items()}
+
+
+def compare(o, part):
+    forms = (o.forms or PARTS[part][2]).split(",")
+    batches = map(int, (o.batches or PARTS[part][3]).split(","))
+    print(f"| {part} | batch | precision | expunge ms | images/s | {' | '.join(f + ' ms' for f in forms)} | "
+          f"{' | '.join(f + ' / expunge' for f in forms)} |")
+    print("|---" * (5 + 2 * len(forms)) + "|")
+    for model, batch, precision in itertools.product(o.models.split(","), batches, o.precisions.split(",")):
+        ms = measure(o, part, model, batch, precision, forms)
+        mine = ms["expunge"]
+        print(f"| {model} | {batch} | {precision} | {mine:.3f} | {1000 * batch / mine:.0f} | "
+              f"{' | '.join(f'{ms[f]:.3f}' for f in forms)} | {' | '.join(f'{ms[f] / mine:.2f}' for f in forms)} |",
+              flush=True)
+    print(flush=True)
 
 
 def main():
     o = options()
-    forms = o.forms.split(",")
-    print(f"| model | batch | precision | expunge ms | images/s | {' | '.join(f + ' ms' for f in forms)} | best / expunge |")
-    print("|---" * (6 + len(forms)) + "|")
-    choices = (o.models.split(","), map(int, o.batches.split(",")), o.precisions.split(","))
-    for model, batch, precision in itertools.product(*choices):
-        ms = measure(o, model, batch, precision)
-        peers = [ms[form] for form in forms]
-        print(f"| {model} | {batch} | {precision} | {ms['expunge']:.3f} | {1000 * batch / ms['expunge']:.0f} | "
-              f"{' | '.join(f'{p:.3f}' for p in peers)} | {min(peers) / ms['expunge']:.2f} |", flush=True)
+    parts = o.parts.split(",")
+    for part in parts:
+        if part not in PARTS:
+            sys.exit(f"gpu_vs_torch: --parts {part}: expected {', '.join(PARTS)}")
+    for part in parts:
+        compare(o, part)
 
 
 if __name__ == "__main__":

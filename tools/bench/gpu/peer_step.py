@@ -1,0 +1,141 @@
+"""A step of unlearning in PyTorch, timed: the peer of `expunge bench step --device cuda`.
+
+NGPlus with the focus gate (arXiv 2511.02435, docs/unlearning.md): a pass over a forget batch, one over a retain batch,
+squares of both gradients, focus vector, Adam (lr 1e-4). One JSON line for each form asked for:
+  loop     the step as the usual public code writes it, operator by operator over a list of tensors
+  eager    the same with foreach operators and fused Adam, the fastest eager form that we could write
+  graph    `eager` as one CUDA graph
+  compile  `eager` with the network compiled (max-autotune)
+A form whose retain loss does not fall, or whose weights stay, is an error.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import pathlib
+import sys
+
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from peer_train import as_graph, timed
+from torch_models import MODELS
+
+BETA, RHO, EPS = 0.95, 0.9, 1e-8
+HALF_ROOT = 0.5 ** 0.5
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
+    parser.add_argument("--exec", default="loop,eager,graph", help="loop, eager, graph, compile; several by commas")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--warmup", type=int, default=10)
+    parser.add_argument("--device", default="cuda")
+    return parser.parse_args()
+
+
+def loop_update(model, optimizer):
+    """By tensors, with phi as a product of distributions; the state is made at the first call."""
+    squares = {}
+
+    def distribution(side, index, g):
+        if (side, index) not in squares:
+            squares[side, index] = (1 - RHO) * g ** 2
+        else:
+            squares[side, index] = RHO * g ** 2 + (1 - RHO) * squares[side, index]
+        return torch.special.ndtr(g / torch.sqrt(squares[side, index] + EPS))
+
+    def update(g_f, g_r):
+        for i, p in enumerate(model.parameters()):
+            f, r = distribution("f", i, g_f[i]), distribution("r", i, g_r[i])
+            phi = f * r + (1 - f) * (1 - r)
+            p.grad = phi * (BETA * g_r[i] + (1 - BETA) * g_f[i])
+        optimizer.step()
+
+    return update
+
+
+def foreach_update(model, optimizer):
+    parameters = list(model.parameters())
+    squares = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
+
+    def signals(g, v):
+        torch._foreach_mul_(v, 1 - RHO)
+        torch._foreach_addcmul_(v, g, g, RHO)
+        root = torch._foreach_add(v, EPS)
+        torch._foreach_sqrt_(root)
+        z = torch._foreach_div(g, root)
+        torch._foreach_mul_(z, HALF_ROOT)
+        torch._foreach_erf_(z)
+        return z
+
+    def update(g_f, g_r):
+        phi = signals(g_f, squares[0])
+        torch._foreach_mul_(phi, signals(g_r, squares[1]))
+        torch._foreach_mul_(phi, 0.5)
+        torch._foreach_add_(phi, 0.5)
+        d = torch._foreach_mul(g_r, BETA)
+        torch._foreach_add_(d, g_f, alpha=1 - BETA)
+        torch._foreach_mul_(d, phi)
+        for p, g in zip(parameters, d):
+            p.grad = g
+        optimizer.step()
+
+    return update
+
+
+def unlearning_step(o, form):
+    """The step as a function without arguments, the tensor its retain loss is left in, and the model."""
+    device = torch.device(o.device)
+    torch.manual_seed(0)
+    model = MODELS[o.model][0]().to(device, memory_format=torch.channels_last).train()
+    forward = torch.compile(model, mode="max-autotune") if form == "compile" else model
+    batches = [(torch.rand(o.batch, 3, 32, 32, device=device).to(memory_format=torch.channels_last),
+                torch.arange(o.batch, device=device) % 10) for _ in range(2)]
+    capturable = {"fused": True, "capturable": True} if device.type == "cuda" and form != "loop" else {}
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, **capturable)
+    update = (loop_update if form == "loop" else foreach_update)(model, optimizer)
+    half = torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False) if o.precision == "bf16" \
+        else contextlib.nullcontext()
+    loss = torch.zeros((), device=device)
+
+    def gradients(batch, sign):
+        optimizer.zero_grad(set_to_none=True)
+        with half:
+            found = sign * torch.nn.functional.cross_entropy(forward(batch[0]), batch[1])
+        found.backward()
+        loss.copy_(found.detach())
+        return [p.grad.detach().clone() for p in model.parameters()]
+
+    def step():
+        g_f = gradients(batches[0], -1)
+        update(g_f, gradients(batches[1], 1))
+
+    return step, loss, model
+
+
+def main():
+    o = options()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = o.precision == "tf32"
+    torch.backends.cudnn.benchmark = True
+    for form in o.exec.split(","):
+        if form not in ("loop", "eager", "graph", "compile"):
+            sys.exit(f"peer_step: --exec {form}: expected loop, eager, graph, compile")
+        if form in ("graph", "compile") and o.device == "cpu":
+            sys.exit(f"peer_step: {form} needs a GPU")
+        step, loss, model = unlearning_step(o, form)
+        before = [p.detach().clone() for p in model.parameters()]
+        losses, found = timed(as_graph(step) if form == "graph" else step, loss, o)
+        moved = any(not torch.equal(a, b) for a, b in zip(before, model.parameters()))
+        if not (math.isfinite(losses[-1]) and losses[-1] < losses[0] and moved):
+            sys.exit(f"peer_step: {form}: the retain loss went from {losses[0]} to {losses[-1]}, expected a fall")
+        print(json.dumps({"model": o.model, "batch": o.batch, "precision": o.precision, "form": form, **found}),
+              flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+#include <cmath>
+#include <cstring>
+
+#include "core/check.h"
+#include "tools/bench_network.h"
+#include "unlearn/methods.h"
+#include "unlearn/step.h"
+
+namespace expunge::tools {
+namespace {
+
+// One batch again and again, at one place.
+class SameBatch final : public BatchSource {
+ public:
+  explicit SameBatch(Batch batch) : batch_(std::move(batch)) {}
+  int64_t samples() const override { return batch_.size(); }
+  int64_t batches() const override { return 1; }
+  void start(int, int64_t) override {}
+  bool next(Batch& batch) override { return batch = batch_, true; }
+
+ private:
+  Batch batch_;
+};
+
+// Everything that a run of unlearning has, on synthetic images.
+struct StepProblem {
+  StepProblem(const BenchNetwork& o, bool record, bool in_backward)
+      : model(initial_model(o)),
+        optimizer(model.params, {.kind = nn::OptimKind::adam, .weight_decay = 0}),
+        forget(synthetic_batch(model.spec, o.batch_size, 0)),
+        retain(synthetic_batch(model.spec, o.batch_size, 1)),
+        step(model, optimizer, retain, config_of(o, record, in_backward)) {}
+
+  static unlearn::StepConfig config_of(const BenchNetwork& o, bool record, bool in_backward) {
+    const unlearn::Method& method = unlearn::method(o.method);
+    unlearn::StepConfig config;
+    config.forget = &unlearn::objective(method.forget);
+    config.retain = &unlearn::objective(method.retain);
+    config.gate = unlearn::GateSpec::parse(o.gate);
+    config.saliency_pass = method.saliency_pass && config.gate.row->uses.saliency;
+    config.in_backward = in_backward;
+    config.record = record;
+    return config;
+  }
+  double run() {
+    const double loss = step.run(forget, scalars).loss;
+    ++scalars.step;
+    return loss;
+  }
+
+  nn::Model model;
+  nn::Optimizer optimizer;
+  Batch forget;
+  SameBatch retain;
+  unlearn::UnlearnStep step;
+  StepScalars scalars{.lr = 1e-4f};
+};
+
+// Steps as they are timed against steps call by call, updates inside the backward pass: the same
+// bits. Returns the last loss.
+double check_step(const BenchNetwork& o) {
+  constexpr int kSteps = 4;  // the second is recorded, the third launched
+  StepProblem timed(o, o.record, false), plain(o, false, true);
+  double loss = 0;
+  for (int i = 0; i < kSteps; ++i) {
+    loss = timed.run();
+    const double expected = plain.run();
+    if (!std::isfinite(loss) || loss != expected)
+      fail(ExitCode::verification, "bench step {}: the loss of step {} is {}, call by call {}",
+           o.model, i, loss, expected);
+  }
+  const Tensor a = timed.model.params.values().to({}), b = plain.model.params.values().to({});
+  if (std::memcmp(a.data(), b.data(), a.span().size_bytes()) != 0)
+    fail(ExitCode::verification,
+         "bench step {}: after {} steps weights differ from those of steps "
+         "call by call",
+         o.model, kSteps);
+  return loss;
+}
+
+}  // namespace
+
+BenchNetworkResult bench_step(const BenchNetwork& options) {
+  const double loss = check_step(options);
+  StepProblem problem(options, options.record, compute_stream().device == Device::cpu);
+  const Timing time = time_calls(options.warmup, options.steps, [&] { problem.run(); });
+  const int passes = problem.step.passes();
+  return {time, flops_of(problem.model, 3 * passes, options.batch_size), peak_rss_mb(),
+          fmt::format("{} with {}: {} passes a step, images/s of one batch; the same bits as steps "
+                      "call by call, retain loss {:.4f}",
+                      options.method, options.gate, passes, loss)};
+}
+
+}  // namespace expunge::tools
