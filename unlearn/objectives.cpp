@@ -89,7 +89,7 @@ Tensor last_class(const Batch& batch, const StepScalars&, int64_t classes) {
 }  // namespace
 
 const std::vector<Objective>& objectives() {
-  constexpr bool kRecordable = true, kNot = false;
+  constexpr bool kRecordable = true, kCallByCall = false;
   static const std::vector<Objective> table = {
       {"ce", "CE(y)", Teacher::none, descent, kRecordable},
       {"ascent", "-CE(y)", Teacher::none, ascent, kRecordable},
@@ -99,7 +99,7 @@ const std::vector<Objective>& objectives() {
       {"scrub-keep", "CE(y) + sum_c p_s (log p_s - p_t)", Teacher::original, scrub_keep,
        kRecordable},
       {"ce-l1", "CE(y) + a_t sum |theta|, a_t = alpha (1 - t / E) in epoch t", Teacher::none,
-       descent_and_l1, kNot},
+       descent_and_l1, kCallByCall},
       {"distil-away", "-T^2 KL(original || student) at temperature T", Teacher::original,
        distil_away, kRecordable},
       {"distil-keep", "gamma CE(y) + alpha T^2 KL(original || student)", Teacher::original,
@@ -109,9 +109,9 @@ const std::vector<Objective>& objectives() {
       {"imitate-original", "KL(original || student) at temperature T", Teacher::original, imitate,
        kRecordable},
       {"imitate-by-side", "imitate-untrained for samples of F, imitate-original for those of R",
-       Teacher::by_side, imitate, kNot},
+       Teacher::by_side, imitate, kCallByCall},
       {"nearest-class", "CE(y'), y' the original's answer one FGSM step away",
-       Teacher::beyond_boundary, nearest_class, kNot},
+       Teacher::beyond_boundary, nearest_class, kCallByCall},
       {"shadow-class", "CE(y'), y' a class that only unlearning has", Teacher::none, descent,
        kRecordable, last_class},
   };
