@@ -57,6 +57,7 @@ class Reader : TomlReader {
   Grid grid(const TomlNode& node, bool tunes) const;
   void contrast(const TomlNode& node);
   void expectation(const TomlNode& node);
+  std::vector<double> shares(const TomlNode& node) const;
   void check_number(const TomlNode& node, const std::string& number) const;
   void check_links(const TomlNode& root) const;
 
@@ -180,6 +181,17 @@ void Reader::check_number(const TomlNode& node, const std::string& number) const
            fmt::format("{}: '{}' is not known{}", node.key, number, nearest_hint(number, known)));
 }
 
+std::vector<double> Reader::shares(const TomlNode& node) const {
+  std::vector<double> all;
+  for (const TomlNode& item : expect(node, Kind::array, "an array").items) {
+    TomlNode named = item;
+    named.key = node.key;
+    all.push_back(number<double>(named));
+    if (all.back() >= 1) refuse(named, fmt::format("{}: {} is no share", node.key, item.text));
+  }
+  return all;
+}
+
 void Reader::contrast(const TomlNode& node) {
   ContrastPlan& plan = recipe_.contrast;
   for (const TomlNode& item : table(node).items) {
@@ -189,6 +201,10 @@ void Reader::contrast(const TomlNode& node) {
       plan.baseline = text(item);
     else if (item.key == "numbers")
       plan.numbers = numbers(item);
+    else if (item.key == "along")
+      plan.along = text(item);
+    else if (item.key == "at")
+      plan.levels = shares(item);
     else if (item.key == "primary-grid")
       plan.primary_grid = text(item);
     else if (item.key == "primary-value")
@@ -198,9 +214,11 @@ void Reader::contrast(const TomlNode& node) {
     else if (item.key == "primary-methods")
       plan.primary_methods = texts(item);
     else
-      unknown(item, {"axis", "baseline", "numbers", "primary-grid", "primary-value",
+      unknown(item, {"axis", "baseline", "numbers", "along", "at", "primary-grid", "primary-value",
                      "primary-numbers", "primary-methods"});
   }
+  if (plan.along.empty() != plan.levels.empty())
+    refuse(node, "along names an axis, at the forget accuracies to compare at: both or neither");
 }
 
 void Reader::expectation(const TomlNode& node) {
@@ -233,6 +251,9 @@ void Reader::check_links(const TomlNode& root) const {
   };
   for (const Grid& g : recipe_.grids) {
     const TomlNode node = node_of(root, g);
+    for (const GridAxis& axis : g.axes)
+      if (axis.name == recipe_.contrast.along && !axis.is_numbers())
+        refuse(node, fmt::format("contrast along {}: its values must be numbers", axis.name));
     if (g.tunes() && !recipe_.original_axes.empty())
       refuse(node, "tuning needs one kind of original, and [original] has an array");
     if (!g.tuned_by.empty()) {

@@ -1,8 +1,17 @@
 #include "tools/sweep_recipe.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace expunge::tools {
+
+bool GridAxis::is_numbers() const {
+  return std::ranges::all_of(values, [](const Value& value) {
+    const char *begin = value.label.data(), *end = begin + value.label.size();
+    double number = 0;
+    return std::from_chars(begin, end, number).ptr == end && begin != end;
+  });
+}
 
 void SweepRecipe::set_data(const std::string& file) {
   std::erase_if(original, [](const auto& option) { return option.first == "data"; });

@@ -27,6 +27,7 @@ struct GridAxis {
   };
   std::string name;
   std::vector<Value> values;
+  bool is_numbers() const;
 };
 
 // [grid.NAME]: every combination of the axes' values with every seed, on one forget set; a table
@@ -46,9 +47,12 @@ struct Grid {
 };
 
 // [contrast]: each value of `axis` against `baseline`, in `numbers`, paired by seed. The primary
-// ones, fixed beforehand, make a family of their own for Holm's adjustment.
+// ones, fixed beforehand, make a family of their own for Holm's adjustment. In grids with the axis
+// `along` runs are compared at the same forget accuracy, at each of `levels` (shares; the first is
+// the primary one's), between the runs along that axis (tools/run_path.h).
 struct ContrastPlan {
-  std::string axis{}, baseline{};
+  std::string axis{}, baseline{}, along{};
+  std::vector<double> levels{};
   std::vector<std::string> numbers{};
   std::string primary_grid{}, primary_value{};
   std::vector<std::string> primary_numbers{}, primary_methods{};

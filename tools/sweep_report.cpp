@@ -101,24 +101,6 @@ TextRows choice_table(const Grid& tune, const std::vector<Choice>& all) {
   return rows;
 }
 
-std::vector<Observation> observations(const SweepRecipe& recipe, const Grid& grid,
-                                      const std::vector<SweepRow>& rows) {
-  std::vector<Observation> all;
-  for (const SweepRow& row : rows) {
-    if (stem(row.group) != grid.title() || !row.labels.contains(recipe.contrast.axis)) continue;
-    Observation o{.block = "", .level = "", .seed = std::to_string(row.seed), .number = {}};
-    for (const auto& [axis, label] : row.labels)
-      if (axis == recipe.contrast.axis)
-        o.level = label;
-      else
-        o.block += (o.block.empty() ? "" : " ") + label;
-    o.number = [&row](const std::string& name) { return shown(row, name); };
-    all.push_back(std::move(o));
-  }
-  std::ranges::stable_sort(all, {}, &Observation::block);
-  return all;
-}
-
 }  // namespace
 
 std::vector<RowGroup> row_groups(const SweepPlan& plan, const std::vector<SweepRow>& rows) {
@@ -132,30 +114,6 @@ std::vector<RowGroup> row_groups(const SweepPlan& plan, const std::vector<SweepR
     if (!group.rows.empty()) groups.push_back(std::move(group));
   }
   return groups;
-}
-
-std::vector<ContrastFamily> contrast_families(const SweepRecipe& recipe,
-                                              const std::vector<SweepRow>& rows) {
-  const ContrastPlan& plan = recipe.contrast;
-  std::vector<ContrastFamily> families;
-  if (plan.axis.empty()) return families;
-  for (const Grid& grid : recipe.grids) {
-    if (grid.tunes()) continue;
-    const std::vector<Observation> all = observations(recipe, grid, rows);
-    if (grid.name == plan.primary_grid) {
-      std::vector<Observation> primary;
-      for (const Observation& o : all)
-        if ((o.level == plan.primary_value || o.level == plan.baseline) &&
-            (plan.primary_methods.empty() ||
-             std::ranges::find(plan.primary_methods, o.block) != plan.primary_methods.end()))
-          primary.push_back(o);
-      families.insert(families.begin(), {"primary, fixed beforehand",
-                                         contrasts(primary, plan.baseline, plan.primary_numbers)});
-    }
-    families.push_back({grid.name, contrasts(all, plan.baseline, plan.numbers)});
-  }
-  std::erase_if(families, [](const ContrastFamily& f) { return f.contrasts.empty(); });
-  return families;
 }
 
 std::string sweep_report(const SweepRecipe& recipe, const SweepPlan& plan,
@@ -173,10 +131,13 @@ std::string sweep_report(const SweepRecipe& recipe, const SweepPlan& plan,
     if (const TextRows lines = grid_table(grid, set, groups); lines.size() > 1)
       text += fmt::format("{}\n\n", grid.name) + table(lines) + "\n";
   }
-  for (const ContrastFamily& family : contrast_families(recipe, rows))
-    text += fmt::format("Against {} {}: {}\n\n", recipe.contrast.axis, recipe.contrast.baseline,
-                        family.title) +
-            table(contrast_rows(family.contrasts, recipe.contrast.baseline)) + "\n";
+  for (const ContrastFamily& family : contrast_families(recipe, rows)) {
+    if (family.means.size() > 1) text += family.title + "\n\n" + table(family.means) + "\n";
+    if (!family.contrasts.empty())
+      text += fmt::format("Against {} {}: {}\n\n", recipe.contrast.axis, recipe.contrast.baseline,
+                          family.title) +
+              table(contrast_rows(family.contrasts, recipe.contrast.baseline)) + "\n";
+  }
   return text;
 }
 

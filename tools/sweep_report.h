@@ -19,9 +19,11 @@ struct RowGroup {
 std::vector<RowGroup> row_groups(const SweepPlan& plan, const std::vector<SweepRow>& rows);
 
 // Contrasts whose p are adjusted together: the primary ones, if the recipe fixes some, then each
-// grid's.
+// grid's. Along an axis (ContrastPlan::along) one for each level, with what the runs have there; of
+// a [tune] that alone.
 struct ContrastFamily {
   std::string title;
+  TextRows means;
   std::vector<Contrast> contrasts;
 };
 std::vector<ContrastFamily> contrast_families(const SweepRecipe& recipe,

@@ -26,6 +26,7 @@ struct SweepRow {
   std::map<std::string, double> retrained{};  // the same, means over the retrained runs
   std::vector<Waypoint> trajectory{};
 
+  std::string grid() const { return group.substr(0, group.find('/')); }  // its title
   double number(const std::string& name) const;  // NaN where it was not measured
 };
 

@@ -86,6 +86,10 @@ same "makes nothing, says the same" table out
 check_not "and nothing else" test -s err
 expect "only the table" 0 '' sweep small.toml --out s --table
 same "is the same table" table out
+sed 's/^baseline.*/&\nalong = "lr"\nat = [0.5]/' small.toml > along.toml
+expect "runs along an axis, where they have forgotten alike" 0 '^tune-some at a forget accuracy of 50 %' sweep along.toml \
+  --out s --table
+check "the other tables stay" grep -q '^Against gate none: fixed$' out
 expect "as JSON" 0 '"family":"primary, fixed beforehand"' sweep small.toml --out s --json
 check "it is one document" is_json out
 
@@ -203,6 +207,9 @@ refuse "a forget set that is not there" "line [0-9]+: forget-set: 'sme' is not k
 refuse "a tune that is not there" "there is no .tune.else" 's/tuned-by = "some"/tuned-by = "else"/'
 refuse "nothing to choose" "choose: beta has no array" 's/choose = \["lr"\]/choose = ["beta"]/'
 refuse "a number that does not exist" "auc_gapp" 's/"auc_gap", "test_acc"/"auc_gapp"/'
+refuse "a way without a place to compare at" "line [0-9]+: along names an axis" 's/^baseline.*/&\nalong = "lr"/'
+refuse "a forget accuracy in percent" "line [0-9]+: at: 85 is no share" 's/^baseline.*/&\nalong = "lr"\nat = [0.8, 85]/'
+refuse "a way along names" "along gate: its values must be numbers" 's/^baseline.*/&\nalong = "gate"\nat = [0.8]/'
 refuse "a folder's name" "letters, digits" 's/\[grid.fixed\]/[grid."..\/up"]/'
 check_not "nothing was made" test -e bad
 expect "no such recipe" 2 "smallcnn-cifar.*smallcnn-cifar10" sweep smallcnn-cifar
