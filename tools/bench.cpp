@@ -49,6 +49,19 @@ std::vector<BenchTable::Fact> speed_facts(const MachineSpeed& machine) {
           {"triad_gb_per_s", machine.gb_per_s, 1, "triad {} GB/s"}};
 }
 
+std::vector<BenchTable::Fact> gpu_facts(const Settings& s, double copy_gb_per_s) {
+  return {{"device", computed_with(), 0, "on {}"},
+          {"precision", s.text("precision"), 0, "{}"},
+          {"copy_gb_per_s", copy_gb_per_s, 1, "copy {} GB/s"}};
+}
+
+// Of the memory's speed, as it was measured beside.
+BenchTable::Column share_column() {
+  return compute_stream().device == Device::cpu
+             ? BenchTable::Column{"triad_percent", "% of triad", 0}
+             : BenchTable::Column{"copy_percent", "% of copy", 0};
+}
+
 template <class T>
 void append(std::vector<T>& to, const std::vector<T>& more) {
   to.insert(to.end(), more.begin(), more.end());
@@ -137,21 +150,21 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
   format_of(settings);
   const std::vector<KernelCase> rows =
       chosen_of(settings, cases(models_of(settings), settings.integer("batch-size")));
-  const MachineSpeed machine = machine_speed();
+  const bool here = compute_stream().device == Device::cpu;
+  const MachineSpeed machine = here ? machine_speed() : MachineSpeed{0, gpu_copy_gb_per_s()};
   BenchTable table{.name = "kernels", .facts = {}, .columns = {}, .rows = {}, .notes = {}};
-  table.facts = {{"batch", settings.integer("batch-size"), 0, "batch {}"}, conv_fact()};
+  table.facts = {{"batch", settings.integer("batch-size"), 0, "batch {}"}};
+  if (here) table.facts.push_back(conv_fact());
   append(table.facts, machine_facts(settings));
-  append(table.facts, speed_facts(machine));
+  append(table.facts, here ? speed_facts(machine) : gpu_facts(settings, machine.gb_per_s));
   table.columns = {{"kernel", "kernel", 0},
                    {"shape", "shape", 0},
                    {"layers", "layers", 0},
                    {"algo", "algorithm", 0}};
   append(table.columns, kTimes);
-  append(table.columns, {{"gflops", "GFLOP/s", 1},
-                         {"peak_percent", "% of peak", 0},
-                         {"gb_per_s", "GB/s", 1},
-                         {"triad_percent", "% of triad", 0},
-                         {"memory_mb", "memory MB", 1}});
+  table.columns.push_back({"gflops", "GFLOP/s", 1});
+  if (here) table.columns.push_back({"peak_percent", "% of peak", 0});
+  append(table.columns, {{"gb_per_s", "GB/s", 1}, share_column(), {"memory_mb", "memory MB", 1}});
   std::vector<KernelResult> results;
   for (const KernelCase& c : rows) {
     if (stop_requested())
@@ -164,8 +177,9 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
     const double gb_per_s = 1e-6 * r.bytes / r.time.median_ms;
     Row row = {c.kernel, c.shape, layers_text(c.layers), r.algo};
     append(row, cells(r.time));
-    append(row, Row{gflops, 100 * gflops / machine.gflops, gb_per_s,
-                    100 * gb_per_s / machine.gb_per_s, r.memory_mb});
+    row.emplace_back(gflops);
+    if (here) row.emplace_back(100 * gflops / machine.gflops);
+    append(row, Row{gb_per_s, 100 * gb_per_s / machine.gb_per_s, r.memory_mb});
     table.rows.push_back(std::move(row));
   }
   show_place(rows.size(), rows.size(), "");
@@ -188,12 +202,11 @@ ExitCode run_bench_unlearn(Settings& settings) {
   const bool here = compute_stream().device == Device::cpu;
   table.columns = {{"gate", "gate", 0}};
   append(table.columns, kTimes);
-  append(table.columns,
-         {{"bytes_per_parameter", "B/parameter", 0},
-          {"gb_per_s", "GB/s", 1},
-          {here ? "triad_percent" : "copy_percent", here ? "% of triad" : "% of copy", 0},
-          {"mparam_per_s", "Mparam/s", 0},
-          {"memory_mb", "memory MB", 1}});
+  append(table.columns, {{"bytes_per_parameter", "B/parameter", 0},
+                         {"gb_per_s", "GB/s", 1},
+                         share_column(),
+                         {"mparam_per_s", "Mparam/s", 0},
+                         {"memory_mb", "memory MB", 1}});
   std::vector<BenchUnlearnResult> results;
   for (const std::string& gate : gates) {
     options.gate = gate_of(gate);
@@ -212,11 +225,9 @@ ExitCode run_bench_unlearn(Settings& settings) {
                  {"estimator", settings.text("estimator"), 0, "estimator {}"},
                  {"parameters", results.front().parameters, 0, "{} parameters"}};
   append(table.facts, machine_facts(settings));
-  if (here)
-    append(table.facts, {{"triad_gb_per_s", best, 1, "triad {} GB/s"}});
-  else
-    append(table.facts,
-           {{"device", computed_with(), 0, "on {}"}, {"copy_gb_per_s", best, 1, "copy {} GB/s"}});
+  append(table.facts,
+         here ? std::vector<BenchTable::Fact>{{"triad_gb_per_s", best, 1, "triad {} GB/s"}}
+              : gpu_facts(settings, best));
   print_table(settings, table);
   return ExitCode::done;
 }

@@ -2,7 +2,9 @@
 
 #include "core/rng.h"
 #include "kernels/conv_algo.h"
+#include "kernels/precision.h"
 #include "nn/network.h"
+#include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
 
 namespace expunge::tools {
@@ -48,6 +50,22 @@ struct Terms {
     sum += term, squares += term * term;
   }
 };
+
+// Products of tf32 have 10 bits: a term is off by up to 1e-3 of itself. In bf16 the result is
+// rounded to 2^-9 of itself.
+double tolerance(const Terms& want) {
+  const double terms = std::sqrt(want.squares);
+  switch (kernels::precision()) {
+    case kernels::Precision::fp32:
+      return kTolerance * terms;
+    case kernels::Precision::tf32:
+      return 3e-3 * terms;
+    case kernels::Precision::bf16:
+    case kernels::Precision::fp16:
+      break;
+  }
+  return kTolerance * terms + 4e-3 * std::abs(want.sum);
+}
 
 // Calls f(h, w, r, s) for the kernel's places over output (p, q) that lie inside the image.
 template <class F>
@@ -100,33 +118,55 @@ Terms weights_at(const Conv2dShape& t, const ConvResult& v, int64_t i) {
   return dw;
 }
 
+// In 16 bits images have as many channels as a vector has (nn/ops/conv2d.cpp); a linear layer is
+// in 32.
+constexpr int64_t kChannels = 8;
+
 KernelRun prepare(const ConvCase& row, const std::string& name) {
-  const Conv2dShape s = row.shape;
-  const Tensor x({s.N, s.H, s.W, s.C}), w({s.K, s.R, s.S, s.C}), y({s.N, s.P(), s.Q(), s.K});
-  fill_uniform(x, 1), fill_uniform(w, 2), fill_uniform(y, 3);
-  Tensor bias;
-  if (is_linear(s)) bias = Tensor({s.K}), fill_uniform(bias, 4);
-  KernelRun run{.flops = 2 * static_cast<double>(s.macs()),
-                .bytes = 4 * static_cast<double>(x.size() + w.size() + y.size())};
-  run.algo = kernels::conv_algo_name(kernels::conv_algo_for(s));
+  Conv2dShape s = row.shape;
+  const DType type = is_linear(s) ? DType::f32 : activation_type();
+  if (type == DType::bf16) s.C = (s.C + kChannels - 1) / kChannels * kChannels;
+  const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, type),
+                    w = BenchBuffer::drawn({s.K, s.R, s.S, s.C}, 2, type),
+                    y = BenchBuffer::drawn({s.N, s.P(), s.Q(), s.K}, 3, type),
+                    bias = is_linear(s) ? BenchBuffer::drawn({s.K}, 4) : BenchBuffer();
+  KernelRun run{.flops = 2 * static_cast<double>(s.macs()), .bytes = bytes_of({x, w, y})};
+  run.algo = compute_stream().device == Device::cpu
+                 ? kernels::conv_algo_name(kernels::conv_algo_for(s))
+             : is_linear(s) ? "cuBLAS"
+                            : "cuDNN";
+  BenchBuffer out;
   ConvResult r{};
+  const auto at = [](const BenchBuffer& b) -> const float* {
+    return b ? b.here().data() : nullptr;
+  };
   switch (row.direction) {
     case Direction::forward:
-      run.call = [=] { kernels::conv2d({}, s, x.data(), w.data(), bias.data(), y.data()); };
-      run.result = y, r = {x.data(), w.data(), bias.data(), y.data()};
+      run.call = [=] {
+        kernels::conv2d(compute_stream(), s, x.values(), w.values(), bias ? bias.data() : nullptr,
+                        y.values());
+      };
+      out = y, r = {at(x), at(w), at(bias), at(y)};
       break;
     case Direction::backward_data:
-      run.call = [=] { kernels::conv2d_backward_data({}, s, y.data(), w.data(), 0, x.data()); };
-      run.result = x, r = {y.data(), w.data(), nullptr, x.data()};
+      run.call = [=] {
+        kernels::conv2d_backward_data(compute_stream(), s, y.values(), w.values(), 0, x.values());
+      };
+      out = x, r = {at(y), at(w), nullptr, at(x)};
       break;
     case Direction::backward_weights:
       run.call = [=] {
-        kernels::conv2d_backward_weights({}, s, 0, s.N, x.data(), y.data(), 0, w.data());
+        kernels::conv2d_backward_weights(compute_stream(), s, 0, s.N, x.values(), y.values(), 0,
+                                         w.values());
       };
-      run.result = w, r = {x.data(), y.data(), nullptr, w.data()};
+      out = w, r = {at(x), at(y), nullptr, at(w)};
       break;
   }
-  run.check = [=, direction = row.direction] { check_conv(name, direction, s, r); };
+  run.result = out.here();
+  run.check = [=, direction = row.direction] {
+    out.fetch();
+    check_conv(name, direction, s, r);
+  };
   return run;
 }
 
@@ -144,10 +184,10 @@ void check_conv(const std::string& name, Direction direction, const Conv2dShape&
     const rng::Draw draw = rng::philox(0, rng::Purpose::test, {{sample, 5, 0, 0}});
     const int64_t i = rng::below(draw.word[0], static_cast<uint32_t>(size));
     const Terms want = at(s, r, i);
-    const double tolerance = kTolerance * std::sqrt(want.squares);
-    if (!(std::abs(double{r.out[i]} - want.sum) <= tolerance))
+    const double most = tolerance(want);
+    if (!(std::abs(double{r.out[i]} - want.sum) <= most))
       fail(ExitCode::verification, "bench kernels: {}: element {} is {}, expected {} +- {:.1e}",
-           name, i, r.out[i], want.sum, tolerance);
+           name, i, r.out[i], want.sum, most);
   }
 }
 

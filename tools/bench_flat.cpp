@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
 #include "tools/bench_unlearn.h"
 
@@ -17,22 +18,26 @@ KernelRun optimizer_step(const std::string& model, nn::OptimConfig config,
   struct Problem {
     nn::Model model;
     nn::Optimizer optimizer;
-    Tensor gradient, before;
+    Tensor gradient, before;  // before: on the CPU
   };
   nn::Model built = nn::make_model(model, {});
   nn::Optimizer optimizer(built.params, config);
-  const Tensor gradient = built.params.make_buffer(), value = built.params.values();
-  fill_uniform(gradient, 1), fill_uniform(value, 2);
+  const Tensor gradient_there = built.params.make_buffer();
+  const BenchBuffer gradient = BenchBuffer::of(gradient_there),
+                    value = BenchBuffer::of(built.params.values());
+  fill_uniform(gradient.here(), 1), fill_uniform(value.here(), 2);
+  gradient.send(), value.send();
   const auto p = std::make_shared<Problem>(
-      Problem{std::move(built), std::move(optimizer), gradient, value.clone()});
+      Problem{std::move(built), std::move(optimizer), gradient_there, value.here().clone()});
   const bool adam = config.kind != nn::OptimKind::sgd;
-  KernelRun run{.result = value};
-  run.bytes = (adam ? 28 : 20) * static_cast<double>(value.size());  // read g; value, state both
+  KernelRun run{.result = value.here()};
+  run.bytes = (adam ? 7 : 5) * value.bytes();  // read g; value, state both
   run.call = [p] { p->optimizer.step(p->model.params, p->gradient, kFirstStep); };
   run.check = [=] {
-    check_elements(name, value, kStride, kUpdateTolerance, [&](int64_t i) {
+    value.fetch();
+    check_elements(name, value.here(), kStride, kUpdateTolerance, [&](int64_t i) {
       const double w = double{p->before.data()[i]};
-      const double g = double{gradient.data()[i]} + double{config.weight_decay} * w;
+      const double g = gradient.at(i) + double{config.weight_decay} * w;
       // Adam's first step: m / bias1 = g, s / bias2 = g^2
       return w - double{kFirstStep.lr} * (adam ? g / (std::abs(g) + double{config.eps}) : g);
     });
@@ -61,11 +66,17 @@ void add_flat_cases(std::vector<KernelCase>& rows, const std::vector<std::string
     for (nn::OptimKind kind : {nn::OptimKind::sgd, nn::OptimKind::adam})
       add(kind == nn::OptimKind::sgd ? "sgd_step" : "adam_step",
           [=](const std::string& name) { return optimizer_step(model, {.kind = kind}, name); });
-    for (const char* gate : {"none", "prob", "focus"}) {
-      const BenchUnlearn options{.model = model, .gate = unlearn::GateSpec::parse(gate)};
-      add(fmt::format("grad_alignment {}", gate),
-          [=](const std::string&) { return update_step(options); });
-    }
+    const auto update = [&](const std::string& kernel, const char* gate, const char* estimator) {
+      const BenchUnlearn options{.model = model,
+                                 .gate = unlearn::GateSpec::parse(gate),
+                                 .estimator = unlearn::EstimatorSpec::parse(estimator)};
+      add(kernel, [=](const std::string&) { return update_step(options); });
+    };
+    for (const std::string gate : {"none", "prob", "focus"})
+      update("grad_alignment " + gate, gate.c_str(), "paper");
+    for (const std::string gate : {"saliency", "top:0.5", "fdr:0.3", "opt"})
+      update("update " + gate, gate.c_str(), "paper");
+    update("update focus, shrunk ema", "focus", "ema:0.9,shrink=on");
   }
 }
 

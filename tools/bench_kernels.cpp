@@ -20,6 +20,7 @@ std::vector<KernelCase> kernel_cases(const std::vector<std::string>& models, int
   std::vector<KernelCase> rows;
   add_conv_cases(rows, models, batch_size);
   add_layer_cases(rows, models, batch_size);
+  add_move_cases(rows, batch_size);
   add_flat_cases(rows, models);
   std::vector<std::string> order;  // rows of one kernel together
   for (const KernelCase& row : rows)
@@ -29,15 +30,29 @@ std::vector<KernelCase> kernel_cases(const std::vector<std::string>& models, int
   return rows;
 }
 
+// On a GPU calls take turns on as many sets of buffers as its cache cannot hold, as the layers of a
+// network do.
 KernelResult run_kernel_case(const KernelCase& row, int warmup, int steps) {
+  const Device device = compute_stream().device;
   pool_trim();
-  const int64_t before = pool_stats().bytes_in_use;
-  const KernelRun run = row.prepare(row.name());
-  run.call();
-  run.check();
+  const int64_t before = pool_stats(device).bytes_in_use;
+  std::vector<KernelRun> runs = {row.prepare(row.name())};
+  const KernelRun& first = runs.front();
+  first.call();
+  first.check();
   pool_restart_peak();
-  const Timing time = time_calls(warmup, steps, run.call);
-  return {time, run.algo, run.flops, run.bytes, mb_of(pool_stats().peak_bytes_in_use - before)};
+  first.call();
+  const double memory_mb = mb_of(pool_stats(device).peak_bytes_in_use - before);
+  constexpr double kBeyondCache = 256e6, kMostSets = 64;
+  const double sets = device == Device::cpu ? 1 : std::ceil(kBeyondCache / first.bytes);
+  while (static_cast<double>(runs.size()) < std::min(sets, kMostSets))
+    runs.push_back(row.prepare(row.name()));
+  size_t next = 0;
+  const Timing time = time_calls(std::max(warmup, static_cast<int>(runs.size())), steps, [&] {
+    runs[next].call();
+    next = (next + 1) % runs.size();
+  });
+  return {time, runs.front().algo, runs.front().flops, runs.front().bytes, memory_mb};
 }
 
 void check_elements(const std::string& name, const Tensor& got, int64_t stride, double tolerance,

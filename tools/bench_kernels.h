@@ -10,7 +10,7 @@
 #include "tools/bench_measure.h"
 #include "tools/options.h"
 
-// Every CPU kernel on the shapes of real networks.
+// Every kernel on the shapes of real networks, where --device says.
 namespace expunge::tools {
 
 // A kernel with its buffers.
@@ -74,6 +74,7 @@ void add_conv_cases(std::vector<KernelCase>& rows, const std::vector<std::string
                     int64_t batch_size);
 void add_layer_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,
                      int64_t batch_size);
+void add_move_cases(std::vector<KernelCase>& rows, int64_t batch_size);
 void add_flat_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models);
 // A row, or one more layer of the row of that name.
 void add_case(std::vector<KernelCase>& rows, KernelCase row);

@@ -4,6 +4,7 @@
 
 #include "kernels/loss.h"
 #include "nn/network.h"
+#include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
 
 namespace expunge::tools {
@@ -15,32 +16,35 @@ using kernels::BatchNormShape;
 // is taken from. A pixel left out of 1024 moves a mean by 1e-3.
 constexpr double kSumTolerance = 1e-5;
 
-double at(const Tensor& t, int64_t i) {
-  return double{t.data()[i]};
+// bf16 rounds to 2^-9.
+constexpr double kRounding = 4e-3;
+
+double tolerance_of(const BenchBuffer& result) {
+  return result.values().type == DType::bf16 ? kRounding : kSumTolerance;
 }
-double elements(std::initializer_list<Tensor> tensors) {  // bytes of all of them
-  double n = 0;
-  for (const Tensor& t : tensors) n += static_cast<double>(t.size());
-  return 4 * n;
+double at(const BenchBuffer& b, int64_t i) {
+  return b.at(i);
 }
 
 struct Norm {
   BatchNormShape s;
   bool add;
-  Tensor x{{s.pixels, s.C}}, y{{s.pixels, s.C}}, residual{{s.pixels, s.C}};
-  Tensor gamma{{s.C}}, beta{{s.C}}, mean{{s.C}}, invstd{{s.C}}, running{{2 * s.C}};
+  BenchBuffer x = drawn(1), y{x.here().shape(), activation_type()}, residual = drawn(2);
+  BenchBuffer gamma = BenchBuffer::drawn({s.C}, 3), beta = BenchBuffer::drawn({s.C}, 4);
+  BenchBuffer mean{{s.C}}, invstd{{s.C}}, running = BenchBuffer::drawn({2 * s.C}, 5);
 
   static constexpr float kEps = 1e-5f;
-  Norm(const nn::Trace::BatchNorm& row) : s(row.shape), add(row.residual) {
-    fill_uniform(x, 1), fill_uniform(residual, 2), fill_uniform(gamma, 3), fill_uniform(beta, 4);
-    fill_uniform(running, 5);
+  Norm(const nn::Trace::BatchNorm& row) : s(row.shape), add(row.residual) {}
+  BenchBuffer drawn(uint32_t key) const {
+    return BenchBuffer::drawn({s.pixels, s.C}, key, activation_type());
   }
   void forward() const {
-    kernels::batch_norm_statistics({}, s, x.data(), kEps,
+    kernels::batch_norm_statistics(compute_stream(), s, x.values(), kEps,
                                    {running.data(), running.data() + s.C, 0.1f}, mean.data(),
                                    invstd.data());
-    kernels::batch_norm_apply({}, s, x.data(), mean.data(), invstd.data(), gamma.data(),
-                              beta.data(), add ? residual.data() : nullptr, y.data());
+    kernels::batch_norm_apply(compute_stream(), s, x.values(), mean.data(), invstd.data(),
+                              gamma.data(), beta.data(), add ? residual.values() : Values(),
+                              y.values());
   }
 };
 
@@ -51,8 +55,9 @@ Moments moments_of(const Norm& b) {
   const auto C = static_cast<size_t>(b.s.C);
   const double n = static_cast<double>(b.s.pixels);
   Moments m{std::vector<double>(C), std::vector<double>(C)};
-  for (int64_t i = 0; i < b.x.size(); ++i) m.mean[static_cast<size_t>(i) % C] += at(b.x, i) / n;
-  for (int64_t i = 0; i < b.x.size(); ++i) {
+  for (int64_t i = 0; i < b.s.pixels * b.s.C; ++i)
+    m.mean[static_cast<size_t>(i) % C] += at(b.x, i) / n;
+  for (int64_t i = 0; i < b.s.pixels * b.s.C; ++i) {
     const double d = at(b.x, i) - m.mean[static_cast<size_t>(i) % C];
     m.invstd[static_cast<size_t>(i) % C] += d * d / n;
   }
@@ -62,14 +67,15 @@ Moments moments_of(const Norm& b) {
 
 KernelRun norm_forward(const nn::Trace::BatchNorm& row, const std::string& name) {
   const auto b = std::make_shared<Norm>(row);
-  KernelRun run{.call = [b] { b->forward(); }, .result = b->y};
-  run.bytes = elements({b->x, b->x, b->y}) + (b->add ? elements({b->residual}) : 0);
+  KernelRun run{.call = [b] { b->forward(); }, .result = b->y.here()};
+  run.bytes = bytes_of({b->x, b->x, b->y}) + (b->add ? b->residual.bytes() : 0);
   run.check = [b, name] {
+    b->y.fetch();
     const Moments m = moments_of(*b);
-    check_elements(name, b->y, 1, kSumTolerance, [&](int64_t i) {
+    check_elements(name, b->y.here(), 1, tolerance_of(b->y), [&](int64_t i) {
       const auto c = static_cast<size_t>(i % b->s.C);
       const double xhat = (at(b->x, i) - m.mean[c]) * m.invstd[c];
-      const double y = double{b->gamma.data()[c]} * xhat + double{b->beta.data()[c]} +
+      const double y = at(b->gamma, i % b->s.C) * xhat + at(b->beta, i % b->s.C) +
                        (b->add ? at(b->residual, i) : 0);
       return b->s.relu && y < 0 ? 0 : y;
     });
@@ -78,40 +84,38 @@ KernelRun norm_forward(const nn::Trace::BatchNorm& row, const std::string& name)
 }
 
 // dx = gamma invstd (g - [sum g + xhat sum g xhat] / n) in double; g = dy where y > 0
-std::vector<double> norm_gradient(const Norm& b, const Tensor& dy) {
-  const auto C = static_cast<size_t>(b.s.C), size = static_cast<size_t>(b.x.size());
+std::vector<double> norm_gradient(const Norm& b, const BenchBuffer& dy) {
+  const auto C = static_cast<size_t>(b.s.C), size = static_cast<size_t>(b.s.pixels) * C;
   const Moments m = moments_of(b);
   const double n = static_cast<double>(b.s.pixels);
-  const auto g = [&](size_t i) { return b.s.relu && !(b.y.data()[i] > 0) ? 0 : dy.data()[i]; };
-  const auto xhat = [&](size_t i) {
-    return (double{b.x.data()[i]} - m.mean[i % C]) * m.invstd[i % C];
-  };
+  const auto of = [](const BenchBuffer& x, size_t i) { return x.at(static_cast<int64_t>(i)); };
+  const auto g = [&](size_t i) { return b.s.relu && !(of(b.y, i) > 0) ? 0 : of(dy, i); };
+  const auto xhat = [&](size_t i) { return (of(b.x, i) - m.mean[i % C]) * m.invstd[i % C]; };
   std::vector<double> sum_g(C), sum_gx(C), dx(size);
+  for (size_t i = 0; i < size; ++i) sum_g[i % C] += g(i) / n, sum_gx[i % C] += g(i) * xhat(i) / n;
   for (size_t i = 0; i < size; ++i)
-    sum_g[i % C] += double{g(i)} / n, sum_gx[i % C] += double{g(i)} * xhat(i) / n;
-  for (size_t i = 0; i < size; ++i)
-    dx[i] = double{b.gamma.data()[i % C]} * m.invstd[i % C] *
-            (double{g(i)} - sum_g[i % C] - xhat(i) * sum_gx[i % C]);
+    dx[i] = of(b.gamma, i % C) * m.invstd[i % C] * (g(i) - sum_g[i % C] - xhat(i) * sum_gx[i % C]);
   return dx;
 }
 
 KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name) {
   const auto b = std::make_shared<Norm>(row);
   b->forward();
-  const Tensor dy = empty_like(b->x), dx = empty_like(b->x), dresidual = empty_like(b->x);
-  const Tensor sums({4 * b->s.C});  // (2, C) doubles
-  fill_uniform(dy, 6);
-  KernelRun run{.result = dx};
-  const Tensor y = b->s.relu ? b->y : Tensor({0});
-  run.bytes = elements({b->x, y, dy, b->x, y, dy, dx}) + (b->add ? elements({dresidual}) : 0);
+  const Shape shape = b->x.here().shape();
+  const BenchBuffer dy = b->drawn(6), dx(shape, activation_type()),
+                    dresidual(shape, activation_type());
+  const Tensor sums({4 * b->s.C}, DType::f32, compute_stream());  // (2, C) doubles
+  KernelRun run{.result = dx.here()};
+  run.bytes = bytes_of({b->x, dy, b->x, dy, dx}) + (b->s.relu ? 2 * b->y.bytes() : 0) +
+              (b->add ? dresidual.bytes() : 0);
   run.call = [=] {
     double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + b->s.C;
-    kernels::batch_norm_sums({}, b->s, 0, b->s.pixels, b->x.data(), b->y.data(), dy.data(),
-                             b->mean.data(), b->invstd.data(), sum_g, sum_gx);
-    kernels::batch_norm_backward({}, b->s,
-                                 {.x = b->x.data(),
-                                  .y = b->y.data(),
-                                  .dy = dy.data(),
+    kernels::batch_norm_sums(compute_stream(), b->s, 0, b->s.pixels, b->x.values(), b->y.values(),
+                             dy.values(), b->mean.data(), b->invstd.data(), sum_g, sum_gx);
+    kernels::batch_norm_backward(compute_stream(), b->s,
+                                 {.x = b->x.values(),
+                                  .y = b->y.values(),
+                                  .dy = dy.values(),
                                   .mean = b->mean.data(),
                                   .invstd = b->invstd.data(),
                                   .gamma = b->gamma.data(),
@@ -119,49 +123,54 @@ KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name
                                   .sum_gx = sum_gx,
                                   .batch = true,
                                   .beta_dx = 0,
-                                  .dx = dx.data(),
+                                  .dx = dx.values(),
                                   .beta_residual = 0,
-                                  .dresidual = b->add ? dresidual.data() : nullptr});
+                                  .dresidual = b->add ? dresidual.values() : Values()});
   };
   run.check = [=] {
+    b->y.fetch(), dx.fetch(), dresidual.fetch();
     const std::vector<double> want = norm_gradient(*b, dy);
-    check_elements(name, dx, 1, kSumTolerance,
+    check_elements(name, dx.here(), 1, tolerance_of(dx),
                    [&](int64_t i) { return want[static_cast<size_t>(i)]; });
     if (b->add)
-      check_elements(name + ", residual", dresidual, 1, 0,
+      check_elements(name + ", residual", dresidual.here(), 1, 0,
                      [&](int64_t i) { return b->s.relu && !(at(b->y, i) > 0) ? 0 : at(dy, i); });
   };
   return run;
 }
 
 KernelRun max_pool(const kernels::Pool2dShape& s, bool backward, const std::string& name) {
-  const Tensor x({s.N, s.H, s.W, s.C}), y({s.N, s.P(), s.Q(), s.C});
-  const Tensor which(y.shape(), DType::i32);
-  fill_uniform(x, 1);
-  KernelRun run{.bytes = elements({x, y, which})};
+  const DType type = activation_type();
+  const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, type),
+                    which({s.N, s.P(), s.Q(), s.C}, DType::i32);
+  BenchBuffer y(which.here().shape(), type);
+  KernelRun run{.bytes = bytes_of({x, y, which})};
   if (backward) {
-    kernels::max_pool2d({}, s, x.data(), y.data(), which.as<int32_t>());
-    fill_uniform(y, 2);
-    run.result = x;
+    kernels::max_pool2d(compute_stream(), s, x.values(), y.values(), which.labels());
+    y = BenchBuffer::drawn(which.here().shape(), 2, type);
+    run.result = x.here();
     run.call = [=] {
-      kernels::max_pool2d_backward({}, s, y.data(), which.as<int32_t>(), 0, x.data());
+      kernels::max_pool2d_backward(compute_stream(), s, y.values(), which.labels(), 0, x.values());
     };
   } else {
-    run.result = y;
-    run.call = [=] { kernels::max_pool2d({}, s, x.data(), y.data(), which.as<int32_t>()); };
+    run.result = y.here();
+    run.call = [=] {
+      kernels::max_pool2d(compute_stream(), s, x.values(), y.values(), which.labels());
+    };
   }
   const int64_t image = s.P() * s.Q() * s.C;
   run.check = [=] {
-    std::vector<double> dx(static_cast<size_t>(backward ? x.size() : 0));
+    which.fetch(), (backward ? x : y).fetch();
+    std::vector<double> dx(static_cast<size_t>(backward ? x.here().size() : 0));
     const auto at_maximum = [&](int64_t i) {
-      return (i / image * s.H * s.W + which.as<int32_t>()[i]) * s.C + i % s.C;
+      return (i / image * s.H * s.W + which.here().as<int32_t>()[i]) * s.C + i % s.C;
     };
-    for (int64_t i = 0; backward && i < y.size(); ++i)
+    for (int64_t i = 0; backward && i < y.here().size(); ++i)
       dx[static_cast<size_t>(at_maximum(i))] += at(y, i);
     if (backward)
-      return check_elements(name, x, 1, kSumTolerance,
+      return check_elements(name, x.here(), 1, tolerance_of(x),
                             [&](int64_t i) { return dx[static_cast<size_t>(i)]; });
-    check_elements(name, y, 1, 0, [&](int64_t i) {
+    check_elements(name, y.here(), 1, 0, [&](int64_t i) {
       const int64_t q = i / s.C % s.Q(), p = i / s.C / s.Q() % s.P(), n = i / image;
       double top = -std::numeric_limits<double>::infinity();
       for (int64_t h = p * s.stride - s.pad; h < p * s.stride - s.pad + s.kernel; ++h)
@@ -184,19 +193,21 @@ double average_share(const kernels::AveragePool2dShape& s, int64_t p, int64_t h,
 
 KernelRun average_pool(const kernels::AveragePool2dShape& s, bool backward,
                        const std::string& name) {
-  const Tensor x({s.N, s.H, s.W, s.C}), y({s.N, s.P, s.Q, s.C});
-  fill_uniform(backward ? y : x, 1);
-  KernelRun run{.result = backward ? x : y, .bytes = elements({x, y})};
+  const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, activation_type()),
+                    y = BenchBuffer::drawn({s.N, s.P, s.Q, s.C}, 1);
+  const BenchBuffer& result = backward ? x : y;
+  KernelRun run{.result = result.here(), .bytes = bytes_of({x, y})};
   run.call = [=] {
     if (backward)
-      kernels::average_pool2d_backward({}, s, y.data(), 0, x.data());
+      kernels::average_pool2d_backward(compute_stream(), s, y.data(), 0, x.values());
     else
-      kernels::average_pool2d({}, s, x.data(), y.data());
+      kernels::average_pool2d(compute_stream(), s, x.values(), y.data());
   };
   run.check = [=] {
+    result.fetch();
     const int64_t H = backward ? s.H : s.P, W = backward ? s.W : s.Q;  // of the result
     const int64_t from_h = backward ? s.P : s.H, from_w = backward ? s.Q : s.W;
-    check_elements(name, run.result, 1, kSumTolerance, [&](int64_t i) {
+    check_elements(name, result.here(), 1, tolerance_of(result), [&](int64_t i) {
       const int64_t c = i % s.C, w = i / s.C % W, h = i / s.C / W % H, n = i / s.C / W / H;
       double sum = 0;
       for (int64_t u = 0; u < from_h; ++u)
@@ -214,25 +225,27 @@ KernelRun average_pool(const kernels::AveragePool2dShape& s, bool backward,
 }
 
 KernelRun cross_entropy(int64_t N, int64_t C, const std::string& name) {
-  const Tensor logits({N, C}), losses({N}), gradient({N, C}), labels({N}, DType::i32);
-  fill_uniform(logits, 1);
-  for (int64_t i = 0; i < N; ++i) labels.as<int32_t>()[i] = static_cast<int32_t>(i % C);
-  KernelRun run{.result = gradient, .bytes = elements({logits, gradient, losses})};
+  const BenchBuffer logits = BenchBuffer::drawn({N, C}, 1), losses({N}), gradient({N, C}),
+                    labels({N}, DType::i32);
+  for (int64_t i = 0; i < N; ++i) labels.here().as<int32_t>()[i] = static_cast<int32_t>(i % C);
+  labels.send();
+  KernelRun run{.result = gradient.here(), .bytes = bytes_of({logits, gradient, losses})};
   run.call = [=] {
-    kernels::softmax_xent({},
-                          {.N = N, .C = C, .logits = logits.data(), .labels = labels.as<int32_t>()},
+    kernels::softmax_xent(compute_stream(),
+                          {.N = N, .C = C, .logits = logits.data(), .labels = labels.labels()},
                           losses.data(), gradient.data());
   };
   run.check = [=] {
+    gradient.fetch(), losses.fetch();
     const auto exps = [&](int64_t n) {
       double sum = 0;
       for (int64_t c = 0; c < C; ++c) sum += std::exp(at(logits, n * C + c));
       return sum;
     };
-    check_elements(name, gradient, 1, kSumTolerance, [&](int64_t i) {
+    check_elements(name, gradient.here(), 1, kSumTolerance, [&](int64_t i) {
       return std::exp(at(logits, i)) / exps(i / C) - (i / C % C == i % C ? 1 : 0);
     });
-    check_elements(name + ", losses", losses, 1, kSumTolerance,
+    check_elements(name + ", losses", losses.here(), 1, kSumTolerance,
                    [&](int64_t n) { return std::log(exps(n)) - at(logits, n * C + n % C); });
   };
   return run;

@@ -58,6 +58,10 @@ import csv, sys
 a, b = ([float(r["train_loss"]) for r in csv.DictReader(open(f)) if r.get("train_loss")] for f in sys.argv[1:])
 assert len(a) == len(b) == 2 and all(abs(x - y) < 0.05 * abs(x) for x, y in zip(a, b)) and a != b, (a, b)
 PY
+expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x32 k3 s1 \| smallcnn:1 \| cuDNN \|' \
+  bench kernels --device cuda --precision bf16 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 \
+  --only 'forward 3-32,linear,pool2d,softmax,cast,augment,batch_norm backward 64x128'
+check "beside a copy" grep -q '% of copy' out
 expect "a whole step, recorded and checked" 0 'prob: 2 passes.*the same bits' bench step --device cuda \
   --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --gate prob
 expect "the update timed on the device" 0 '% of copy' bench unlearn --device cuda --model linear \

@@ -37,4 +37,15 @@ expect "GPU: steps of unlearning" 0 '^\| unlearn \| batch .*\| loop / expunge \|
   --parts unlearn --forms loop,eager
 check "each form in each round" test "$(grep -c '"part": "unlearn"' rows.jsonl)" = 6
 expect "GPU: a part that is none" 1 'expected train, unlearn' "${few[@]}" --parts infer
+
+bin=$(dirname "$script")/gpu_all.sh
+expect "everything on a GPU, tried out" 0 '' results --try
+for file in unlearn step versus kernels-fp32; do
+  check "$file is a table under its command" grep -qE '^\|---' "results/$file.md"
+done
+check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 2
+expect "no folder" 2 'folder for the results' --try
+expect "an option that is none" 2 '.--quick is not known|--quick is not known' results --quick
+expect "no time" 0 'left out, 0 minutes' late --try --minutes 0
+EXPUNGE=/nowhere expect "everything: no program" 1 '/nowhere is not there' results
 finish

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Everything that is timed on a GPU, in one go, as Markdown into DIR: every kernel in every precision, the update of
+# unlearning, whole steps recorded and call by call, and both against PyTorch (gpu_vs_torch.sh).
+#   tools/bench/gpu_all.sh DIR [--minutes N]     stops before what would begin after N minutes (default: no limit)
+#   tools/bench/gpu_all.sh DIR --try             a few images on the CPU: whether it does what it says
+# Needs an expunge built with -DEXPUNGE_CUDA=on (build/bin/expunge; EXPUNGE=/path); without torch in python
+# (PYTHON=/path) the comparison is left out.
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+if [[ ${1:-} =~ ^(-h|--help)$ ]]; then
+  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+  exit 0
+fi
+usage() {
+  echo "gpu_all: $1; --help says how it is called" >&2
+  exit 2
+}
+dir=${1:-}
+[[ -n $dir && $dir != -* ]] || usage "the folder for the results is missing"
+shift
+minutes=100000
+device=cuda models=resnet18,vgg16_bn batches=(512 128) precisions=(bf16 tf32 fp32) steps=30 versus=()
+while (($# > 0)); do
+  case $1 in
+    --minutes)
+      [[ ${2:-} =~ ^[0-9]+$ ]] || usage "--minutes wants a number"
+      minutes=$2
+      shift
+      ;;
+    --try)
+      device=cpu models=smallcnn batches=(2) precisions=(fp32) steps=1
+      versus=(--device cpu --models resnet18 --batches 2 --precisions fp32 --steps 1 --rounds 1 --forms eager)
+      ;;
+    *) usage "$1 is not known" ;;
+  esac
+  shift
+done
+expunge=${EXPUNGE:-$here/../../build/bin/expunge}
+if [[ ! -x $expunge ]]; then
+  echo "gpu_all: $expunge is not there; build it with -DEXPUNGE_CUDA=on, or EXPUNGE=/path" >&2
+  exit 1
+fi
+mkdir -p "$dir"
+
+run() {  # file, command: into DIR/file.md, unless time is up
+  if ((SECONDS > 60 * minutes)); then
+    echo "gpu_all: $1: left out, $minutes minutes are over" >&2
+    return
+  fi
+  echo "gpu_all: $1" >&2
+  { echo "    ${*:2}" && echo && "${@:2}" && echo; } >> "$dir/$1.md"
+}
+common=(--device "$device" --steps "$steps")
+rm -f "$dir"/{unlearn,step,versus,kernels}*.md
+run unlearn "$expunge" bench unlearn --model "${models%%,*}" "${common[@]}"
+for precision in "${precisions[@]}"; do
+  for graph in on off; do
+    run step "$expunge" bench step --model "${models%%,*}" --batch-size "${batches[-1]}" --precision "$precision" \
+      --graph "$graph" "${common[@]}"
+  done
+done
+if "${PYTHON:-python3}" -c 'import torch' 2> /dev/null; then
+  EXPUNGE=$expunge run versus "$here/gpu_vs_torch.sh" "${versus[@]}"
+else
+  echo "gpu_all: versus: left out, no torch in ${PYTHON:-python3}" >&2
+fi
+for precision in "${precisions[@]}"; do
+  for batch in "${batches[@]}"; do
+    run "kernels-$precision" "$expunge" bench kernels --model "$models" --batch-size "$batch" \
+      --precision "$precision" "${common[@]}"
+  done
+done
