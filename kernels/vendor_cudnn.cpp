@@ -85,10 +85,8 @@ Vendor::Vendor(Stream stream) : stream_(stream) {
                 });
 }
 
-void* Vendor::workspace(int64_t bytes) {
-  const int64_t floats = (bytes + 3) / 4;
-  if (!memory_ || memory_.size() < floats) memory_ = Tensor({floats}, DType::f32, stream_);
-  return memory_.bytes();
+Tensor Vendor::workspace(const ConvPlan& plan) const {
+  return Tensor({plan.workspace()}, DType::u8, stream_);
 }
 
 // The fastest of some runs on memory of its own: a run would change what is there. One run of those
@@ -99,12 +97,12 @@ double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
   const Conv2dShape& s = problem.shape;
   const Tensor x = scratch(problem, s.N * s.H * s.W * s.C, stream_),
                w = scratch(problem, s.K * s.R * s.S * s.C, stream_),
-               y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
+               y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_), memory = workspace(plan);
   const Events events;
   float fastest = 0;
   for (int run = 0; run < kWarm + kRuns; ++run) {
     check_cuda(cudaEventRecord(events.begin, handle(stream_)));
-    plan.run(cudnn_, {x.bytes(), w.bytes(), y.bytes()}, workspace(plan.workspace()));
+    plan.run(cudnn_, {x.bytes(), w.bytes(), y.bytes()}, memory.bytes());
     check_cuda(cudaEventRecord(events.end, handle(stream_)));
     check_cuda(cudaEventSynchronize(events.end));
     float ms = 0;
@@ -117,7 +115,7 @@ double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
 
 void Vendor::convolve(const ConvProblem& problem, const cudnn::ConvPointers& at) {
   const ConvPlan& plan = book_->at(problem);
-  plan.run(cudnn_, at, workspace(plan.workspace()));
+  plan.run(cudnn_, at, workspace(plan).bytes());
 }
 
 }  // namespace expunge::kernels::cuda

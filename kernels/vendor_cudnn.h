@@ -7,8 +7,9 @@
 
 namespace expunge::kernels::cuda {
 
-// cuDNN's and cuBLAS's handles of a stream, made at its first use, with the memory that they work
-// in: it only grows, and before a graph is captured a step has run.
+// cuDNN's and cuBLAS's handles of a stream, made at its first use. cuBLAS has memory of its own for
+// good; what a plan of cuDNN works in comes from the pool for each call, so that a graph that is
+// being recorded has it to itself.
 class Vendor {
  public:
   static Vendor& of(Stream stream);
@@ -19,12 +20,12 @@ class Vendor {
  private:
   explicit Vendor(Stream stream);
   double milliseconds(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan);
-  void* workspace(int64_t bytes);
+  Tensor workspace(const cudnn::ConvPlan& plan) const;
 
   Stream stream_;
   cudnnHandle_t cudnn_ = nullptr;
   cublasHandle_t cublas_ = nullptr;
-  Tensor cublas_memory_, memory_;
+  Tensor cublas_memory_;
   std::optional<cudnn::ConvPlanBook> book_;
 };
 

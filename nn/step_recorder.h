@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/batch_source.h"
 #include "core/work_graph.h"
@@ -23,7 +24,8 @@ class StepRecorder {
   using Key = std::array<Place, 2>;  // of a step with one batch: the first
 
   // Does `work`. The first time that batches come to these places it runs: plans are made, memory
-  // is taken. The second time in a row it is recorded; while they come there, launched.
+  // is taken. The next time it is recorded, unless there is a recording of other places already:
+  // then the second time in a row. While they come there it is launched.
   void run(Stream stream, const Key& key, FunctionRef<void()> work);
   // The recording no longer holds: something else has moved.
   void forget() { graph_.reset(); }
@@ -31,6 +33,7 @@ class StepRecorder {
 
  private:
   Key last_, recorded_;
+  std::vector<Key> known_;
   std::unique_ptr<WorkGraph> graph_;
 };
 

@@ -18,9 +18,9 @@ void convert(const Tensor& from, const Tensor& to) {
 
 }  // namespace
 
-BenchBuffer::BenchBuffer(Shape shape, DType type)
-    : here_(shape, type_here(type)), there_(shape, type, compute_stream()) {
-  if (there_.stream().device == Device::cpu) there_ = here_;
+BenchBuffer::BenchBuffer(Shape shape, DType type) : here_(shape, type_here(type)) {
+  const Stream stream = compute_stream();
+  there_ = stream.device == Device::cpu ? here_ : Tensor(shape, type, stream);
 }
 
 BenchBuffer BenchBuffer::drawn(Shape shape, uint32_t key, DType type) {

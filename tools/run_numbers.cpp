@@ -58,10 +58,11 @@ void add_absolute_gaps(std::vector<RunNumber>& table) {
                {"entropy_auc_gap", "entropy_auc", "|AUC by entropy - the retrained models'|"},
                {"loss_attack_gap", "loss_attack", "|loss attack - the retrained models'|"}};
   for (const auto& row : kGaps)
-    table.push_back(
-        {row.name, row.words, percent, 2, against([metric = row.metric](const eval::Comparison& c) {
-           return std::abs(gap_of(c, metric).gap);
-         })});
+    table.push_back({row.name, row.words, percent, 2,
+                     against([metric = row.metric](const eval::Comparison& c) {
+                       return std::abs(gap_of(c, metric).gap);
+                     }),
+                     row.metric});
 }
 
 void add_at_target(std::vector<RunNumber>& table) {

@@ -35,6 +35,7 @@ struct RunNumber {
   double (*shown)(double);  // to the unit of the tables
   int digits;
   std::function<double(const ComparedRun&)> get;
+  std::string distance_of{};  // |that number - the retrained models'|
 };
 const std::vector<RunNumber>& run_numbers();
 const RunNumber& run_number(const std::string& name);  // one that is in the table

@@ -15,7 +15,8 @@ class RunPath {
  public:
   void add(double option, const SweepRow& row);
   // A number (tools/run_numbers.h) where the forget accuracy first falls through `forget_acc`,
-  // linear between the runs on both sides; NaN where it does not, or was not measured.
+  // linear between the runs on both sides; NaN where it does not, or was not measured. Distances
+  // are taken of the number between: on the two sides it may lie above and below.
   double at(double forget_acc, const std::string& number) const;
 
  private:

@@ -107,13 +107,16 @@ TextRows mean_rows(const std::vector<Observation>& all, const std::vector<std::s
 }
 
 // Those that were asked for beforehand.
-ContrastFamily primary_family(const ContrastPlan& plan, const std::vector<Observation>& all) {
+ContrastFamily primary_family(const ContrastPlan& plan, const std::string& title,
+                              const std::vector<Observation>& all) {
   std::vector<Observation> asked;
   for (const Observation& o : all)
     if ((o.level == plan.primary_value || o.level == plan.baseline) &&
         (plan.primary_methods.empty() || std::ranges::count(plan.primary_methods, o.block) > 0))
       asked.push_back(o);
-  return {"primary, fixed beforehand", {}, contrasts(asked, plan.baseline, plan.primary_numbers)};
+  return {fmt::format("primary, fixed beforehand: {}", title),
+          {},
+          contrasts(asked, plan.baseline, plan.primary_numbers)};
 }
 
 }  // namespace
@@ -125,7 +128,7 @@ std::vector<ContrastFamily> contrast_families(const SweepRecipe& recipe,
   if (plan.axis.empty()) return families;
   const auto take = [&](const Grid& grid, const std::string& title,
                         const std::vector<Observation>& all, bool primary, bool along) {
-    if (primary) families.insert(families.begin(), primary_family(plan, all));
+    if (primary) families.insert(families.begin(), primary_family(plan, title, all));
     families.push_back(
         {title, along ? mean_rows(all, plan.numbers) : TextRows{},
          grid.tunes() ? std::vector<Contrast>{} : contrasts(all, plan.baseline, plan.numbers)});

@@ -187,7 +187,8 @@ std::vector<double> Reader::shares(const TomlNode& node) const {
     TomlNode named = item;
     named.key = node.key;
     all.push_back(number<double>(named));
-    if (all.back() >= 1) refuse(named, fmt::format("{}: {} is no share", node.key, item.text));
+    if (!(all.back() > 0 && all.back() < 1))
+      refuse(named, fmt::format("{}: {} is no share between 0 and 1", node.key, item.text));
   }
   return all;
 }
@@ -249,11 +250,15 @@ void Reader::check_links(const TomlNode& root) const {
     const std::vector<TomlNode>& tables = all.find(g.tunes() ? "tune" : "grid")->items;
     return *std::ranges::find(tables, g.line, &TomlNode::line);
   };
+  bool has_along = recipe_.contrast.along.empty();
   for (const Grid& g : recipe_.grids) {
     const TomlNode node = node_of(root, g);
-    for (const GridAxis& axis : g.axes)
-      if (axis.name == recipe_.contrast.along && !axis.is_numbers())
+    for (const GridAxis& axis : g.axes) {
+      if (axis.name != recipe_.contrast.along) continue;
+      has_along = true;
+      if (!axis.is_numbers())
         refuse(node, fmt::format("contrast along {}: its values must be numbers", axis.name));
+    }
     if (g.tunes() && !recipe_.original_axes.empty())
       refuse(node, "tuning needs one kind of original, and [original] has an array");
     if (!g.tuned_by.empty()) {
@@ -267,6 +272,9 @@ void Reader::check_links(const TomlNode& root) const {
                                nearest_hint(g.forget_set, names(recipe_.forget_sets))));
     }
   }
+  if (!has_along)
+    refuse(*root.find("contrast"),
+           fmt::format("contrast along {}: no table has an array of it", recipe_.contrast.along));
 }
 
 SweepRecipe Reader::read(const TomlNode& root) {

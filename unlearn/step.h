@@ -47,7 +47,8 @@ struct StepReport {
 // used by the gate only and running statistics are left alone.
 //
 // On a GPU the passes of a step are recorded (nn/step_recorder.h) and the update, after them, looks
-// at their losses itself: the host waits once, for these. Step by step as on the CPU are done:
+// at their losses itself: the host waits once, for these (and with gates of tensors for how many
+// parameters they keep). Step by step as on the CPU are done:
 // updates inside the backward pass, objectives that may not be recorded, slices and shrinkage.
 class UnlearnStep final : public nn::Step {
  public:

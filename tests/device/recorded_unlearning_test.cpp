@@ -73,14 +73,15 @@ struct Unlearned {
   bool recorded = false;
 };
 
-// Two epochs of three batches; the second is recorded.
+// Two epochs of `batches`.
 template <class Network>
 Unlearned unlearn(StepConfig config, const nn::OptimConfig& optim, bool record,
-                  bool short_last = true) {
+                  bool short_last = true, int64_t batches = 3) {
   nn::Model model = tiny_model<Network>();
   model.params.move_to(device());
   nn::Optimizer optimizer(model.params, optim);
-  OnePlace forget(1000, 3, short_last), retain(5000, 4, false);
+  OnePlace forget(1000, batches, short_last), retain(5000, 4, false);
+  config.batches_per_epoch = batches;
   config.record = record;
   UnlearnStep step(model, optimizer, retain, config);
   Unlearned result;
@@ -127,6 +128,13 @@ TEST_CASE("device: recorded steps of unlearning have the bits of steps call by c
     check_same(whole, calls);
     CHECK(calls.losses[0] != calls.losses[4]);
   }
+}
+
+TEST_CASE("device: a long batch and a short one in turn: one of them is recorded") {
+  const StepConfig config = config_of("random-labels", "ce", "focus", "paper");
+  const Unlearned whole = unlearn<Dropping>(config, kAdam, true, true, 2);
+  CHECK(whole.recorded);
+  check_same(whole, unlearn<Dropping>(config, kAdam, false, true, 2));
 }
 
 TEST_CASE("device: recorded with any objective that may be, a pass for the mask, any statistics") {

@@ -29,6 +29,22 @@ TEST_CASE("a number between the runs on both sides of a forget accuracy, in the 
   CHECK(std::isnan(path.at(0.75, "confidence_auc")));
 }
 
+TEST_CASE("a distance is that of the number between, not between distances") {
+  const auto with_auc = [](double forget, double auc) {
+    SweepRow made = row(forget, 0);
+    made.numbers["confidence_auc"] = auc;
+    made.numbers["auc_gap"] = std::abs(auc - 0.5);
+    made.retrained = {{"confidence_auc", 0.5}};
+    return made;
+  };
+  const SweepRow above = with_auc(0.9, 0.6), below = with_auc(0.7, 0.4);
+  RunPath path;
+  path.add(1, above);
+  path.add(2, below);
+  CHECK(path.at(0.8, "auc_gap") == doctest::Approx(0).epsilon(1e-9));
+  CHECK(path.at(0.75, "auc_gap") == doctest::Approx(0.05));
+}
+
 TEST_CASE("a way that comes up again counts where it first falls; a run that failed is passed by") {
   const SweepRow high = row(0.9, 0.7), low = row(0.7, 0.5), again = row(0.9, 0.1),
                  end = row(0.6, 0), failed{.run = "", .group = ""};

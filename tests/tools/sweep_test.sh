@@ -90,7 +90,7 @@ sed 's/^baseline.*/&\nalong = "lr"\nat = [0.5]/' small.toml > along.toml
 expect "runs along an axis, where they have forgotten alike" 0 '^tune-some at a forget accuracy of 50 %' sweep along.toml \
   --out s --table
 check "the other tables stay" grep -q '^Against gate none: fixed$' out
-expect "as JSON" 0 '"family":"primary, fixed beforehand"' sweep small.toml --out s --json
+expect "as JSON" 0 '"family":"primary, fixed beforehand: fixed"' sweep small.toml --out s --json
 check "it is one document" is_json out
 
 expect "side by side" 0 '' sweep small.toml --out s2 --jobs 3
@@ -208,7 +208,9 @@ refuse "a tune that is not there" "there is no .tune.else" 's/tuned-by = "some"/
 refuse "nothing to choose" "choose: beta has no array" 's/choose = \["lr"\]/choose = ["beta"]/'
 refuse "a number that does not exist" "auc_gapp" 's/"auc_gap", "test_acc"/"auc_gapp"/'
 refuse "a way without a place to compare at" "line [0-9]+: along names an axis" 's/^baseline.*/&\nalong = "lr"/'
-refuse "a forget accuracy in percent" "line [0-9]+: at: 85 is no share" 's/^baseline.*/&\nalong = "lr"\nat = [0.8, 85]/'
+refuse "a forget accuracy in percent" "line [0-9]+: at: 85 is no share between" 's/^baseline.*/&\nalong = "lr"\nat = [0.8, 85]/'
+refuse "a way along what no table has" "along lrr: no table has an array of it" 's/^baseline.*/&\nalong = "lrr"\nat = [0.8]/'
+refuse "no forget accuracy" "at: 0 is no share" 's/^baseline.*/&\nalong = "lr"\nat = [0]/'
 refuse "a way along names" "along gate: its values must be numbers" 's/^baseline.*/&\nalong = "gate"\nat = [0.8]/'
 refuse "a folder's name" "letters, digits" 's/\[grid.fixed\]/[grid."..\/up"]/'
 check_not "nothing was made" test -e bad

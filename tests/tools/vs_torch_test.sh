@@ -47,5 +47,6 @@ check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 2
 expect "no folder" 2 'folder for the results' --try
 expect "an option that is none" 2 '.--quick is not known|--quick is not known' results --quick
 expect "no time" 0 'left out, 0 minutes' late --try --minutes 0
+EXPUNGE=/bin/false expect "what fails is said, and the rest goes on" 1 'kernels-fp32: failed' failing --try --minutes 5
 EXPUNGE=/nowhere expect "everything: no program" 1 '/nowhere is not there' results
 finish

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that is timed on a GPU, in one go, as Markdown into DIR: every kernel in every precision, the update of
 # unlearning, whole steps recorded and call by call, and both against PyTorch (gpu_vs_torch.sh).
-#   tools/bench/gpu_all.sh DIR [--minutes N]     stops before what would begin after N minutes (default: no limit)
+#   tools/bench/gpu_all.sh DIR [--minutes N]     ends after N minutes (default: no limit); then PyTorch has one round of
+#                                                fewer forms, and comes last
 #   tools/bench/gpu_all.sh DIR --try             a few images on the CPU: whether it does what it says
 # Needs an expunge built with -DEXPUNGE_CUDA=on (build/bin/expunge; EXPUNGE=/path); without torch in python
 # (PYTHON=/path) the comparison is left out.
@@ -25,6 +26,7 @@ while (($# > 0)); do
     --minutes)
       [[ ${2:-} =~ ^[0-9]+$ ]] || usage "--minutes wants a number"
       minutes=$2
+      versus+=(--models resnet18 --rounds 1 --forms eager,graph)
       shift
       ;;
     --try)
@@ -42,13 +44,21 @@ if [[ ! -x $expunge ]]; then
 fi
 mkdir -p "$dir"
 
-run() {  # file, command: into DIR/file.md, unless time is up
-  if ((SECONDS > 60 * minutes)); then
+failures=0
+run() {  # file, command: into DIR/file.md, for as long as there is time
+  local left=$((60 * minutes - SECONDS))
+  if ((left <= 0)); then
     echo "gpu_all: $1: left out, $minutes minutes are over" >&2
     return
   fi
   echo "gpu_all: $1" >&2
-  { echo "    ${*:2}" && echo && "${@:2}" && echo; } >> "$dir/$1.md"
+  echo "    ${*:2}" >> "$dir/$1.md"
+  echo >> "$dir/$1.md"
+  if ! timeout "$left" "${@:2}" >> "$dir/$1.md"; then
+    echo "gpu_all: $1: failed, or was cut off: ${*:2}" | tee -a "$dir/$1.md" >&2
+    failures=$((failures + 1))
+  fi
+  echo >> "$dir/$1.md"
 }
 common=(--device "$device" --steps "$steps")
 rm -f "$dir"/{unlearn,step,versus,kernels}*.md
@@ -59,14 +69,16 @@ for precision in "${precisions[@]}"; do
       --graph "$graph" "${common[@]}"
   done
 done
-if "${PYTHON:-python3}" -c 'import torch' 2> /dev/null; then
-  EXPUNGE=$expunge run versus "$here/gpu_vs_torch.sh" "${versus[@]}"
-else
-  echo "gpu_all: versus: left out, no torch in ${PYTHON:-python3}" >&2
-fi
 for precision in "${precisions[@]}"; do
   for batch in "${batches[@]}"; do
     run "kernels-$precision" "$expunge" bench kernels --model "$models" --batch-size "$batch" \
       --precision "$precision" "${common[@]}"
   done
 done
+if "${PYTHON:-python3}" -c 'import torch' 2> /dev/null; then
+  export EXPUNGE=$expunge
+  for part in unlearn train; do run versus "$here/gpu_vs_torch.sh" --parts "$part" "${versus[@]}"; done
+else
+  echo "gpu_all: versus: left out, no torch in ${PYTHON:-python3}" >&2
+fi
+exit $((failures > 0))

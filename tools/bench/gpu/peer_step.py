@@ -62,10 +62,12 @@ def loop_update(model, optimizer):
 def foreach_update(model, optimizer):
     parameters = list(model.parameters())
     squares = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
+    started = []
 
     def signals(g, v):
+        first = not started  # eagerly, before a graph is captured
         torch._foreach_mul_(v, 1 - RHO)
-        torch._foreach_addcmul_(v, g, g, RHO)
+        torch._foreach_addcmul_(v, g, g, 1 - RHO if first else RHO)
         root = torch._foreach_add(v, EPS)
         torch._foreach_sqrt_(root)
         z = torch._foreach_div(g, root)
@@ -76,6 +78,7 @@ def foreach_update(model, optimizer):
     def update(g_f, g_r):
         phi = signals(g_f, squares[0])
         torch._foreach_mul_(phi, signals(g_r, squares[1]))
+        started.append(True)
         torch._foreach_mul_(phi, 0.5)
         torch._foreach_add_(phi, 0.5)
         d = torch._foreach_mul(g_r, BETA)
@@ -109,7 +112,8 @@ def unlearning_step(o, form):
             found = sign * torch.nn.functional.cross_entropy(forward(batch[0]), batch[1])
         found.backward()
         loss.copy_(found.detach())
-        return [p.grad.detach().clone() for p in model.parameters()]
+        kept = [p.grad.detach() for p in model.parameters()]
+        return kept if form in ("eager", "graph") else [g.clone() for g in kept]  # compiled: its memory is used again
 
     def step():
         g_f = gradients(batches[0], -1)
