@@ -4,25 +4,12 @@
 #include "core/work_graph.h"
 #include "device/twins.h"
 #include "kernels/elementwise.h"
-#include "nn/ops.h"
 #include "nn/supervised_step.h"
 
 namespace expunge {
 namespace {
 
 using namespace test;
-
-// A network that draws, so that a recorded step must read the key of its own time.
-class Dropping final : public nn::Network {
- public:
-  Dropping(ParamStore& params, const nn::InputSpec& spec) : net_(params, spec) {}
-  Var forward(const Ctx& ctx, const Var& x) const override {
-    return net_.forward(ctx, nn::dropout(ctx, x, 0.25f, 1));
-  }
-
- private:
-  TinyResNet net_;
-};
 
 struct Trained {
   std::vector<double> losses;

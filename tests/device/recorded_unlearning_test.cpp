@@ -4,25 +4,12 @@
 #include <vector>
 
 #include "device/twins.h"
-#include "nn/ops.h"
 #include "unlearn/step.h"
 
 namespace expunge::unlearn {
 namespace {
 
 using namespace test;
-
-// A network that draws, so that a recorded step must read the key of its own time.
-class Dropping final : public nn::Network {
- public:
-  Dropping(ParamStore& params, const nn::InputSpec& spec) : net_(params, spec) {}
-  Var forward(const Ctx& ctx, const Var& x) const override {
-    return net_.forward(ctx, nn::dropout(ctx, x, 0.25f, 1));
-  }
-
- private:
-  TinyResNet net_;
-};
 
 // Batches that all come to one place, as a device's loader has them; the last of an epoch of
 // `batches` may be an image short.

@@ -2,9 +2,9 @@
 #include "device/twins.h"
 #include "kernels/precision.h"
 #include "nn/checkpoint.h"
-#include "nn/supervised_step.h"
 #include "nn/model_file.h"
 #include "nn/predict.h"
+#include "nn/supervised_step.h"
 #include "support/temp_dir.h"
 
 namespace expunge {
