@@ -41,13 +41,16 @@ def focus_adam_loop(parameters):
     return step
 
 
-def focus_adam_foreach(parameters):
-    problem = Problem(parameters)
-    adam = adam_of(problem, foreach=True)
+class ForeachFocus:
+    """phi d of two lists of gradients, by foreach operators. V takes them in: the first squares with weight 1 - rho."""
 
-    def signals(g, v):
+    def __init__(self, parameters):
+        self.squares = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
+        self.newest = 1 - RHO
+
+    def signals(self, g, v):
         torch._foreach_mul_(v, 1 - RHO)
-        torch._foreach_addcmul_(v, g, g, RHO)
+        torch._foreach_addcmul_(v, g, g, self.newest)
         root = torch._foreach_add(v, EPS)
         torch._foreach_sqrt_(root)
         z = torch._foreach_div(g, root)
@@ -55,15 +58,25 @@ def focus_adam_foreach(parameters):
         torch._foreach_erf_(z)
         return z
 
-    def step():
-        phi = signals(problem.g_f, problem.v_f)
-        torch._foreach_mul_(phi, signals(problem.g_r, problem.v_r))
+    def __call__(self, g_f, g_r):
+        phi = self.signals(g_f, self.squares[0])
+        torch._foreach_mul_(phi, self.signals(g_r, self.squares[1]))
+        self.newest = RHO  # a graph is captured after steps that ran
         torch._foreach_mul_(phi, 0.5)
         torch._foreach_add_(phi, 0.5)
-        d = torch._foreach_mul(problem.g_r, BETA)
-        torch._foreach_add_(d, problem.g_f, alpha=1 - BETA)
+        d = torch._foreach_mul(g_r, BETA)
+        torch._foreach_add_(d, g_f, alpha=1 - BETA)
         torch._foreach_mul_(d, phi)
-        for p, g in zip(problem.p, d):
+        return d
+
+
+def focus_adam_foreach(parameters):
+    problem = Problem(parameters)
+    adam = adam_of(problem, foreach=True)
+    direction = ForeachFocus(problem.p)
+
+    def step():
+        for p, g in zip(problem.p, direction(problem.g_f, problem.g_r)):
             p.grad = g
         adam.step()
 

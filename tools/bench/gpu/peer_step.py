@@ -18,12 +18,10 @@ import sys
 
 import torch
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[up]) for up in (1, 2)]
 from peer_train import as_graph, timed
+from peer_unlearn import BETA, EPS, RHO, ForeachFocus
 from torch_models import MODELS
-
-BETA, RHO, EPS = 0.95, 0.9, 1e-8
-HALF_ROOT = 0.5 ** 0.5
 
 
 def options():
@@ -61,30 +59,10 @@ def loop_update(model, optimizer):
 
 def foreach_update(model, optimizer):
     parameters = list(model.parameters())
-    squares = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
-    started = []
-
-    def signals(g, v):
-        first = not started  # eagerly, before a graph is captured
-        torch._foreach_mul_(v, 1 - RHO)
-        torch._foreach_addcmul_(v, g, g, 1 - RHO if first else RHO)
-        root = torch._foreach_add(v, EPS)
-        torch._foreach_sqrt_(root)
-        z = torch._foreach_div(g, root)
-        torch._foreach_mul_(z, HALF_ROOT)
-        torch._foreach_erf_(z)
-        return z
+    direction = ForeachFocus(parameters)
 
     def update(g_f, g_r):
-        phi = signals(g_f, squares[0])
-        torch._foreach_mul_(phi, signals(g_r, squares[1]))
-        started.append(True)
-        torch._foreach_mul_(phi, 0.5)
-        torch._foreach_add_(phi, 0.5)
-        d = torch._foreach_mul(g_r, BETA)
-        torch._foreach_add_(d, g_f, alpha=1 - BETA)
-        torch._foreach_mul_(d, phi)
-        for p, g in zip(parameters, d):
+        for p, g in zip(parameters, direction(g_f, g_r)):
             p.grad = g
         optimizer.step()
 
