@@ -109,13 +109,31 @@ std::string cuda_name(int number) {
   return properties.name;
 }
 
+Stream cuda_new_stream() {
+  cudaStream_t stream = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return {.device = Device::cuda, .cuda = stream};
+}
+
+void* cuda_new_event() {
+  cudaEvent_t event = nullptr;
+  check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  return event;
+}
+
+void cuda_mark(Stream stream, void* event) {
+  check_cuda(cudaEventRecord(static_cast<cudaEvent_t>(event), handle(stream)));
+}
+
+void cuda_wait_for(Stream stream, void* event) {
+  check_cuda(cudaStreamWaitEvent(handle(stream), static_cast<cudaEvent_t>(event), 0));
+}
+
 Stream cuda_open(int number) {
   if (const std::string problem = cuda_problem(number); !problem.empty())
     fail(ExitCode::device, "--device cuda:{}: {}", number, problem);
   check_cuda(cudaSetDevice(number));
-  cudaStream_t stream = nullptr;
-  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  return {.device = Device::cuda, .cuda = stream};
+  return cuda_new_stream();
 }
 
 }  // namespace expunge

@@ -20,6 +20,13 @@ void cuda_download(Stream stream, void* to, const void* from, size_t bytes);
 void cuda_fill(Stream stream, void* to, int byte, size_t bytes);
 void cuda_wait(Stream stream);  // until all that was queued is done
 
+// Beside that stream: what one of them is given after cuda_wait_for(event) comes after what the
+// other had been given at cuda_mark(event). Never destroyed.
+Stream cuda_new_stream();
+void* cuda_new_event();
+void cuda_mark(Stream stream, void* event);
+void cuda_wait_for(Stream stream, void* event);
+
 // Why GPU `number` cannot be used, a clause for a sentence; "" where it can.
 std::string cuda_problem(int number);
 std::string cuda_name(int number);  // "NVIDIA H200", of one without a problem

@@ -1,5 +1,7 @@
 #include "core/tape.h"
 
+#include <utility>
+
 namespace expunge {
 
 int Tape::push(Node node) {
@@ -88,7 +90,24 @@ GradSink Tape::sink(const Var& x) {
          "parameter {}: an operation that reads it does not give its gradient image by image, as "
          "an estimator that looks into batches wants it; choose another estimator",
          range_of(x).name);
+  if (nodes_[static_cast<size_t>(x.slot)].beside) join_side();
   return open(x);
+}
+
+// Where a contribution to x's gradient may come later than it is asked for: who brings it.
+SideStream* Tape::side_for(const Var& x, const PartsOf& of) {
+  Node& node = nodes_[static_cast<size_t>(x.slot)];
+  if (!overlap_ || reports_ || slices_ != nullptr || node.parameter < 0 || !of.reads[0])
+    return nullptr;
+  const Stream stream = node.grad.stream();
+  if (stream.device != Device::cuda) return nullptr;
+  side_ = &SideStream::of(stream);
+  node.beside = true;
+  return side_;
+}
+
+void Tape::join_side() {
+  if (side_ != nullptr) std::exchange(side_, nullptr)->join();
 }
 
 GradSink Tape::open(const Var& x) {
@@ -116,6 +135,7 @@ void Tape::pop() {
 void Tape::backward(const Var& loss, float seed, Ready ready) {
   EXPUNGE_CHECK(loss.wants_grad() && loss.value.size() == 1,
                 "backward: needs a recorded scalar, got {}", loss.shape().str());
+  reports_ = static_cast<bool>(ready);
   const GradSink start = sink(loss);
   EXPUNGE_CHECK(start.beta == 0.0f, "backward: the scalar has a gradient already");
   if (!seed_ || seed_value_ != seed || seed_.stream().device != loss.value.stream().device)
@@ -149,10 +169,12 @@ void Tape::backward(const Var& loss, float seed, Ready ready) {
     if (leaves[i] == -1 && ready) ready(static_cast<int>(i));
     leaves[i] = -1;
   }
+  join_side();
   arena_.reset();
 }
 
 void Tape::reset() {
+  if (side_ != nullptr) std::exchange(side_, nullptr)->abandon();  // an error came between
   while (!nodes_.empty()) pop();
   arena_.reset();
 }

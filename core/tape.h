@@ -9,6 +9,7 @@
 #include "core/arena.h"
 #include "core/function_ref.h"
 #include "core/param_store.h"
+#include "core/side_stream.h"
 #include "core/slices.h"
 #include "core/tensor.h"
 
@@ -61,6 +62,10 @@ class Tape {
   void bind(const ParamStore& store, GradBuffer grads, SliceSink* slices = nullptr);
   // Parameters of `store` used from now on are constants: for gradients of other leaves alone.
   void bind_constants(const ParamStore& store);
+  // Whether, on a GPU, gradients of parameters that come through add_parts are computed beside the
+  // rest of the pass (core/side_stream.h). All of them are there when it ends. Not in passes that
+  // report parameters or watch slices, which need each at once.
+  void set_overlap(bool on) { overlap_ = on; }
 
   Var parameter(int index);  // the leaf for the bound store's parameter, the same one each time
   Var leaf(Tensor value, GradSink sink);  // any other leaf; its gradient goes where the caller says
@@ -77,11 +82,16 @@ class Tape {
   // Whether gradients of parameters are looked at slice by slice, and sink() refuses to take them.
   bool watches_slices() const { return slices_ != nullptr; }
 
-  // The same for a gradient whose contributions come image by image: part(n0, n1, sink) adds that
-  // of images [n0, n1) of a batch. Called once, with all images, unless slices are watched.
-  // `product`: the gradient as a product, where it is one.
-  template <std::invocable<int64_t, int64_t, const GradSink&> Part>
-  void add_parts(const Var& x, int64_t images, Part part, const RowProduct* product = nullptr);
+  // The same for a gradient whose contributions come image by image: part(stream, n0, n1, sink)
+  // adds that of images [n0, n1) of a batch. Called once, with all images, unless slices are
+  // watched.
+  struct PartsOf {
+    int64_t images = 0;
+    const RowProduct* product = nullptr;  // the gradient as a product, where it is one
+    SideStream::Keeps reads{};  // what part() reads, if it may come later than it is asked
+  };
+  template <std::invocable<Stream, int64_t, int64_t, const GradSink&> Part>
+  void add_parts(const Var& x, const PartsOf& of, Part part);
 
   // Runs the tape backwards from a scalar whose own gradient is `seed`, freeing activations on the
   // way, then empties it. Parameters that no gradient reached get a zero gradient (beta = 0) and
@@ -107,11 +117,14 @@ class Tape {
         -1;  // parameters: the first node that reads the value, hence the last to run backwards
     int next_ready = -1;  // nodes: list of parameter leaves to report once this node has run
     int ready_head = -1;
+    bool beside = false;  // contributions are on their way in the side stream
   };
 
   int push(Node node);
   GradSink open(const Var& x);
   SliceSink* slices_of(const Var& x) const;
+  SideStream* side_for(const Var& x, const PartsOf& of);
+  void join_side();
   const Range& range_of(const Var& x) const;
   void note_readers(int reader, std::initializer_list<const Var*> inputs);
   void report(int leaf, Ready ready);
@@ -123,6 +136,9 @@ class Tape {
   GradBuffer grads_;
   SliceSink* slices_ = nullptr;
   std::vector<int> leaf_of_;  // parameter -> node or -1
+  bool overlap_ = false;
+  bool reports_ = false;        // this pass does
+  SideStream* side_ = nullptr;  // with work of this pass
   // The gradient that backward() starts with, kept where it is needed: sending it would wait.
   Tensor seed_;
   float seed_value_ = 0;
@@ -148,20 +164,23 @@ Var Tape::record(Tensor y, std::initializer_list<const Var*> inputs, F backward)
   return {std::move(y), slot};
 }
 
-template <std::invocable<int64_t, int64_t, const GradSink&> Part>
-void Tape::add_parts(const Var& x, int64_t images, Part part, const RowProduct* product) {
+template <std::invocable<Stream, int64_t, int64_t, const GradSink&> Part>
+void Tape::add_parts(const Var& x, const PartsOf& of, Part part) {
   SliceSink* slices = slices_of(x);
   const GradSink whole = open(x);
-  if (slices == nullptr || (product != nullptr && slices->wants_products())) {
-    part(0, images, whole);
-    if (slices != nullptr) slices->take_product(range_of(x), *product, whole.grad);
+  const Stream stream = whole.grad.stream();
+  if (SideStream* side = side_for(x, of))
+    return side->run(of.reads, [&](Stream beside) { part(beside, 0, of.images, whole); });
+  if (slices == nullptr || (of.product != nullptr && slices->wants_products())) {
+    part(stream, 0, of.images, whole);
+    if (slices != nullptr) slices->take_product(range_of(x), *of.product, whole.grad);
     return;
   }
   const Tensor scratch = empty_like(whole.grad);
-  const int64_t k = slices->slices(images);
+  const int64_t k = slices->slices(of.images);
   for (int64_t j = 0; j < k; ++j) {
-    const ImageRange range = image_slice(images, k, j);
-    part(range.begin, range.end, GradSink{scratch, 0.0f});
+    const ImageRange range = image_slice(of.images, k, j);
+    part(stream, range.begin, range.end, GradSink{scratch, 0.0f});
     slices->take(range_of(x), range, scratch, whole.grad);
   }
 }

@@ -79,10 +79,15 @@ Vendor::Vendor(Stream stream) : stream_(stream) {
   cublas_memory_ = Tensor({kCublasBytes / 4}, DType::f32, stream);
   check_cublas(cublasSetWorkspace(cublas_, cublas_memory_.bytes(), kCublasBytes),
                "taking its memory");
-  book_.emplace(device_of(cudnn_), device_name(), cudnn::conv_plan_file(),
-                [this](const ConvProblem& problem, const ConvPlan& plan) {
-                  return milliseconds(problem, plan);
-                });
+}
+
+// One for all streams: they would write over each other's file.
+cudnn::ConvPlanBook& Vendor::book() {
+  static cudnn::ConvPlanBook book(device_of(cudnn_), device_name(), cudnn::conv_plan_file(),
+                                  [this](const ConvProblem& problem, const ConvPlan& plan) {
+                                    return milliseconds(problem, plan);
+                                  });
+  return book;
 }
 
 Tensor Vendor::workspace(const ConvPlan& plan) const {
@@ -95,6 +100,9 @@ double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
   constexpr int kRuns = 10, kWarm = 2;
   constexpr float kLong = 5;
   const Conv2dShape& s = problem.shape;
+  check_cuda(cudaDeviceSynchronize());  // no other stream works meanwhile
+  const PoolArea area;                  // as large as layers, and not needed again
+  const PoolArea::Entered entered(area);
   const Tensor x = scratch(problem, s.N * s.H * s.W * s.C, stream_),
                w = scratch(problem, s.K * s.R * s.S * s.C, stream_),
                y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_), memory = workspace(plan);
@@ -114,7 +122,7 @@ double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
 }
 
 void Vendor::convolve(const ConvProblem& problem, const cudnn::ConvPointers& at) {
-  const ConvPlan& plan = book_->at(problem);
+  const ConvPlan& plan = book().at(problem);
   plan.run(cudnn_, at, workspace(plan).bytes());
 }
 

@@ -19,6 +19,7 @@ class Vendor {
 
  private:
   explicit Vendor(Stream stream);
+  cudnn::ConvPlanBook& book();
   double milliseconds(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan);
   Tensor workspace(const cudnn::ConvPlan& plan) const;
 
@@ -26,7 +27,6 @@ class Vendor {
   cudnnHandle_t cudnn_ = nullptr;
   cublasHandle_t cublas_ = nullptr;
   Tensor cublas_memory_;
-  std::optional<cudnn::ConvPlanBook> book_;
 };
 
 void check_cublas(cublasStatus_t status, const char* what);

@@ -21,6 +21,7 @@ SupervisedStep::SupervisedStep(Model& model, Optimizer& optimizer, SupervisedCon
     : model_(model), optimizer_(optimizer), config_(config), grads_(model.params.make_buffer()) {
   const Stream stream = model.params.values().stream();
   found_ = Tensor(Shape{2}, DType::f32, stream);
+  tape_.set_overlap(config.overlap);
   if (stream.device == Device::cpu) return;
   scalars_ = Tensor(Shape{static_cast<int64_t>(sizeof(StepScalars))}, DType::u8, stream);
 }

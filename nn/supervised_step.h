@@ -9,7 +9,9 @@ namespace expunge::nn {
 
 struct SupervisedConfig {
   float label_smoothing = 0;
-  bool record = true;  // on a GPU
+  // On a GPU:
+  bool record = true;
+  bool overlap = true;  // Tape::set_overlap
 };
 
 // The step of ordinary training: mean cross-entropy (or squared error where the batch has targets),

@@ -241,6 +241,13 @@ BenchNetwork network_options(const Settings& settings) {
           .warmup = static_cast<int>(settings.integer("warmup-steps"))};
 }
 
+BenchNetwork step_options(const Settings& settings) {
+  BenchNetwork options = network_options(settings);
+  options.record = settings.text("graph") == "on";
+  options.overlap = settings.text("overlap") == "on";
+  return options;
+}
+
 // One row: the network's whole step or forward pass.
 ExitCode run_bench_network(const Settings& settings, const char* name, const BenchNetwork& options,
                            BenchNetworkResult (*bench)(const BenchNetwork&)) {
@@ -275,9 +282,7 @@ ExitCode run_bench_network(const Settings& settings, const char* name, const Ben
 }  // namespace
 
 ExitCode run_bench_train(Settings& settings) {
-  BenchNetwork options = network_options(settings);
-  options.record = settings.text("graph") == "on";
-  return run_bench_network(settings, "train", options, bench_train);
+  return run_bench_network(settings, "train", step_options(settings), bench_train);
 }
 
 ExitCode run_bench_infer(Settings& settings) {
@@ -285,8 +290,7 @@ ExitCode run_bench_infer(Settings& settings) {
 }
 
 ExitCode run_bench_step(Settings& settings) {
-  BenchNetwork options = network_options(settings);
-  options.record = settings.text("graph") == "on";
+  BenchNetwork options = step_options(settings);
   options.method = settings.text("method");
   options.gate = settings.text("gate");
   gate_of(options.gate);

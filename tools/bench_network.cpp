@@ -71,7 +71,7 @@ double flops_of(const nn::Model& model, int passes, int64_t batch_size) {
 BenchNetworkResult bench_train(const BenchNetwork& options) {
   nn::Model model = initial_model(options);
   nn::Optimizer optimizer(model.params, {});
-  nn::SupervisedStep step(model, optimizer, {.record = options.record});
+  nn::SupervisedStep step(model, optimizer, {.record = options.record, .overlap = options.overlap});
   const Batch batch = synthetic_batch(model.spec, options.batch_size, 0);
   StepScalars scalars{.lr = 0.01f};
   const auto run = [&] {

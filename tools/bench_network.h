@@ -13,7 +13,7 @@ struct BenchNetwork {
   std::string model = "resnet18";
   int64_t batch_size = 64;
   int steps = 10, warmup = 3;
-  bool record = true;                             // on a GPU: steps as one CUDA graph
+  bool record = true, overlap = true;             // on a GPU: of SupervisedConfig, StepConfig
   std::string method = "ngplus", gate = "focus";  // of bench_step
 };
 

@@ -24,14 +24,14 @@ class SameBatch final : public BatchSource {
 
 // Everything that a run of unlearning has, on synthetic images.
 struct StepProblem {
-  StepProblem(const BenchNetwork& o, bool record, bool in_backward)
+  StepProblem(const BenchNetwork& o, bool in_backward)
       : model(initial_model(o)),
         optimizer(model.params, {.kind = nn::OptimKind::adam, .weight_decay = 0}),
         forget(synthetic_batch(model.spec, o.batch_size, 0)),
         retain(synthetic_batch(model.spec, o.batch_size, 1)),
-        step(model, optimizer, retain, config_of(o, record, in_backward)) {}
+        step(model, optimizer, retain, config_of(o, in_backward)) {}
 
-  static unlearn::StepConfig config_of(const BenchNetwork& o, bool record, bool in_backward) {
+  static unlearn::StepConfig config_of(const BenchNetwork& o, bool in_backward) {
     const unlearn::Method& method = unlearn::method(o.method);
     unlearn::StepConfig config;
     config.forget = &unlearn::objective(method.forget);
@@ -39,7 +39,8 @@ struct StepProblem {
     config.gate = unlearn::GateSpec::parse(o.gate);
     config.saliency_pass = method.saliency_pass && config.gate.row->uses.saliency;
     config.in_backward = in_backward;
-    config.record = record;
+    config.record = o.record;
+    config.overlap = o.overlap;
     return config;
   }
   double run() {
@@ -60,7 +61,9 @@ struct StepProblem {
 // bits. Returns the last loss.
 double check_step(const BenchNetwork& o) {
   constexpr int kSteps = 4;  // the second is recorded, the third launched
-  StepProblem timed(o, o.record, false), plain(o, false, true);
+  BenchNetwork call_by_call = o;
+  call_by_call.record = call_by_call.overlap = false;
+  StepProblem timed(o, false), plain(call_by_call, true);
   double loss = 0;
   for (int i = 0; i < kSteps; ++i) {
     loss = timed.run();
@@ -82,7 +85,7 @@ double check_step(const BenchNetwork& o) {
 
 BenchNetworkResult bench_step(const BenchNetwork& options) {
   const double loss = check_step(options);
-  StepProblem problem(options, options.record, compute_stream().device == Device::cpu);
+  StepProblem problem(options, compute_stream().device == Device::cpu);
   const Timing time = time_calls(options.warmup, options.steps, [&] { problem.run(); });
   const int passes = problem.step.passes();
   return {time, flops_of(problem.model, 3 * passes, options.batch_size), peak_rss_mb(),

@@ -193,6 +193,8 @@ constexpr Option kOptions[] = {
     {"gate", Kind::text, "focus", "", "what is updated (expunge list gates)", "bench-step", false},
     {"graph", Kind::choice, "on", "on|off", "on a GPU: launch a step as one CUDA graph",
      "bench-train bench-step", false},
+    {"overlap", Kind::choice, "on", "on|off",
+     "on a GPU: gradients of weights in a stream of their own", "bench-train bench-step", false},
     {"format", Kind::choice, "md", "md|csv|json", "how the table is printed", kBench, false},
     {"steps", Kind::integer, "10", "1..1000000", "timed steps", kBench, false},
     {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing", kBench, false},

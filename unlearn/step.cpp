@@ -36,6 +36,7 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
   losses_.zero();
   constexpr auto kBytes = static_cast<int64_t>(kernels::kStepLosses * sizeof(StepScalars));
   scalars_ = Tensor(Shape{kBytes}, DType::u8, stream);
+  tape_.set_overlap(config_.overlap);
 }
 
 const Batch& UnlearnStep::next_other(const StepScalars& scalars) {

@@ -28,7 +28,9 @@ struct StepConfig : UpdateConfig {
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
   // is final. Otherwise after it, on a GPU in one launch. The bits are the same.
   bool in_backward = true;
-  bool record = true;             // on a GPU
+  // On a GPU:
+  bool record = true;
+  bool overlap = true;            // Tape::set_overlap
   int64_t batches_per_epoch = 1;  // of the source that it runs on, for the place in the other
   Leads leads = Leads::forget;
   TeacherConfig teachers{};    // of objectives that have one

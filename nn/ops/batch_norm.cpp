@@ -68,13 +68,13 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
       const Tensor slice = empty_like(sums);
       double *slice_g = static_cast<double*>(slice.bytes()), *slice_gx = slice_g + C;
       const auto parts = [&](const double* part) {
-        return [&, part](int64_t n0, int64_t n1, const GradSink& sink) {
+        return [&, part](Stream, int64_t n0, int64_t n1, const GradSink& sink) {
           sum_up(n0 * pixels, n1 * pixels, slice_g, slice_gx);
           kernels::add_sums(stream, C, part, sink.beta, sink.grad.data());
         };
       };
-      if (beta.wants_grad()) tape.add_parts(beta, images, parts(slice_g));
-      if (gamma.wants_grad()) tape.add_parts(gamma, images, parts(slice_gx));
+      if (beta.wants_grad()) tape.add_parts(beta, {images}, parts(slice_g));
+      if (gamma.wants_grad()) tape.add_parts(gamma, {images}, parts(slice_gx));
     }
     const GradSink dx = x.wants_grad() ? tape.sink(x) : GradSink{};
     const GradSink dresidual = residual.wants_grad() ? tape.sink(residual) : GradSink{};

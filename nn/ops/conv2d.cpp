@@ -1,5 +1,6 @@
 #include "kernels/conv2d.h"
 
+#include "kernels/cast.h"
 #include "kernels/precision.h"
 #include "kernels/reduce.h"
 #include "nn/ops.h"
@@ -41,50 +42,58 @@ bool is_linear(const Conv2dShape& s) {
 }
 
 // Of what `dy` holds, in f32.
-void add_bias_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const Var& b,
-                       const Tensor& dy) {
+void add_bias_gradient(Tape& tape, const Conv2dShape& s, const Var& b, const Tensor& dy) {
   const int64_t pixels = s.P() * s.Q();
   const Tensor g = as_f32(dy);
   const RowProduct product{.rows = s.N, .in = 1, .out = s.K, .x = nullptr, .dy = g.data()};
-  tape.add_parts(
-      b, s.N,
-      [&](int64_t n0, int64_t n1, const GradSink& db) {
-        kernels::sum_rows(stream, (n1 - n0) * pixels, s.K, g.data() + n0 * pixels * s.K, db.beta,
-                          db.grad.data());
-      },
-      is_linear(s) ? &product : nullptr);
+  tape.add_parts(b, {.images = s.N, .product = is_linear(s) ? &product : nullptr, .reads = {g}},
+                 [&](Stream at, int64_t n0, int64_t n1, const GradSink& db) {
+                   kernels::sum_rows(at, (n1 - n0) * pixels, s.K, g.data() + n0 * pixels * s.K,
+                                     db.beta, db.grad.data());
+                 });
 }
 
-void add_weight_gradient(Tape& tape, Stream stream, const Conv2dShape& s, const Var& x,
-                         const Var& w, const Tensor& dy) {
+// What is computed with: x, and w in its type and with as many channels.
+struct Operands {
+  Var x;
+  Tensor w;
+};
+
+// Engines give it in the operands' type: it is made apart and then added where that is another.
+void add_weight_gradient(Tape& tape, const Conv2dShape& s, const Operands& of, const Var& w,
+                         const Tensor& dy) {
+  const Tensor x = of.x.value;
   RowProduct product{.rows = s.N, .in = s.C, .out = s.K, .x = nullptr, .dy = nullptr};
-  if (is_linear(s)) product.x = x.value.data(), product.dy = dy.data();
-  tape.add_parts(
-      w, s.N,
-      [&](int64_t n0, int64_t n1, const GradSink& dw) {
-        kernels::conv2d_backward_weights(stream, s, n0, n1, x.value.values(), dy.values(), dw.beta,
-                                         dw.grad.values());
-      },
-      is_linear(s) ? &product : nullptr);
+  if (is_linear(s)) product.x = x.data(), product.dy = dy.data();
+  const bool apart = of.w.dtype() != w.value.dtype();
+  tape.add_parts(w, {.images = s.N, .product = is_linear(s) ? &product : nullptr, .reads = {x, dy}},
+                 [&](Stream at, int64_t n0, int64_t n1, const GradSink& dw) {
+                   const Tensor own = apart ? Tensor(of.w.shape(), of.w.dtype(), at) : dw.grad;
+                   kernels::conv2d_backward_weights(at, s, n0, n1, x.values(), dy.values(),
+                                                    apart ? 0.0f : dw.beta, own.values());
+                   if (!apart) return;
+                   const int64_t rows = s.K * s.R * s.S, C = dw.grad.size() / rows;
+                   kernels::cast(at, {rows, s.C, C}, own.values(), dw.beta, dw.grad.values());
+                 });
 }
 
 // Forward and gradient of any product of this form; linear() is the case of 1x1 images.
-Var convolve(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, const Conv2dShape& s,
-             Shape y_shape) {
+Var convolve(const Ctx& ctx, const Operands& of, const Var& w, const Var* bias,
+             const Conv2dShape& s, Shape y_shape) {
+  const Var x = of.x;
   Tensor y(y_shape, x.value.dtype(), ctx.stream);
-  kernels::conv2d(ctx.stream, s, x.value.values(), w.value.values(),
+  kernels::conv2d(ctx.stream, s, x.value.values(), of.w.values(),
                   bias != nullptr ? bias->value.data() : nullptr, y.values());
   const Var b = bias != nullptr ? *bias : Var{};
-  return ctx.record(std::move(y), {&x, &w, &b},
-                    [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
-                      if (b.wants_grad()) add_bias_gradient(tape, stream, s, b, dy);
-                      if (w.wants_grad()) add_weight_gradient(tape, stream, s, x, w, dy);
-                      if (x.wants_grad()) {
-                        const auto [dx, beta] = tape.sink(x);
-                        kernels::conv2d_backward_data(stream, s, dy.values(), w.value.values(),
-                                                      beta, dx.values());
-                      }
-                    });
+  return ctx.record(
+      std::move(y), {&x, &w, &b}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+        if (b.wants_grad()) add_bias_gradient(tape, s, b, dy);
+        if (w.wants_grad()) add_weight_gradient(tape, s, of, w, dy);
+        if (x.wants_grad()) {
+          const auto [dx, beta] = tape.sink(x);
+          kernels::conv2d_backward_data(stream, s, dy.values(), of.w.values(), beta, dx.values());
+        }
+      });
 }
 
 // In 16 bits engines want as many channels as a vector has: zeros fill up.
@@ -96,9 +105,11 @@ Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOp
   Conv2dShape s = checked_shape(x, w, bias, options);
   if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
   const Shape y{s.N, s.P(), s.Q(), s.K};
-  if (kernels::precision() != kernels::Precision::bf16) return convolve(ctx, x, w, bias, s, y);
+  if (kernels::precision() != kernels::Precision::bf16)
+    return convolve(ctx, {x, w.value}, w, bias, s, y);
   s.C = (s.C + kChannels - 1) / kChannels * kChannels;
-  return convolve(ctx, cast(ctx, x, DType::bf16, s.C), cast(ctx, w, DType::bf16, s.C), bias, s, y);
+  const Tensor w16 = cast({.stream = ctx.stream}, {w.value}, DType::bf16, s.C).value;
+  return convolve(ctx, {cast(ctx, x, DType::bf16, s.C), w16}, w, bias, s, y);
 }
 
 Var linear(const Ctx& ctx, const Var& any, const Var& w, const Var* bias) {
@@ -111,7 +122,7 @@ Var linear(const Ctx& ctx, const Var& any, const Var& w, const Var* bias) {
                 out, bias->shape().str());
   const Conv2dShape s{.N = N, .H = 1, .W = 1, .C = in, .K = out, .R = 1, .S = 1};
   if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
-  return convolve(ctx, x, w, bias, s, {N, out});
+  return convolve(ctx, {x, w.value}, w, bias, s, {N, out});
 }
 
 }  // namespace expunge::nn

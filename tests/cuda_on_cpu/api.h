@@ -15,7 +15,8 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
-  cudaErrorNotReady = 600
+  cudaErrorNotReady = 600,
+  cudaErrorStreamCaptureUnjoined = 904
 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost = 0,
@@ -71,7 +72,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 
-// Graphs by capture of one stream. What would wait for that stream meanwhile ends the program.
+// Graphs by capture of a stream and of those that are forked from it by events. What would wait for
+// them meanwhile ends the program.
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
 using cudaGraph_t = struct CUgraph_st*;
 using cudaGraphExec_t = struct CUgraphExec_st*;

@@ -6,9 +6,11 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cuda_on_cpu/api.h"
+#include "cuda_on_cpu/capture.h"
 #include "cuda_on_cpu/device.h"
 #include "cuda_on_cpu/report.h"
 #include "cuda_on_cpu/scheduler.h"
@@ -24,24 +26,23 @@ uint64_t queued = 0;
 
 }  // namespace
 
-// What was captured, in order; shared with launches that are still queued.
-struct CUgraph_st {
-  std::vector<std::function<void()>> work{};
-};
+struct CUgraph_st : cuda_on_cpu::Captured {};
 
+// In the order of its launches, which may still be queued.
 struct CUgraphExec_st {
-  std::shared_ptr<const CUgraph_st> graph;
+  std::shared_ptr<const std::vector<std::function<void()>>> work;
 };
 
 struct CUstream_st {
-  bool waits_for_default = true;           // and the default stream for it
-  std::unique_ptr<CUgraph_st> captured{};  // while it is captured
+  bool waits_for_default = true;      // and the default stream for it
+  cuda_on_cpu::CapturePlace capture;  // while it is captured
   std::deque<Item> queue{};
 };
 
 struct CUevent_st {
   std::shared_ptr<CUstream_st> stream{};  // null: not recorded
   uint64_t place = 0;
+  cuda_on_cpu::CapturePlace capture{};  // recorded while its stream was captured
 };
 
 namespace cuda_on_cpu {
@@ -68,7 +69,7 @@ Stream find(cudaStream_t stream) {
 
 // Everything in the stream up to that place, after what it must wait for.
 void run_until(CUstream_st& stream, uint64_t place) {
-  if (stream.captured != nullptr) die("a stream is waited for while it is captured");
+  if (stream.capture) die("a stream is waited for while it is captured");
   while (!stream.queue.empty() && stream.queue.front().place <= place) {
     const uint64_t here_now = stream.queue.front().place;
     if (&stream == default_stream().get()) {
@@ -101,7 +102,7 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStr
 
 void enqueue(CUstream_st* stream, std::function<void()> work) {
   const Stream s = find(stream);
-  if (s->captured != nullptr) return s->captured->work.push_back(std::move(work));
+  if (s->capture) return s->capture.add(std::move(work));
   s->queue.push_back({++queued, std::move(work)});
   if (options().streams == Streams::eager) run_until(*s, queued);
 }
@@ -196,8 +197,13 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Lock lock(machine_lock());
-  if (event->stream == nullptr) return cudaSuccess;
-  enqueue(stream, [e = *event] { run_until(*e.stream, e.place); });
+  const Stream s = find(stream);
+  if (event->capture) {  // the stream takes part from here on, if it did not
+    s->capture.join(event->capture);
+  } else if (event->stream != nullptr) {
+    if (s->capture) die("a stream that is captured waits for an event from outside");
+    enqueue(stream, [e = *event] { run_until(*e.stream, e.place); });
+  }
   return cudaSuccess;
 }
 
@@ -217,9 +223,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const Lock lock(machine_lock());
-  if (find(stream)->captured != nullptr) die("an event is recorded on a stream that is captured");
+  const Stream s = find(stream);
+  event->capture = s->capture;
+  if (s->capture) return cudaSuccess;
   enqueue(stream, [] {});  // a piece of work of its own: it waits as its stream does
-  event->stream = find(stream);
+  event->stream = s;
   event->place = queued;
   return cudaSuccess;
 }
@@ -243,28 +251,35 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const Lock lock(machine_lock());
   if (stream == nullptr) die("the default stream is captured");
   const Stream s = find(stream);
-  if (s->captured != nullptr) die("a stream is captured twice");
-  s->captured = std::make_unique<CUgraph_st>();
+  if (s->capture) die("a stream is captured twice");
+  s->capture.begin();
   return cudaSuccess;
 }
 
+// Of the stream that it began on; the others are free again too.
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const Lock lock(machine_lock());
-  const Stream s = find(stream);
-  if (s->captured == nullptr) die("the end of a capture that did not begin");
-  *graph = s->captured.release();
-  return cudaSuccess;
+  const CapturePlace end = std::exchange(find(stream)->capture, {});
+  if (!end) die("the end of a capture that did not begin");
+  bool joined = true;
+  for (const Stream& s : streams())
+    if (s->capture.is_of(end)) joined = std::exchange(s->capture, {}).comes_before(end) && joined;
+  const Captured& captured = end.end();
+  *graph = joined ? new CUgraph_st{captured} : nullptr;
+  return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  *exec = new CUgraphExec_st{std::make_shared<const CUgraph_st>(*graph)};
+  const bool late = options().streams == Streams::lazy;
+  *exec = new CUgraphExec_st{std::make_shared<const std::vector<std::function<void()>>>(
+      late ? graph->as_late_as_may_be() : graph->as_captured())};
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const Lock lock(machine_lock());
-  enqueue(stream, [graph = exec->graph] {
-    for (const auto& work : graph->work) work();
+  enqueue(stream, [all = exec->work] {
+    for (const auto& work : *all) work();
   });
   return cudaSuccess;
 }

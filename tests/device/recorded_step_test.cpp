@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/side_stream.h"
 #include "core/work_graph.h"
 #include "device/twins.h"
 #include "kernels/elementwise.h"
@@ -19,12 +20,16 @@ struct Trained {
 };
 
 // Full batches at one place, and among them one that is shorter.
+struct Way {
+  bool record, overlap = true;
+};
 template <class Network>
-Trained train(const nn::OptimConfig& config, bool record) {
+Trained train(const nn::OptimConfig& config, Way way) {
   nn::Model model = tiny_model<Network>();
   model.params.move_to(device());
   nn::Optimizer optimizer(model.params, config);
-  nn::SupervisedStep step(model, optimizer, {.label_smoothing = 0.1f, .record = record});
+  nn::SupervisedStep step(model, optimizer,
+                          {.label_smoothing = 0.1f, .record = way.record, .overlap = way.overlap});
   const ImagesAt images(device(), 100, 3);
   Tensor x;
   Trained result;
@@ -59,16 +64,74 @@ void check_same(const Trained& a, const Trained& b) {
 TEST_CASE("device: recorded steps have the bits of steps call by call") {
   for (const auto kind : {nn::OptimKind::sgd, nn::OptimKind::adam}) {
     const nn::OptimConfig config{.kind = kind, .momentum = 0.9f, .weight_decay = 1e-2f};
-    const Trained whole = train<Dropping>(config, true), calls = train<Dropping>(config, false);
+    const Trained whole = train<Dropping>(config, {true}), calls = train<Dropping>(config, {false});
     CHECK(whole.recorded);
     CHECK_FALSE(calls.recorded);
     check_same(whole, calls);
     CHECK(calls.losses.front() != calls.losses.back());
   }
   const nn::OptimConfig clipped{.clip_norm = 1};
-  const Trained clipping = train<TinyVgg>(clipped, true);
+  const Trained clipping = train<TinyVgg>(clipped, {true});
   CHECK_FALSE(clipping.recorded);  // the host looks at the gradient
-  check_same(clipping, train<TinyVgg>(clipped, false));
+  check_same(clipping, train<TinyVgg>(clipped, {false}));
+}
+
+// The emulated side stream does what it is given as late as it may: what is read without waiting
+// for it, or given away before, shows.
+TEST_CASE("device: gradients of weights beside the pass have the bits of those in it") {
+  for (const auto precision : {kernels::Precision::fp32, kernels::Precision::bf16}) {
+    const WithPrecision with(precision);
+    const Trained in_order = train<TinyResNet>({}, {.record = false, .overlap = false});
+    check_same(train<TinyResNet>({}, {.record = false, .overlap = true}), in_order);
+    const Trained recorded = train<TinyResNet>({}, {.record = true, .overlap = true});
+    CHECK(recorded.recorded);
+    check_same(recorded, in_order);
+  }
+}
+
+TEST_CASE("device: what the side stream makes for itself nobody else gets") {
+  const Stream stream = device();
+  SideStream& side = SideStream::of(stream);
+  const Tensor x = Tensor::of({1, 2, 3}).to(stream), y(Shape{3}, DType::f32, stream);
+  side.run({x, y}, [&](Stream at) {
+    const Tensor own(Shape{3}, DType::f32, at);
+    kernels::axpby(at, 3, 2.0f, x.data(), 0.0f, own.data());
+    kernels::axpby(at, 3, 1.0f, own.data(), 0.0f, y.data());
+  });
+  const Tensor other = Tensor::zeros(Shape{3}, DType::f32, stream);
+  CHECK(other.stream().cuda == stream.cuda);
+  side.join();
+  CHECK(y.to({}).span()[2] == 6.0f);
+  CHECK(other.to({}).span()[2] == 0.0f);
+}
+
+TEST_CASE("device: after an error the side stream's work is waited for") {
+  const Stream stream = device();
+  SideStream& side = SideStream::of(stream);
+  const Tensor x = Tensor::of({1, 2, 3}).to(stream),
+               y = Tensor::zeros(Shape{3}, DType::f32, stream);
+  const auto twice = [&](Stream at) { kernels::axpby(at, 3, 2.0f, x.data(), 0.0f, y.data()); };
+  side.run({x, y}, twice);
+  side.abandon();
+  CHECK(y.to({}).span()[2] == 6.0f);
+  // in a recording that is given up nothing is done, and both streams work on
+  CHECK_THROWS_AS(WorkGraph(stream,
+                            [&] {
+                              side.run({x, y}, twice);
+                              x.copy_from(Tensor::of({1, 1, 1}));
+                            }),
+                  Error);
+  side.abandon();
+  y.zero();
+  const WorkGraph graph(stream, [&] {
+    side.run({x, y}, twice);
+    side.join();
+    kernels::axpby(stream, 3, 1.0f, y.data(), 0.0f, x.data());
+  });
+  for (const float expected : {6.0f, 12.0f}) {
+    graph.launch();
+    CHECK(x.to({}).span()[2] == expected);
+  }
 }
 
 TEST_CASE("device: after a loss that is not finite a recorded step changes no weight") {

@@ -51,7 +51,7 @@ TEST_CASE("device: training steps like the CPU's, every optimizer, with clipping
 // steps go the same way.
 TEST_CASE("device: training in bf16 goes the way of f32") {
   const auto losses = [](Stream stream, kernels::Precision precision) {
-    kernels::set_precision(precision);
+    const WithPrecision with(precision);
     nn::Model model = tiny_model<TinyResNet>();
     model.params.move_to(stream);
     nn::Optimizer optimizer(model.params, {});
@@ -60,7 +60,6 @@ TEST_CASE("device: training in bf16 goes the way of f32") {
     std::vector<double> all;
     for (int i = 0; i < 10; ++i)
       all.push_back(step.run(images.at(0, i % 2), {.seed = 1, .step = i, .lr = 0.02f}).loss);
-    kernels::set_precision(kernels::Precision::fp32);
     return all;
   };
   const auto exact = losses({}, kernels::Precision::fp32),

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/memory_cuda.h"
+#include "kernels/precision.h"
 #include "nn/layers.h"
 #include "nn/ops.h"
 #include "support/image_batches.h"
@@ -19,6 +20,18 @@ inline Stream device() {
   static const Stream stream = cuda_open(0);
   return stream;
 }
+
+class WithPrecision {
+ public:
+  explicit WithPrecision(kernels::Precision precision) : before_(kernels::precision()) {
+    kernels::set_precision(precision);
+  }
+  ~WithPrecision() { kernels::set_precision(before_); }
+  WithPrecision(const WithPrecision&) = delete;
+
+ private:
+  kernels::Precision before_;
+};
 
 template <class Network>
 nn::Model tiny_model() {

@@ -43,7 +43,7 @@ expect "everything on a GPU, tried out" 0 '' results --try
 for file in unlearn step versus kernels-fp32; do
   check "$file is a table under its command" grep -qE '^\|---' "results/$file.md"
 done
-check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 2
+check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 6
 expect "no folder" 2 'folder for the results' --try
 expect "an option that is none" 2 '.--quick is not known|--quick is not known' results --quick
 expect "no time" 0 'left out, 0 minutes' late --try --minutes 0

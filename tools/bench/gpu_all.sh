@@ -64,9 +64,12 @@ common=(--device "$device" --steps "$steps")
 rm -f "$dir"/{unlearn,step,versus,kernels}*.md
 run unlearn "$expunge" bench unlearn --model "${models%%,*}" "${common[@]}"
 for precision in "${precisions[@]}"; do
-  for graph in on off; do
-    run step "$expunge" bench step --model "${models%%,*}" --batch-size "${batches[-1]}" --precision "$precision" \
-      --graph "$graph" "${common[@]}"
+  for way in "on on" "on off" "off off"; do
+    read -r graph overlap <<< "$way"
+    for bench in train step; do
+      run step "$expunge" bench "$bench" --model "${models%%,*}" --batch-size "${batches[-1]}" \
+        --precision "$precision" --graph "$graph" --overlap "$overlap" "${common[@]}"
+    done
   done
 done
 for precision in "${precisions[@]}"; do

@@ -76,6 +76,59 @@ TEST_CASE("streams: an event makes one stream wait for the other, up to where it
   }
 }
 
+TEST_CASE("streams: in a graph forked work is done where it is waited for, or as it was captured") {
+  for (Streams way : {Streams::lazy, Streams::eager}) {
+    for (const bool waits : {true, false}) {
+      const With with(way);
+      const StreamPair s(cudaStreamNonBlocking);
+      const DeviceArray<float> x(std::vector<float>(kN, 1)), y(std::vector<float>(kN, 0));
+      cudaEvent_t forked = nullptr, done = nullptr;
+      check_cuda(cudaEventCreate(&forked));
+      check_cuda(cudaEventCreate(&done));
+      check_cuda(cudaStreamBeginCapture(s.one, cudaStreamCaptureModeRelaxed));
+      check_cuda(cudaEventRecord(forked, s.one));
+      check_cuda(cudaStreamWaitEvent(s.two, forked));
+      twice_and_one({Device::cuda, s.two}, kN, x.data(), 1);
+      check_cuda(cudaEventRecord(done, s.two));
+      if (waits) check_cuda(cudaStreamWaitEvent(s.one, done));
+      check_cuda(cudaMemcpyAsync(y.data(), x.data(), kBytes, cudaMemcpyDeviceToDevice, s.one));
+      if (!waits) check_cuda(cudaStreamWaitEvent(s.one, done));  // too late
+      cudaGraph_t graph = nullptr;
+      check_cuda(cudaStreamEndCapture(s.one, &graph));
+      cudaGraphExec_t exec = nullptr;
+      check_cuda(cudaGraphInstantiate(&exec, graph, 0));
+      for (const float now : {3.0f, 7.0f}) {
+        check_cuda(cudaGraphLaunch(exec, s.one));
+        check_cuda(cudaStreamSynchronize(s.one));
+        CHECK(x.values()[5] == now);
+        CHECK(y.values()[5] == (waits || way == Streams::eager ? now : (now - 1) / 2));
+      }
+      check_cuda(cudaGraphExecDestroy(exec));
+      check_cuda(cudaGraphDestroy(graph));
+      check_cuda(cudaEventDestroy(forked));
+      check_cuda(cudaEventDestroy(done));
+    }
+  }
+}
+
+TEST_CASE("streams: a capture that leaves a forked stream behind is none") {
+  const StreamPair s(cudaStreamNonBlocking);
+  const DeviceArray<float> x(std::vector<float>(kN, 1));
+  cudaEvent_t forked = nullptr;
+  check_cuda(cudaEventCreate(&forked));
+  check_cuda(cudaStreamBeginCapture(s.one, cudaStreamCaptureModeRelaxed));
+  check_cuda(cudaEventRecord(forked, s.one));
+  check_cuda(cudaStreamWaitEvent(s.two, forked));
+  twice_and_one({Device::cuda, s.two}, kN, x.data(), 1);
+  cudaGraph_t graph = nullptr;
+  CHECK(cudaStreamEndCapture(s.one, &graph) == cudaErrorStreamCaptureUnjoined);
+  CHECK(graph == nullptr);
+  twice_and_one({Device::cuda, s.two}, kN, x.data(), 1);  // both are free
+  check_cuda(cudaStreamSynchronize(s.two));
+  CHECK(x.values()[5] == 3);
+  check_cuda(cudaEventDestroy(forked));
+}
+
 TEST_CASE("streams: the default stream and the others wait for each other") {
   const With with(Streams::lazy);
   const StreamPair s(cudaStreamDefault);
