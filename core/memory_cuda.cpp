@@ -129,6 +129,26 @@ void cuda_wait_for(Stream stream, void* event) {
   check_cuda(cudaStreamWaitEvent(handle(stream), static_cast<cudaEvent_t>(event), 0));
 }
 
+void cuda_wait_for(void* event) {
+  check_cuda(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
+}
+
+void* cuda_allocate_pinned(size_t bytes) {
+  void* memory = nullptr;
+  check_cuda(cudaMallocHost(&memory, bytes));
+  return memory;
+}
+
+void cuda_release_pinned(void* memory, void* event) noexcept {
+  cudaEventSynchronize(static_cast<cudaEvent_t>(event));
+  cudaEventDestroy(static_cast<cudaEvent_t>(event));
+  cudaFreeHost(memory);
+}
+
+void cuda_queue_download(Stream stream, void* pinned, const void* from, size_t bytes) {
+  check_cuda(cudaMemcpyAsync(pinned, from, bytes, cudaMemcpyDeviceToHost, handle(stream)));
+}
+
 Stream cuda_open(int number) {
   if (const std::string problem = cuda_problem(number); !problem.empty())
     fail(ExitCode::device, "--device cuda:{}: {}", number, problem);

@@ -21,11 +21,17 @@ void cuda_fill(Stream stream, void* to, int byte, size_t bytes);
 void cuda_wait(Stream stream);  // until all that was queued is done
 
 // Beside that stream: what one of them is given after cuda_wait_for(event) comes after what the
-// other had been given at cuda_mark(event). Never destroyed.
+// other had been given at cuda_mark(event). Streams are never destroyed.
 Stream cuda_new_stream();
 void* cuda_new_event();
 void cuda_mark(Stream stream, void* event);
 void cuda_wait_for(Stream stream, void* event);
+void cuda_wait_for(void* event);  // here
+
+// Pages of the host that a GPU writes into by itself: what is queued is there after an event.
+void* cuda_allocate_pinned(size_t bytes);
+void cuda_release_pinned(void* memory, void* event) noexcept;  // after that event, which goes too
+void cuda_queue_download(Stream stream, void* pinned, const void* from, size_t bytes);
 
 // Why GPU `number` cannot be used, a clause for a sentence; "" where it can.
 std::string cuda_problem(int number);

@@ -50,8 +50,9 @@ EXPUNGE_HD NormLine norm_line(float mean, float invstd, float gamma, float beta)
   return {a, beta - mean * a};
 }
 
+// NaN stays NaN, so that the loss shows it.
 EXPUNGE_HD float rectified(bool relu, float y) {
-  return !relu || y > 0.0f ? y : 0.0f;
+  return relu && y < 0.0f ? 0.0f : y;
 }
 // The gradient that reaches the sum before the ReLU.
 EXPUNGE_HD float masked(bool relu, float dy, float y) {

@@ -12,7 +12,7 @@ namespace expunge::math {
 struct Relu {
   template <class T>
   EXPUNGE_HD T f(T x) {
-    return x > T(0) ? x : T(0);
+    return x < T(0) ? T(0) : x;  // NaN stays NaN
   }
   template <class T>
   EXPUNGE_HD T df(T x, T) {

@@ -18,9 +18,14 @@ void count_right(Stream stream, const Tensor& logits, const Tensor& labels, cons
 }  // namespace
 
 SupervisedStep::SupervisedStep(Model& model, Optimizer& optimizer, SupervisedConfig config)
-    : model_(model), optimizer_(optimizer), config_(config), grads_(model.params.make_buffer()) {
-  const Stream stream = model.params.values().stream();
-  found_ = Tensor(Shape{2}, DType::f32, stream);
+    : model_(model),
+      optimizer_(optimizer),
+      config_(config),
+      grads_(model.params.make_buffer()),
+      found_(Shape{2}, DType::f32, grads_.stream()),
+      late_(grads_.stream(), found_.size(), kMostAhead) {
+  const Stream stream = grads_.stream();
+  found_.zero();
   tape_.set_overlap(config.overlap);
   if (stream.device == Device::cpu) return;
   scalars_ = Tensor(Shape{static_cast<int64_t>(sizeof(StepScalars))}, DType::u8, stream);
@@ -66,7 +71,7 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
     else
       found_.slice(1, {1}).zero();
   }
-  found_.slice(0, {1}).copy_from(loss.value.reshape({1}));
+  note_loss(loss.value, found_.slice(0, {1}));
   tape_.backward(loss);
 }
 
@@ -75,9 +80,14 @@ bool SupervisedStep::may_be_recorded(const Batch& batch) const {
          optimizer_.config().clip_norm == 0;
 }
 
-StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
+size_t SupervisedStep::most_ahead() const {
+  const bool waits = optimizer_.config().clip_norm != 0;  // for the gradient's norm
+  return found_.stream().device == Device::cuda && !waits ? kMostAhead : 0;
+}
+
+void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
   prepare(batch, scalars);
-  StepResult result{.samples = batch.size()};
+  StepResult& result = queued_.emplace_back(StepResult{.samples = batch.size()});
   if (may_be_recorded(batch)) {
     optimizer_.prepare(scalars);
     recorder_.run(batch.x.stream(), {StepRecorder::place_of(batch)}, [&] {
@@ -88,10 +98,23 @@ StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
     differentiate(batch, scalars);
     result.grad_norm = optimizer_.step(model_.params, grads_, scalars, found_.data());
   }
-  const Tensor found = found_.to({});  // waits
-  result.loss = double{found.data()[0]};
-  result.correct = static_cast<int64_t>(found.data()[1]);
+  late_.send(found_);
+}
+
+StepResult SupervisedStep::next_result() {
+  StepResult result = queued_.front();
+  queued_.pop_front();
+  const std::span<const float> found = late_.take();
+  result.loss = double{found[0]};
+  result.correct = static_cast<int64_t>(found[1]);
   return result;
+}
+
+// Whatever the loss of the step before was.
+StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
+  found_.zero();
+  queue(batch, scalars);
+  return next_result();
 }
 
 }  // namespace expunge::nn

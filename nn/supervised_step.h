@@ -1,5 +1,8 @@
 #pragma once
 
+#include <deque>
+
+#include "core/late_numbers.h"
 #include "nn/fit.h"
 #include "nn/network.h"
 #include "nn/optim.h"
@@ -24,6 +27,9 @@ class SupervisedStep : public Step {
  public:
   SupervisedStep(Model& model, Optimizer& optimizer, SupervisedConfig config = {});
   StepResult run(const Batch& batch, const StepScalars& scalars) override;
+  size_t most_ahead() const override;
+  void queue(const Batch& batch, const StepScalars& scalars) override;
+  StepResult next_result() override;
   bool has_recorded() const { return recorder_.has_recorded(); }
 
  private:
@@ -36,8 +42,10 @@ class SupervisedStep : public Step {
   SupervisedConfig config_;
   Tensor grads_;
   Tape tape_;
-  Tensor labels_, scalars_;  // what changes from step to step, where the model is
-  Tensor found_;             // (2) the loss, and how many answers were right
+  Tensor labels_, scalars_;        // what changes from step to step, where the model is
+  Tensor found_;                   // (2) the loss (note_loss), and how many answers were right
+  LateNumbers late_;               // of them
+  std::deque<StepResult> queued_;  // as far as they are known
   StepRecorder recorder_;
 };
 

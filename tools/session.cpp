@@ -196,8 +196,12 @@ void Session::save(const nn::FitPosition& at, bool evaluated) {
   aside_ += last_save_;
 }
 
-bool Session::checkpoint_due(const nn::FitPosition& at) const {
-  return (checkpoints_.steps > 0 && at.step % checkpoints_.steps == 0) ||
+bool Session::evaluation_due(int64_t step) const {
+  return evaluations_.steps > 0 && step % evaluations_.steps == 0;
+}
+
+bool Session::checkpoint_due(int64_t step) const {
+  return (checkpoints_.steps > 0 && step % checkpoints_.steps == 0) ||
          (checkpoints_.seconds > 0 && since(saved_) >= checkpoints_.seconds);
 }
 
@@ -206,6 +210,13 @@ bool Session::epoch_checkpoint_due() const {
   return checkpoints_.epochs == Epochs::all ||
          (checkpoints_.epochs == Epochs::affordable &&
           last_save_ <= CheckpointRule::kMostShare * since(saved_));
+}
+
+bool Session::looks_after(int64_t step) {
+  stop_for_test(step);
+  if (!stop_requested() && !evaluation_due(step) && !checkpoint_due(step)) return false;
+  looks_after_ = step;
+  return true;
 }
 
 nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult& result,
@@ -228,9 +239,9 @@ nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult
   const double n = static_cast<double>(std::max<int64_t>(1, at.samples));
   progress_->update({at.epoch + 1, parts_.fit.epochs, at.step, at.loss_sum / n,
                      parts_.counts_correct ? static_cast<double>(at.correct) / n : -1, images_});
-  if (evaluations_.steps > 0 && at.step % evaluations_.steps == 0) evaluate_step(at);
-  stop_for_test(at.step);
-  if (stop_requested() || checkpoint_due(at)) save(at, false);
+  if (at.step != looks_after_) return nn::Continue::yes;  // the model may be further
+  if (evaluation_due(at.step)) evaluate_step(at);
+  if (stop_requested() || checkpoint_due(at.step)) save(at, false);
   return stop_requested() || enough_ ? nn::Continue::no : nn::Continue::yes;
 }
 

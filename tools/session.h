@@ -84,6 +84,7 @@ class Session final : public nn::EpochHook {
   RunStatus start();
   RunStatus resume();
 
+  bool looks_after(int64_t step) override;
   nn::Continue after_step(const nn::FitPosition& at, const nn::StepResult& result,
                           const StepScalars& scalars) override;
   nn::Continue after_epoch(const nn::FitPosition& at) override;
@@ -96,7 +97,8 @@ class Session final : public nn::EpochHook {
   void finish(nn::FitEnd end);
   void save(const nn::FitPosition& at, bool evaluated);
   bool epoch_checkpoint_due() const;
-  bool checkpoint_due(const nn::FitPosition& at) const;
+  bool checkpoint_due(int64_t step) const;
+  bool evaluation_due(int64_t step) const;
   void evaluate_epoch(const nn::FitPosition& at);
   void evaluate_step(const nn::FitPosition& at);
   std::optional<Findings> evaluate();
@@ -116,8 +118,9 @@ class Session final : public nn::EpochHook {
   std::optional<Progress> progress_;
   int64_t images_ = 0;
   bool enough_ = false;
-  double aside_ = 0;      // seconds of this session that went into evaluation and checkpoints
-  double last_save_ = 0;  // seconds that the last checkpoint took
+  int64_t looks_after_ = 0;  // the last step that looks_after() said yes of
+  double aside_ = 0;         // seconds of this session that went into evaluation and checkpoints
+  double last_save_ = 0;     // seconds that the last checkpoint took
   Clock::time_point begin_ = Clock::now(), saved_ = begin_;
   struct {
     int64_t images = 0;

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "nn/fit.h"
+
 namespace expunge::unlearn {
 namespace {
 
@@ -42,7 +44,7 @@ void queue_loss(const Pass& pass, const Batch& batch, const StepScalars& scalars
   ctx.scalars_there = inputs.scalars;
   const Var found =
       loss_at(pass, batch, ctx, [&](const Tensor&) -> const Tensor& { return inputs.labels; });
-  loss.copy_from(found.value.reshape({1}));
+  nn::note_loss(found.value, loss);
   tape.backward(found);
 }
 

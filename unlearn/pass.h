@@ -26,8 +26,8 @@ struct PassInputs {
   Tensor labels;               // (N) i32, those that the objective takes
   const StepScalars* scalars;  // in place of those given
 };
-// The same, queued: the loss goes to `loss` (1), its gradient is taken whatever it is, and nothing
-// waits, so that it can be recorded.
+// The same, queued: the loss goes to `loss` (1) by nn::note_loss, its gradient is taken whatever it
+// is, and nothing waits, so that it can be recorded.
 void queue_loss(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                 const PassInputs& inputs, Tape& tape, const Tensor& loss);
 

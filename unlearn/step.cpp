@@ -22,7 +22,9 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
       gradients_{.g_f = model.params.make_buffer(),
                  .g_r = model.params.make_buffer(),
                  .saliency = config_.saliency_pass ? model.params.make_buffer() : Tensor{}},
-      update_(model.params, optimizer, gradients_, config_) {
+      update_(model.params, optimizer, gradients_, config_),
+      losses_(Tensor::zeros(Shape{kernels::kStepLosses}, DType::f32, gradients_.g_f.stream())),
+      late_(losses_.stream(), losses_.size(), nn::kMostAhead) {
   EXPUNGE_CHECK(config_.forget != nullptr || config_.retain != nullptr,
                 "unlearn step: neither a forget nor a retain objective");
   EXPUNGE_CHECK((config_.forget != nullptr || config_.beta == 1) &&
@@ -31,11 +33,8 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
   EXPUNGE_CHECK(other.batches() > 0, "unlearn step: the other side's source has {} batches",
                 other.batches());
   report_.parameters = model.params.parameters().size();
-  const Stream stream = model.params.values().stream();
-  losses_ = Tensor(Shape{kernels::kStepLosses}, DType::f32, stream);
-  losses_.zero();
   constexpr auto kBytes = static_cast<int64_t>(kernels::kStepLosses * sizeof(StepScalars));
-  scalars_ = Tensor(Shape{kBytes}, DType::u8, stream);
+  scalars_ = Tensor(Shape{kBytes}, DType::u8, losses_.stream());
   tape_.set_overlap(config_.overlap);
 }
 
@@ -113,9 +112,10 @@ UnlearnStep::Losses UnlearnStep::in_order(const std::vector<Planned>& passes,
   return losses;
 }
 
-bool UnlearnStep::may_be_queued(const std::vector<Planned>& passes) const {
+bool UnlearnStep::may_be_queued() const {
+  const auto recordable = [](const Objective* of) { return of == nullptr || of->recordable; };
   return config_.record && update_.may_come_first() && !updates_inside() &&
-         std::ranges::all_of(passes, [](const Planned& p) { return p.objective->recordable; });
+         recordable(config_.forget) && recordable(config_.retain);
 }
 
 // To where the passes of the step before had them; nothing waits for that.
@@ -136,8 +136,7 @@ void UnlearnStep::send_inputs(const std::vector<Planned>& passes) {
   scalars_.copy_from(scalars);
 }
 
-UnlearnStep::Losses UnlearnStep::queued(const std::vector<Planned>& passes,
-                                        const StepScalars& scalars) {
+int64_t UnlearnStep::queue_passes(const std::vector<Planned>& passes, const StepScalars& scalars) {
   send_inputs(passes);
   const auto* scalars_there = static_cast<const StepScalars*>(scalars_.bytes());
   const auto& place_of = nn::StepRecorder::place_of;
@@ -150,25 +149,44 @@ UnlearnStep::Losses UnlearnStep::queued(const std::vector<Planned>& passes,
                  losses_.slice(p.which, {1}));
     }
   });
-  report_.kept = update_.all(scalars, losses_.data());
+  return update_.all(scalars, losses_.data());
+}
+
+size_t UnlearnStep::most_ahead() const {
+  return may_be_queued() ? nn::kMostAhead : 0;
+}
+
+void UnlearnStep::queue(const Batch& leading, const StepScalars& scalars) {
+  queued_.push_back({leading.size(), queue_passes(plan(leading, scalars), scalars)});
+  late_.send(losses_);
+}
+
+nn::StepResult UnlearnStep::next_result() {
+  const auto [samples, kept] = queued_.front();
+  queued_.pop_front();
+  report_.kept = kept;
   Losses losses{};
-  const Tensor here = losses_.to({});  // waits
-  std::copy_n(here.data(), losses.size(), losses.begin());
-  return losses;
+  std::ranges::copy(late_.take(), losses.begin());
+  return known(losses, samples);
 }
 
 nn::StepResult UnlearnStep::run(const Batch& leading, const StepScalars& scalars) {
-  const std::vector<Planned> passes = plan(leading, scalars);
-  report_.kept = -1;
-  const Losses losses = may_be_queued(passes) ? queued(passes, scalars) : in_order(passes, scalars);
-  for (const Planned& p : passes) {
-    const double loss = double{losses[p.which]};
-    if (p.which == kForget) report_.forget_loss = loss;
-    if (p.which == kRetain) report_.retain_loss = loss;
-    if (!std::isfinite(loss)) return {.loss = loss, .samples = leading.size()};
+  if (may_be_queued()) {
+    losses_.zero();  // whatever those of the step before were
+    queue(leading, scalars);
+    return next_result();
   }
+  report_.kept = -1;
+  return known(in_order(plan(leading, scalars), scalars), leading.size());
+}
+
+nn::StepResult UnlearnStep::known(const Losses& losses, int64_t samples) {
+  report_.forget_loss = double{losses[kForget]};
+  report_.retain_loss = double{losses[kRetain]};
+  for (const Which which : {kSaliency, kForget, kRetain})
+    if (!std::isfinite(losses[which])) return {.loss = double{losses[which]}, .samples = samples};
   return {.loss = config_.retain != nullptr ? report_.retain_loss : report_.forget_loss,
-          .samples = leading.size()};
+          .samples = samples};
 }
 
 int UnlearnStep::passes() const {

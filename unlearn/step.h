@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <vector>
 
+#include "core/late_numbers.h"
 #include "nn/fit.h"
 #include "nn/step_recorder.h"
 #include "unlearn/objectives.h"
@@ -49,17 +51,20 @@ struct StepReport {
 // used by the gate only and running statistics are left alone.
 //
 // On a GPU the passes of a step are recorded (nn/step_recorder.h) and the update, after them, looks
-// at their losses itself: the host waits once, for these (and with gates of tensors for how many
-// parameters they keep). Step by step as on the CPU are done:
-// updates inside the backward pass, objectives that may not be recorded, slices and shrinkage.
+// at their losses itself: the host waits for nothing (with gates of tensors, for how many
+// parameters they keep). Step by step as on the CPU are done: updates inside the backward pass,
+// objectives that may not be recorded, slices and shrinkage.
 class UnlearnStep final : public nn::Step {
  public:
   UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other, StepConfig config);
   // loss: the retain loss where there is a retain side, else the forget loss.
   nn::StepResult run(const Batch& leading, const StepScalars& scalars) override;
+  size_t most_ahead() const override;
+  void queue(const Batch& leading, const StepScalars& scalars) override;
+  nn::StepResult next_result() override;
 
   int passes() const;  // of one step: forward and backward, each over a batch
-  const StepReport& report() const { return report_; }
+  const StepReport& report() const { return report_; }  // of the last step whose result is known
   bool has_recorded() const { return recorder_.has_recorded(); }
   // What it remembers between steps, to save and restore with a run: statistics, the mask.
   std::vector<NamedBuffer> state() const { return update_.state(); }
@@ -82,9 +87,10 @@ class UnlearnStep final : public nn::Step {
   Pass pass_of(const Planned& planned) const;
   // Passes and update, until a loss is not finite.
   Losses in_order(const std::vector<Planned>& passes, const StepScalars& scalars);
-  // All of it, on a GPU, and then the losses.
-  Losses queued(const std::vector<Planned>& passes, const StepScalars& scalars);
-  bool may_be_queued(const std::vector<Planned>& passes) const;
+  // All of it, on a GPU. Returns StepReport::kept.
+  int64_t queue_passes(const std::vector<Planned>& passes, const StepScalars& scalars);
+  nn::StepResult known(const Losses& losses, int64_t samples);
+  bool may_be_queued() const;
   void send_inputs(const std::vector<Planned>& passes);
   bool updates_inside() const;
   void bind(const Planned& planned);
@@ -100,6 +106,11 @@ class UnlearnStep final : public nn::Step {
   // What changes from step to step, where the model is, by Which.
   std::array<Tensor, kernels::kStepLosses> labels_;
   Tensor scalars_, losses_;
+  LateNumbers late_;  // losses_
+  struct Queued {
+    int64_t samples, kept;
+  };
+  std::deque<Queued> queued_;
   Batch other_batch_;
   int64_t other_epoch_ = -1, other_next_ = 0;
   StepReport report_;

@@ -48,6 +48,15 @@ void check_function(const Function& exact) {
 
 }  // namespace
 
+TEST_CASE("cuda elementwise: through a ReLU NaN stays NaN") {
+  const DeviceArray<float> x(Floats{-1, std::nanf(""), 2}), y(3);
+  cuda::elementwise<math::Relu>(kStream, 3, x.data(), y.data());
+  const Floats found = y.values();
+  CHECK(found[0] == 0);
+  CHECK(std::isnan(found[1]));
+  CHECK(found[2] == 2);
+}
+
 TEST_CASE("cuda elementwise: values and derivatives against double, beta 0, 1, 1/2") {
   check_function<math::Relu>(
       {[](double x) { return x > 0 ? x : 0; }, [](double x) { return x > 0 ? 1 : 0; }});

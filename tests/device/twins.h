@@ -76,6 +76,36 @@ class ImagesAt final : public BatchSource {
   Stream stream_;
 };
 
+// Batches that all come to one place, as a device's loader has them; the last of an epoch of
+// `batches` may be an image short.
+class OnePlace final : public BatchSource {
+ public:
+  OnePlace(int first, int64_t batches, bool short_last)
+      : images_(device(), first, batches), short_last_(short_last) {}
+  int64_t samples() const override { return images_.samples(); }
+  int64_t batches() const override { return images_.batches(); }
+  void start(int epoch, int64_t batch) override { epoch_ = epoch, next_ = batch; }
+  bool next(Batch& batch) override {
+    if (next_ == batches()) return false;
+    batch = images_.at(epoch_, next_++);
+    if (!x_) x_ = batch.x.clone();
+    x_.copy_from(batch.x);
+    batch.x = x_;
+    if (!short_last_ || next_ < batches()) return true;
+    const int64_t n = batch.size() - 1;
+    batch.x = x_.slice(0, {n, x_.dim(1), x_.dim(2), x_.dim(3)});
+    batch.labels = batch.labels.slice(0, {n});
+    return true;
+  }
+
+ private:
+  ImagesAt images_;
+  bool short_last_;
+  Tensor x_;
+  int epoch_ = 0;
+  int64_t next_ = 0;
+};
+
 struct Apart {
   double worst = 0;  // largest difference, relative to the largest value of its tensor
   double share = 0;  // elements further apart than kFar of that

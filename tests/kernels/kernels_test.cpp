@@ -4,6 +4,8 @@
 
 #include "core/param_store.h"
 #include "kernels/batch_norm.h"
+#include "kernels/elementwise.h"
+#include "kernels/elementwise_math.h"
 #include "kernels/optim_step.h"
 #include "kernels/reduce.h"
 #include "support/op_harness.h"
@@ -47,6 +49,21 @@ TEST_CASE(
   CHECK(double{invstd.data()[0]} == doctest::Approx(1 / std::sqrt(m2 / 4096 + 1e-5)).epsilon(1e-5));
   CHECK(double{running_mean.data()[0]} == doctest::Approx(0.9 * 5 + 0.1 * mean).epsilon(1e-6));
   CHECK(double{running_var.data()[0]} == doctest::Approx(0.9 * 2 + 0.1 * m2 / 4095).epsilon(1e-6));
+}
+
+TEST_CASE("ReLU: NaN stays NaN, alone and behind batch norm") {
+  const float nan = std::nanf("");
+  const Tensor x = Tensor::of({-1, nan, 2}), y({3}), one = Tensor::of({1, 1, 1}),
+               zero = Tensor::zeros({3});
+  kernels::elementwise<math::Relu>({}, 3, x.data(), y.data());
+  CHECK(y.data()[0] == 0);
+  CHECK(std::isnan(y.data()[1]));
+  CHECK(y.data()[2] == 2);
+  kernels::batch_norm_apply({}, {.pixels = 1, .C = 3, .relu = true}, x.data(), zero.data(),
+                            one.data(), one.data(), zero.data(), nullptr, y.data());
+  CHECK(y.data()[0] == 0);
+  CHECK(std::isnan(y.data()[1]));
+  CHECK(y.data()[2] == 2);
 }
 
 TEST_CASE("sums: exact on integers, the same bits for 1 and 2 threads, NaN found") {

@@ -1,0 +1,183 @@
+#include <cmath>
+#include <cstring>
+
+#include "device/twins.h"
+#include "nn/supervised_step.h"
+#include "unlearn/step.h"
+
+// Steps whose results are read while others are on their way (nn::Step::queue).
+namespace expunge::nn {
+namespace {
+
+using namespace test;
+
+constexpr int64_t kBatches = 5;
+
+// The batch that begins step `spoiled` has images that are no numbers.
+class Spoiled final : public BatchSource {
+ public:
+  explicit Spoiled(int64_t spoiled = -1) : images_(100, kBatches, false), spoiled_(spoiled) {}
+  int64_t samples() const override { return images_.samples(); }
+  int64_t batches() const override { return images_.batches(); }
+  void start(int epoch, int64_t batch) override {
+    images_.start(epoch, batch), next_ = epoch * kBatches + batch;
+  }
+  bool next(Batch& batch) override {
+    if (!images_.next(batch)) return false;
+    if (next_++ == spoiled_) batch.x.copy_from(nan_);
+    return true;
+  }
+
+ private:
+  static Tensor not_numbers() {
+    const Tensor x(Shape{kSamples, 8, 8, 3});
+    std::ranges::fill(x.span(), std::nanf(""));
+    return x;
+  }
+  OnePlace images_;
+  int64_t spoiled_, next_ = 0;
+  Tensor nan_ = not_numbers().to(device());
+};
+
+// Looks after every n-th step, where it notes the weights; stops after one of them.
+struct Hook final : EpochHook {
+  Hook(const Model& watched, int64_t every, int64_t stop = -1)
+      : model(watched), looks_every(every), stop_after(stop) {}
+  bool looks_after(int64_t step) override { return step % looks_every == 0; }
+  Continue after_step(const FitPosition& at, const StepResult& result,
+                      const StepScalars& scalars) override {
+    CHECK(at.step == scalars.step + 1);
+    losses.push_back(result.loss);
+    positions.push_back(at);
+    if (at.step % looks_every == 0) weights.push_back(model.params.values().to({}).clone());
+    return at.step == stop_after ? Continue::no : Continue::yes;
+  }
+  Continue after_epoch(const FitPosition& at) override {
+    CHECK(at.step == positions.back().step);  // all is known
+    return Continue::yes;
+  }
+  const Model& model;
+  int64_t looks_every, stop_after;
+  std::vector<double> losses;
+  std::vector<FitPosition> positions;
+  std::vector<Tensor> weights;
+};
+
+struct Trained {
+  Model model = tiny_model<TinyVgg>();
+  Optimizer optimizer{on_device(model), {.kind = OptimKind::adam}};
+
+  static const ParamStore& on_device(Model& model) {
+    model.params.move_to(device());
+    return model.params;
+  }
+  // What a step may change, running statistics apart.
+  std::vector<Tensor> kept() const {
+    std::vector<Tensor> all = {model.params.values().to({}).clone()};
+    for (const NamedBuffer& buffer : optimizer.state()) all.push_back(buffer.buffer.to({}).clone());
+    return all;
+  }
+};
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return std::memcmp(a.bytes(), b.bytes(), a.span().size_bytes()) == 0;
+}
+
+void check_same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) CHECK(same_bits(a[i], b[i]));
+}
+
+const FitConfig kTwoEpochs{
+    .epochs = 2, .lr = 0.01, .schedule = Schedule::parse("constant"), .seed = 1};
+
+unlearn::StepConfig unlearning() {
+  unlearn::StepConfig config;
+  config.forget = &unlearn::objective("ascent");
+  config.retain = &unlearn::objective("ce");
+  config.gate = unlearn::GateSpec::parse("focus");
+  config.in_backward = false;
+  config.batches_per_epoch = kBatches;
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("device: steps ahead have the results, positions and bits of steps one by one") {
+  Trained one, ahead;
+  SupervisedStep step_one(one.model, one.optimizer), step_ahead(ahead.model, ahead.optimizer);
+  CHECK(step_one.most_ahead() > 1);
+  Spoiled source;
+  Hook each(one.model, 1), seldom(ahead.model, 7);
+  CHECK(fit(kTwoEpochs, source, step_one, each) == FitEnd::finished);
+  CHECK(fit(kTwoEpochs, source, step_ahead, seldom) == FitEnd::finished);
+  CHECK(step_ahead.has_recorded());
+  CHECK(seldom.losses == each.losses);
+  REQUIRE(seldom.positions.size() == 2 * kBatches);
+  for (size_t i = 0; i < each.positions.size(); ++i) {
+    CHECK(seldom.positions[i].step == each.positions[i].step);
+    CHECK(seldom.positions[i].batch == each.positions[i].batch);
+    CHECK(seldom.positions[i].loss_sum == each.positions[i].loss_sum);
+    CHECK(seldom.positions[i].correct == each.positions[i].correct);
+  }
+  REQUIRE(seldom.weights.size() == 1);  // where it looked, the model was that step's
+  CHECK(same_bits(seldom.weights[0], each.weights[6]));
+  check_same(ahead.kept(), one.kept());
+
+  Trained stopped;
+  SupervisedStep step(stopped.model, stopped.optimizer);
+  Hook stops(stopped.model, 3, 6);
+  CHECK(fit(kTwoEpochs, source, step, stops) == FitEnd::stopped);
+  CHECK(stops.positions.size() == 6);
+  CHECK(same_bits(stopped.model.params.values().to({}), each.weights[5]));
+}
+
+TEST_CASE("device: no step behind a loss that is not finite changes anything") {
+  constexpr int64_t kGood = 2;  // then one that is not, and some that were queued behind it
+  FitConfig good = kTwoEpochs;
+  good.max_steps = kGood;
+  const auto check = [&](const char* what, auto make_step) {
+    CAPTURE(std::string(what));
+    Trained before, after;
+    const auto fit_it = [&](Trained& trained, const FitConfig& config, int64_t spoiled) {
+      OnePlace retain(5000, kBatches, false);
+      auto step = make_step(trained, retain);
+      Spoiled source(spoiled);
+      Hook hook(trained.model, 100);
+      try {
+        fit(config, source, step, hook);
+      } catch (const Error& error) {
+        CHECK(error.code() == ExitCode::numerical);
+        CHECK(hook.losses.size() == kGood + 1);
+        CHECK(std::isnan(hook.losses.back()));
+        CHECK(spoiled == kGood);
+      }
+    };
+    fit_it(before, good, -1);
+    fit_it(after, kTwoEpochs, kGood);
+    check_same(before.kept(), after.kept());
+  };
+  check("training", [](Trained& t, BatchSource&) { return SupervisedStep(t.model, t.optimizer); });
+  check("unlearning", [](Trained& t, BatchSource& retain) {
+    return unlearn::UnlearnStep(t.model, t.optimizer, retain, unlearning());
+  });
+}
+
+TEST_CASE("late numbers: read in order, while others are on their way") {
+  for (const Stream stream : {Stream{}, device()}) {
+    LateNumbers late(stream, 2, 3);
+    const Tensor found(Shape{2}, DType::f32, stream);
+    const auto send = [&](float x) {
+      found.copy_from(Tensor::of({x, 2 * x}));
+      late.send(found);
+    };
+    for (const float x : {1.0f, 2.0f, 3.0f}) send(x);
+    CHECK_THROWS_AS(send(4), Error);
+    for (const float x : {1.0f, 2.0f, 3.0f}) CHECK(late.take()[1] == 2 * x);
+    CHECK_THROWS_AS(late.take(), Error);
+    send(5);
+    CHECK(late.take()[0] == 5);
+  }
+}
+
+}  // namespace expunge::nn
