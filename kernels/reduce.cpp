@@ -111,6 +111,15 @@ void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor,
       });
 }
 
+void count_positive_to(Stream stream, int64_t n, const float* x, double* out) {
+  dispatch(
+      stream, [&] { out[0] = cpu_sum(Term::positive, n, x, nullptr); },
+      [&] {
+        const Tensor parts = workspace(stream, n, 1);
+        cuda::sum(stream, Term::positive, n, x, nullptr, out, parts.bytes());
+      });
+}
+
 void sum_rows(Stream stream, int64_t rows, int64_t columns, const float* x, float beta,
               float* out) {
   dispatch(

@@ -22,6 +22,9 @@ enum class Term : unsigned char { value, absolute, square, product, positive, ze
 // out[0] = sum / divisor, where the stream works; nobody waits.
 void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor, float* out);
 
+// out[0] = count_positive, likewise.
+void count_positive_to(Stream stream, int64_t n, const float* x, double* out);
+
 // out[c] = beta out[c] + sum_r x[r][c] over rows [0, rows)
 void sum_rows(Stream stream, int64_t rows, int64_t columns, const float* x, float beta, float* out);
 

@@ -104,6 +104,7 @@ const std::vector<GateRow>& gates() {
        .summary = "opt on phi g_f and phi g_r"},
       {.name = "random",
        .scope = Scope::tensor,
+       .uses = {.draws = true},
        .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
        .weigh = random,
        .anywhere = true,

@@ -33,6 +33,7 @@ struct GateUses {
   bool forget = false, retain = false, phi = false;
   bool saliency = false;  // s, from a pass of its own where the forget objective is not -CE(F)
   bool mask = false;      // Scope::element: w is UpdateConfig::mask
+  bool draws = false;     // the seed and the step's number
 };
 
 // The number behind the colon.

@@ -24,7 +24,8 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
                  .saliency = config_.saliency_pass ? model.params.make_buffer() : Tensor{}},
       update_(model.params, optimizer, gradients_, config_),
       losses_(Tensor::zeros(Shape{kernels::kStepLosses}, DType::f32, gradients_.g_f.stream())),
-      late_(losses_.stream(), losses_.size(), nn::kMostAhead) {
+      late_(losses_.stream(), losses_.size(), nn::kMostAhead),
+      late_kept_(losses_.stream(), sizeof(double) / sizeof(float), nn::kMostAhead) {
   EXPUNGE_CHECK(config_.forget != nullptr || config_.retain != nullptr,
                 "unlearn step: neither a forget nor a retain objective");
   EXPUNGE_CHECK((config_.forget != nullptr || config_.beta == 1) &&
@@ -136,7 +137,8 @@ void UnlearnStep::send_inputs(const std::vector<Planned>& passes) {
   scalars_.copy_from(scalars);
 }
 
-int64_t UnlearnStep::queue_passes(const std::vector<Planned>& passes, const StepScalars& scalars) {
+std::optional<int64_t> UnlearnStep::queue_passes(const std::vector<Planned>& passes,
+                                                 const StepScalars& scalars) {
   send_inputs(passes);
   const auto* scalars_there = static_cast<const StepScalars*>(scalars_.bytes());
   const auto& place_of = nn::StepRecorder::place_of;
@@ -149,7 +151,7 @@ int64_t UnlearnStep::queue_passes(const std::vector<Planned>& passes, const Step
                  losses_.slice(p.which, {1}));
     }
   });
-  return update_.all(scalars, losses_.data());
+  return update_.queue_all(scalars, losses_.data());
 }
 
 size_t UnlearnStep::most_ahead() const {
@@ -159,12 +161,13 @@ size_t UnlearnStep::most_ahead() const {
 void UnlearnStep::queue(const Batch& leading, const StepScalars& scalars) {
   queued_.push_back({leading.size(), queue_passes(plan(leading, scalars), scalars)});
   late_.send(losses_);
+  if (!queued_.back().kept) late_kept_.send(update_.whole_gate().kept_there());
 }
 
 nn::StepResult UnlearnStep::next_result() {
   const auto [samples, kept] = queued_.front();
   queued_.pop_front();
-  report_.kept = kept;
+  report_.kept = kept ? *kept : WholeGate::kept_of(late_kept_.take());
   Losses losses{};
   std::ranges::copy(late_.take(), losses.begin());
   return known(losses, samples);

@@ -30,9 +30,7 @@ struct StepConfig : UpdateConfig {
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
   // is final. Otherwise after it, on a GPU in one launch. The bits are the same.
   bool in_backward = true;
-  // On a GPU:
-  bool record = true;
-  bool overlap = true;            // Tape::set_overlap
+  bool overlap = true;            // on a GPU: Tape::set_overlap
   int64_t batches_per_epoch = 1;  // of the source that it runs on, for the place in the other
   Leads leads = Leads::forget;
   TeacherConfig teachers{};    // of objectives that have one
@@ -51,9 +49,8 @@ struct StepReport {
 // used by the gate only and running statistics are left alone.
 //
 // On a GPU the passes of a step are recorded (nn/step_recorder.h) and the update, after them, looks
-// at their losses itself: the host waits for nothing (with gates of tensors, for how many
-// parameters they keep). Step by step as on the CPU are done: updates inside the backward pass,
-// objectives that may not be recorded, slices and shrinkage.
+// at their losses itself: the host waits for nothing. Step by step as on the CPU are done: updates
+// inside the backward pass, objectives that may not be recorded, slices and shrinkage.
 class UnlearnStep final : public nn::Step {
  public:
   UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other, StepConfig config);
@@ -66,6 +63,7 @@ class UnlearnStep final : public nn::Step {
   int passes() const;  // of one step: forward and backward, each over a batch
   const StepReport& report() const { return report_; }  // of the last step whose result is known
   bool has_recorded() const { return recorder_.has_recorded(); }
+  const GatedUpdate& update() const { return update_; }
   // What it remembers between steps, to save and restore with a run: statistics, the mask.
   std::vector<NamedBuffer> state() const { return update_.state(); }
 
@@ -87,8 +85,9 @@ class UnlearnStep final : public nn::Step {
   Pass pass_of(const Planned& planned) const;
   // Passes and update, until a loss is not finite.
   Losses in_order(const std::vector<Planned>& passes, const StepScalars& scalars);
-  // All of it, on a GPU. Returns StepReport::kept.
-  int64_t queue_passes(const std::vector<Planned>& passes, const StepScalars& scalars);
+  // All of it, on a GPU. Returns what GatedUpdate::queue_all does.
+  std::optional<int64_t> queue_passes(const std::vector<Planned>& passes,
+                                      const StepScalars& scalars);
   nn::StepResult known(const Losses& losses, int64_t samples);
   bool may_be_queued() const;
   void send_inputs(const std::vector<Planned>& passes);
@@ -106,9 +105,11 @@ class UnlearnStep final : public nn::Step {
   // What changes from step to step, where the model is, by Which.
   std::array<Tensor, kernels::kStepLosses> labels_;
   Tensor scalars_, losses_;
-  LateNumbers late_;  // losses_
+  LateNumbers late_;       // losses_
+  LateNumbers late_kept_;  // WholeGate::kept_there()
   struct Queued {
-    int64_t samples, kept;
+    int64_t samples;
+    std::optional<int64_t> kept;
   };
   std::deque<Queued> queued_;
   Batch other_batch_;

@@ -2,40 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <span>
 
 #include "core/parallel.h"
-#include "kernels/reduce.h"
 
 namespace expunge::unlearn {
-namespace {
-
-std::span<float> part(const Tensor& flat, const Range& range) {
-  return {flat.data() + range.offset, static_cast<size_t>(range.size)};
-}
-
-// Unpadded: all ranges one after the other.
-Tensor gather(const RangeTable& table, const Tensor& flat) {
-  Tensor values({table.size()}, DType::f32, flat.stream());
-  int64_t at = 0;
-  for (const Range& range : table) {
-    values.slice(at, {range.size}).copy_from(flat.slice(range.offset, {range.size}));
-    at += range.size;
-  }
-  return values;
-}
-
-void scatter(const RangeTable& table, const Tensor& values, const Tensor& flat) {
-  int64_t at = 0;
-  for (const Range& range : table) {
-    flat.slice(range.offset, {range.size}).copy_from(values.slice(at, {range.size}));
-    at += range.size;
-  }
-}
-
-}  // namespace
-
 GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
                          StepGradients gradients, UpdateConfig config)
     : params_(params),
@@ -44,10 +14,13 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
       config_(std::move(config)),
       stats_f_(config_.estimator, params),
       stats_r_(config_.estimator, params) {
-  EXPUNGE_CHECK(row().scope == Scope::element || row().weigh != nullptr,
-                "gated update: gate {} has no function", row().name);
   if (row().uses.phi) phi_ = params.make_buffer();
-  if (row().scope != Scope::element) weight_ = params.make_buffer();
+  if (row().scope != Scope::element) {
+    weight_ = params.make_buffer();
+    whole_.emplace(params, config_.gate, config_.beta,
+                   WholeGateInputs{gradients_.g_f, gradients_.g_r, gradients_.saliency, phi_},
+                   weight_, config_.record);
+  }
   if (row().uses.mask) {
     EXPUNGE_CHECK(config_.mask.size() == params.values().size(),
                   "gated update: gate {} needs a mask of {} elements, got {}", row().name,
@@ -61,9 +34,6 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
     first += range.size;
   }
   cut_pieces();
-  by_size_.resize(first_.size());
-  std::iota(by_size_.begin(), by_size_.end(), 0);
-  std::ranges::stable_sort(by_size_, std::greater<>(), [&](int p) { return table[p].size; });
 }
 
 const nn::ParamGroup& GatedUpdate::group_of(int parameter) const {
@@ -158,81 +128,6 @@ void GatedUpdate::parameter(int parameter, const StepScalars& scalars) {
                           alignment(parameter, scalars));
 }
 
-// Where the gate's function reads: beside the parameters, or on the CPU.
-Stream GatedUpdate::gate_stream() const {
-  return row().anywhere ? stream() : Stream{};
-}
-
-// What gates of tensors and of models look at; empty where they do not.
-GatedUpdate::GateBuffers GatedUpdate::gate_buffers() const {
-  const GateUses& uses = row().uses;
-  const auto used = [&](bool wanted, const Tensor& flat) {
-    return wanted ? flat.to(gate_stream()) : Tensor();
-  };
-  return {.g_f = used(uses.forget, gradients_.g_f),
-          .g_r = used(uses.retain, gradients_.g_r),
-          .s = used(uses.saliency, gradients_.saliency),
-          .phi = used(uses.phi, phi_),
-          .w = weight_.to(gate_stream())};
-}
-
-// w of one tensor, into buffers.w.
-void GatedUpdate::gate_tensor(const GateBuffers& buffers, int parameter,
-                              const StepScalars& scalars) {
-  const Range& range = params_.parameters()[parameter];
-  const auto used = [&](const Tensor& flat) {
-    return flat ? part(flat, range) : std::span<float>();
-  };
-  row().weigh({.stream = gate_stream(),
-               .g_f = used(buffers.g_f),
-               .g_r = used(buffers.g_r),
-               .s = used(buffers.s),
-               .phi = used(buffers.phi),
-               .beta = config_.beta,
-               .value = config_.gate.value,
-               .scalars = scalars,
-               .first = first_[static_cast<size_t>(parameter)],
-               .w = part(buffers.w, range)});
-}
-
-// w of all parameters, into buffers.w.
-void GatedUpdate::gate_model(const GateBuffers& buffers, const StepScalars& scalars) {
-  const RangeTable& table = params_.parameters();
-  const auto used = [&](const Tensor& flat) { return flat ? gather(table, flat) : Tensor(); };
-  const Tensor g_f = used(buffers.g_f), g_r = used(buffers.g_r), s = used(buffers.s),
-               phi = used(buffers.phi), w({table.size()}, DType::f32, buffers.w.stream());
-  const auto span = [](const Tensor& t) { return t ? t.span() : std::span<float>(); };
-  row().weigh({.stream = gate_stream(),
-               .g_f = span(g_f),
-               .g_r = span(g_r),
-               .s = span(s),
-               .phi = span(phi),
-               .beta = config_.beta,
-               .value = config_.gate.value,
-               .scalars = scalars,
-               .first = 0,
-               .w = w.span()});
-  scatter(table, w, buffers.w);
-}
-
-// w of a gate of tensors or of the model, into weight_; returns how many are above 0.
-int64_t GatedUpdate::weigh(const StepScalars& scalars) {
-  const RangeTable& table = params_.parameters();
-  const GateBuffers buffers = gate_buffers();
-  const auto one = [&](int64_t i) {
-    gate_tensor(buffers, by_size_[static_cast<size_t>(i)], scalars);
-  };
-  if (row().scope == Scope::model)
-    gate_model(buffers, scalars);
-  else if (gate_stream().device == Device::cpu)
-    parallel_for(table.count(), one);
-  else
-    for (int i = 0; i < table.count(); ++i) one(i);
-  if (buffers.w.bytes() != weight_.bytes()) weight_.copy_from(buffers.w);
-  // padding is 0
-  return kernels::count_positive(buffers.w.stream(), buffers.w.size(), buffers.w.data());
-}
-
 template <class Body>
 void GatedUpdate::for_pieces(Body body) const {
   const auto one = [&](int64_t k) {
@@ -245,7 +140,7 @@ void GatedUpdate::for_pieces(Body body) const {
 
 // First phi where the gate wants it of whole tensors or before it knows anything, then w, then the
 // update.
-int64_t GatedUpdate::all(const StepScalars& scalars, const float* losses) {
+std::optional<int64_t> GatedUpdate::queue_all(const StepScalars& scalars, const float* losses) {
   const RangeTable& table = params_.parameters();
   const Scope scope = row().scope;
   const bool ready = !warming(scalars.step);
@@ -259,13 +154,18 @@ int64_t GatedUpdate::all(const StepScalars& scalars, const float* losses) {
                             phi_.data() + table[p].offset + begin);
     });
   if (!ready && config_.warmup == Warmup::hold) return scope == Scope::element ? -1 : 0;
-  int64_t kept = scope == Scope::element ? -1 : table.size();
-  if (ready && scope != Scope::element) kept = weigh(scalars);
+  if (ready && whole_) whole_->weigh(scalars);
   for_pieces([&](int p, int64_t begin, int64_t end) {
     kernels::grad_alignment(stream(), end - begin,
                             kernels::from(of[static_cast<size_t>(p)], begin));
   });
-  return kept;
+  if (ready && whole_) return {};
+  return scope == Scope::element ? -1 : table.size();
+}
+
+int64_t GatedUpdate::all(const StepScalars& scalars) {
+  const std::optional<int64_t> kept = queue_all(scalars, nullptr);
+  return kept ? *kept : whole_->kept();
 }
 
 std::vector<NamedBuffer> GatedUpdate::state() const {

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels/grad_alignment.h"
 #include "nn/optim.h"
 #include "unlearn/estimator.h"
 #include "unlearn/gate_table.h"
+#include "unlearn/whole_gate.h"
 
 // What a step of unlearning does to the parameters, given its gradients: how sure their signs are,
 // the gate, the optimizer. Source: Dine, Furon, Faure, arXiv 2511.02435 (docs/unlearning.md).
@@ -22,6 +24,7 @@ struct UpdateConfig {
   EstimatorSpec estimator;
   kernels::GateOn gate_on = kernels::GateOn::gradient;
   Warmup warmup = Warmup::none;
+  bool record = true;  // on a GPU
 };
 
 // Flat buffers of the model's layout.
@@ -43,8 +46,12 @@ class GatedUpdate {
   // One parameter, under a gate of Scope::element: any order, from inside the backward pass too.
   void parameter(int parameter, const StepScalars& scalars);
   // All parameters, under any gate. Returns how many have w > 0; -1 for element gates, which do not
-  // count. `losses`: of GradAlignment; with them, queueing.
-  int64_t all(const StepScalars& scalars, const float* losses = nullptr);
+  // count.
+  int64_t all(const StepScalars& scalars);
+  // The same queued, with GradAlignment's losses or none. Returns nothing where the gate counts:
+  // whole_gate() will know.
+  std::optional<int64_t> queue_all(const StepScalars& scalars, const float* losses);
+  const WholeGate& whole_gate() const { return *whole_; }
   // Whether all() may be called before the losses are known: gates and statistics stay on the GPU.
   bool may_come_first() const;
 
@@ -65,14 +72,6 @@ class GatedUpdate {
   Stream stream() const { return params_.values().stream(); }
   const nn::ParamGroup& group_of(int parameter) const;
   void cut_pieces();
-  Stream gate_stream() const;
-  struct GateBuffers {
-    Tensor g_f, g_r, s, phi, w;
-  };
-  GateBuffers gate_buffers() const;
-  void gate_tensor(const GateBuffers& buffers, int parameter, const StepScalars& scalars);
-  void gate_model(const GateBuffers& buffers, const StepScalars& scalars);
-  int64_t weigh(const StepScalars& scalars);
   // body(parameter, begin, end) over all pieces: from which element of the parameter to which, in
   // one parallel round.
   template <class Body>
@@ -91,7 +90,7 @@ class GatedUpdate {
     int64_t begin, end;
   };
   std::vector<Piece> pieces_;
-  std::vector<int> by_size_;  // parameters, the largest first
+  std::optional<WholeGate> whole_;  // gates of tensors and models
 };
 
 }  // namespace expunge::unlearn

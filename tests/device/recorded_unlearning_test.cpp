@@ -27,7 +27,7 @@ StepConfig config_of(const char* forget, const char* retain, const std::string& 
 struct Unlearned {
   std::vector<double> losses;  // of both sides, and how many parameters were kept
   std::vector<Tensor> tensors;
-  bool recorded = false;
+  bool recorded = false, gate_recorded = false;
 };
 
 // Two epochs of `batches`.
@@ -52,6 +52,8 @@ Unlearned unlearn(StepConfig config, const nn::OptimConfig& optim, bool record,
                                                  static_cast<double>(report.kept)});
     }
   result.recorded = step.has_recorded();
+  if (config.gate.row->scope != Scope::element)
+    result.gate_recorded = step.update().whole_gate().has_recorded();
   result.tensors = {model.params.values().to({}).clone(), model.params.statistic_values().to({})};
   for (const NamedBuffer& buffer : step.state()) result.tensors.push_back(buffer.buffer.to({}));
   for (const NamedBuffer& buffer : optimizer.state())
@@ -75,13 +77,17 @@ constexpr nn::OptimConfig kAdam{.kind = nn::OptimKind::adam, .weight_decay = 1e-
 }  // namespace
 
 TEST_CASE("device: recorded steps of unlearning have the bits of steps call by call") {
-  for (const char* gate : {"none", "focus", "bernoulli", "saliency", "random:0.5"}) {
+  for (const char* gate :
+       {"none", "focus", "bernoulli", "saliency", "opt", "fdr:0.3", "random:0.5"}) {
     CAPTURE(gate);
     const StepConfig config = config_of("random-labels", "ce", gate, "paper");
     const Unlearned whole = unlearn<Dropping>(config, kAdam, true),
                     calls = unlearn<Dropping>(config, kAdam, false);
     CHECK(whole.recorded);
     CHECK_FALSE(calls.recorded);
+    CHECK(whole.gate_recorded ==
+          (config.gate.row->scope != Scope::element && !config.gate.row->uses.draws));
+    CHECK_FALSE(calls.gate_recorded);
     check_same(whole, calls);
     CHECK(calls.losses[0] != calls.losses[4]);
   }
