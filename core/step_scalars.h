@@ -14,7 +14,7 @@ struct StepScalars {
   float lr = 0;
   float bias1 = 1;       // 1 - beta1^(step+1), Adam's corrections
   float bias2 = 1;       // 1 - beta2^(step+1)
-  float grad_scale = 1;  // the gradient is multiplied by this before use: clipping, loss scale
+  float grad_scale = 1;  // the gradient is multiplied by this before use: clipping
 };
 
 }  // namespace expunge

@@ -132,15 +132,15 @@ void Tape::pop() {
   nodes_.pop_back();
 }
 
-void Tape::backward(const Var& loss, float seed, Ready ready) {
+void Tape::backward(const Var& loss, const Tensor& seed, Ready ready) {
   EXPUNGE_CHECK(loss.wants_grad() && loss.value.size() == 1,
                 "backward: needs a recorded scalar, got {}", loss.shape().str());
   reports_ = static_cast<bool>(ready);
   const GradSink start = sink(loss);
   EXPUNGE_CHECK(start.beta == 0.0f, "backward: the scalar has a gradient already");
-  if (!seed_ || seed_value_ != seed || seed_.stream().device != loss.value.stream().device)
-    seed_ = Tensor::of({seed}).to(loss.value.stream()), seed_value_ = seed;
-  start.grad.copy_from(seed_.reshape(loss.shape()));
+  if (!one_ || one_.stream().device != loss.value.stream().device)
+    one_ = Tensor::of({1.0f}).to(loss.value.stream());
+  start.grad.copy_from((seed ? seed : one_).reshape(loss.shape()));
   const size_t count = leaf_of_.size();
   for (size_t i = 0; i < count; ++i) {
     if (leaf_of_[i] >= 0) continue;  // never used: final from the start

@@ -93,10 +93,10 @@ class Tape {
   template <std::invocable<Stream, int64_t, int64_t, const GradSink&> Part>
   void add_parts(const Var& x, const PartsOf& of, Part part);
 
-  // Runs the tape backwards from a scalar whose own gradient is `seed`, freeing activations on the
-  // way, then empties it. Parameters that no gradient reached get a zero gradient (beta = 0) and
-  // are reported last.
-  void backward(const Var& loss, float seed = 1.0f, Ready ready = {});
+  // Runs the tape backwards from a scalar whose own gradient is `seed`, (1) where the scalar is,
+  // or 1; frees activations on the way, then empties the tape. Parameters that no gradient reached
+  // get a zero gradient (beta = 0) and are reported last.
+  void backward(const Var& loss, const Tensor& seed = {}, Ready ready = {});
 
   void reset();  // drops everything recorded
 
@@ -139,9 +139,7 @@ class Tape {
   bool overlap_ = false;
   bool reports_ = false;        // this pass does
   SideStream* side_ = nullptr;  // with work of this pass
-  // The gradient that backward() starts with, kept where it is needed: sending it would wait.
-  Tensor seed_;
-  float seed_value_ = 0;
+  Tensor one_;                  // to start from, kept where it is needed: sending it would wait
 };
 
 template <std::invocable<Tape&, const Tensor&> F>

@@ -88,7 +88,7 @@ class Tensor {
   }
   float* data() const { return as<float>(); }
   void* bytes() const { return bytes_; }
-  Values values() const { return {bytes_, dtype_}; }  // for kernels that take f32 and bf16
+  Values values() const { return {bytes_, dtype_}; }  // for kernels that take floats of any size
   std::span<float> span() const { return {data(), static_cast<size_t>(size())}; }
 
   // Views on the same memory: `shape` from element `offset` on; all of it in another shape.

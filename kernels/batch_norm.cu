@@ -170,7 +170,7 @@ void each_group(const StreamAt& stream, const BatchNormShape& s, const A&... arg
 
 // Columns of (rows, C), as many at once as an access of the type moves.
 ColumnGrid grid_of(DType type, int64_t rows, int64_t C) {
-  return ColumnGrid(rows, C, type == DType::bf16 ? kVector<bf16> : kVector<float>);
+  return ColumnGrid(rows, C, kAccess / static_cast<int>(size_of(type)));
 }
 
 }  // namespace

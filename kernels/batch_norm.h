@@ -9,7 +9,7 @@
 // Batch norm over the last dimension (Ioffe & Szegedy 2015), fused with a residual add and ReLU:
 //   xhat = (x - mean) / sqrt(var + eps)     mean, biased var over the `pixels` rows
 //   y = relu(gamma xhat + beta + residual)  residual and relu optional
-// x, y, residual and their gradients are of one type: f32, or bf16 on a GPU.
+// x, y, residual and their gradients are of one type: f32, or on a GPU bf16 or f16.
 namespace expunge::kernels {
 
 struct BatchNormShape {

@@ -7,7 +7,7 @@
 
 namespace expunge::kernels {
 
-// Between the types f32 and bf16, and between numbers of channels:
+// Between the types f32, bf16 and f16, and between numbers of channels:
 //   to[r, c] = beta to[r, c] + from[r, c],   from[r, c] = 0 where c >= from_channels
 // from: (rows, from_channels); to: (rows, to_channels). Sums are f32, then rounded.
 struct CastShape {

@@ -22,6 +22,7 @@ int64_t alignment(const ConvPointers& at, DType type) {
 // f32 data in 16-bit training: what was left out of it, to be exact.
 Precision precision_of(DType type) {
   if (type == DType::bf16) return Precision::bf16;
+  if (type == DType::f16) return Precision::fp16;
   return precision() == Precision::tf32 ? Precision::tf32 : Precision::fp32;
 }
 

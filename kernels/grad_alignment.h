@@ -32,7 +32,9 @@ struct StatisticsState {
   float *s0 = nullptr, *s1 = nullptr, *s2 = nullptr;
 };
 
-inline constexpr int kStepLosses = 3;  // of a step of unlearning, as many as it has passes
+inline constexpr int kStepPasses = 3;  // of a step of unlearning, at most
+// Their losses, and whether gradients overflowed (loss_scale.h).
+inline constexpr int kStepLosses = kStepPasses + 1;
 
 enum class ElementGate : unsigned char { none, conjunction, prob, focus, bernoulli, given };
 

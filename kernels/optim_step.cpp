@@ -21,10 +21,10 @@ void sgd_range(int64_t n, math::SgdRule rule, float scale, const float* __restri
 
 }  // namespace
 
-void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second) {
   const auto on_cpu = [&] {
-    if (!math::takes_step(loss)) return;
+    if (!math::takes_step(losses, kOptimLosses)) return;
     const auto adam = step->rule.adam.decoupled ? adam_range<true> : adam_range<false>;
     parallel_ranges(n, [=, s = *step](int64_t begin, int64_t end) {
       const float* g = grad + begin;
@@ -36,7 +36,7 @@ void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* lo
     });
   };
   dispatch(stream, on_cpu,
-           [&] { cuda::optim_step(stream, n, step, loss, grad, value, first, second); });
+           [&] { cuda::optim_step(stream, n, step, losses, grad, value, first, second); });
 }
 
 }  // namespace expunge::kernels

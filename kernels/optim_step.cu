@@ -6,10 +6,10 @@ namespace {
 
 struct Optim {
   const OptimStep* step;
-  const float *loss, *grad;
+  const float *losses, *grad;
   float *value, *first, *second;
   __device__ void operator()(int64_t i) const {
-    if (!math::takes_step(loss)) return;
+    if (!math::takes_step(losses, kOptimLosses)) return;
     const float g = step->grad_scale * grad[i];
     if (step->rule.is_adam)
       math::adam(step->rule.adam, g, value[i], first[i], second[i]);
@@ -20,9 +20,9 @@ struct Optim {
 
 }  // namespace
 
-void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second) {
-  each(stream, n, Optim{step, loss, grad, value, first, second});
+  each(stream, n, Optim{step, losses, grad, value, first, second});
 }
 
 }  // namespace expunge::kernels::cuda

@@ -20,16 +20,17 @@ struct OptimStep {
   float grad_scale = 1;  // the gradient is multiplied by this before use
 };
 
-// `step` and `loss` lie where the stream works, so that a recorded launch takes those of its time.
-// Where `loss` is given and not finite, nothing changes. The state: SGD's momentum, or Adam's mean
-// and square.
-void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+// `step` and `losses` lie where the stream works, so that a recorded launch takes those of its
+// time. losses: (kOptimLosses) or null, the loss and whether gradients overflowed (loss_scale.h);
+// where one is not finite nothing changes. The state: SGD's momentum, or Adam's mean and square.
+inline constexpr int kOptimLosses = 2;
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second);
 
 // The same on a GPU (optim_step.cu).
 namespace cuda {
 
-void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* loss,
+void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second);
 
 }  // namespace cuda

@@ -38,10 +38,14 @@ EXPUNGE_HD void adam(const AdamRule& r, float g, float& w, float& m, float& s) {
   w -= r.lr / r.bias1 * (m / (std::sqrt(s / r.bias2) + r.eps));
 }
 
+EXPUNGE_HD bool is_finite(float x) {
+  return x - x == 0.0f;
+}
+
 // Whether a step is taken: not after one of n losses that is not finite. Null: in any case.
 EXPUNGE_HD bool takes_step(const float* losses, int n = 1) {
   bool finite = true;
-  for (int k = 0; k < n && losses != nullptr; ++k) finite &= losses[k] - losses[k] == 0.0f;
+  for (int k = 0; k < n && losses != nullptr; ++k) finite &= is_finite(losses[k]);
   return finite;
 }
 

@@ -76,6 +76,7 @@ struct MaxPoolBackward {
     const auto here = static_cast<int32_t>(in.h * s.W + in.w);
     Floats<V> sum = scaled<V>(beta, dx + V * i);
     for (int64_t h = p.begin; h < p.end; ++h)
+#pragma unroll 1  // else registers spill in f16, and there is one output in most pools
       for (int64_t w = q.begin; w < q.end; ++w) {
         const int64_t out = ((in.n * s.P() + h) * s.Q() + w) * s.C + in.c;
         const auto at = *reinterpret_cast<const Packed<V, int32_t>*>(which + out);

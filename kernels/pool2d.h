@@ -6,7 +6,7 @@
 #include "core/dtype.h"
 #include "core/hd.h"
 
-// Pooling of NHWC maps: x is f32, or bf16 on a GPU; a maximum has x's type, a mean is f32.
+// Pooling of NHWC maps: x is f32, or on a GPU bf16 or f16; a maximum has x's type, a mean is f32.
 namespace expunge::kernels {
 
 struct Pool2dShape {

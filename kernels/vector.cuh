@@ -11,9 +11,10 @@ struct Floats {
   float v[V];
 };
 
-// As many of T as the widest access moves.
+// As many of T as the widest access moves, which is kAccess bytes.
+inline constexpr int kAccess = 16;
 template <class T>
-inline constexpr int kVector = 16 / sizeof(T);
+inline constexpr int kVector = kAccess / sizeof(T);
 
 // In memory, moved at once: at multiples of V T.
 template <int V, class T>

@@ -27,17 +27,26 @@ T number(const Metadata& metadata, const std::string& key, const std::filesystem
        path.string(), key);
 }
 
+// All that a run remembers.
+std::vector<NamedBuffer> buffers_of(const Model& model, const Optimizer& optimizer,
+                                    std::span<const NamedBuffer> extra) {
+  std::vector<NamedBuffer> all = {{"values", model.params.values()},
+                                  {"statistics", model.params.statistic_values()}};
+  for (const NamedBuffer& s : optimizer.state()) all.push_back({"optimizer." + s.name, s.buffer});
+  for (const NamedBuffer& s : optimizer.loss_scale().state()) all.push_back(s);
+  for (const NamedBuffer& s : extra) all.push_back({"extra." + s.name, s.buffer});
+  return all;
+}
+
 constexpr const char* kNote = "note.";
 
 }  // namespace
 
 void save_state(const std::filesystem::path& path, const Model& model, const Optimizer& optimizer,
                 const TrainState& state, std::span<const NamedBuffer> extra) {
-  std::vector<NamedTensor> tensors = {raw("values", model.params.values()),
-                                      raw("statistics", model.params.statistic_values())};
-  for (const NamedBuffer& s : optimizer.state())
-    tensors.push_back(raw("optimizer." + s.name, s.buffer));
-  for (const NamedBuffer& s : extra) tensors.push_back(raw("extra." + s.name, s.buffer));
+  std::vector<NamedTensor> tensors;
+  for (const NamedBuffer& s : buffers_of(model, optimizer, extra))
+    tensors.push_back(raw(s.name, s.buffer));
   const FitPosition& at = state.position;
   Metadata metadata = {{"format", kStateFormat},
                        {"model", model.name},
@@ -54,11 +63,7 @@ void save_state(const std::filesystem::path& path, const Model& model, const Opt
 TrainState load_state(const std::filesystem::path& path, Model& model, Optimizer& optimizer,
                       std::span<const NamedBuffer> extra) {
   const SafeTensors file = read_safetensors(path);
-  std::vector<std::pair<std::string, Tensor>> wanted = {
-      {"values", model.params.values()}, {"statistics", model.params.statistic_values()}};
-  for (const NamedBuffer& s : optimizer.state())
-    wanted.emplace_back("optimizer." + s.name, s.buffer);
-  for (const NamedBuffer& s : extra) wanted.emplace_back("extra." + s.name, s.buffer);
+  const std::vector<NamedBuffer> wanted = buffers_of(model, optimizer, extra);
   for (const auto& [name, buffer] : wanted) {
     const NamedTensor* t = file.find(name);
     if (t == nullptr || t->values.size() != buffer.size())

@@ -13,6 +13,7 @@ struct StepResult {
   int64_t samples = 0;
   int64_t correct = 0;   // top-1, where the step knows labels
   double grad_norm = 0;  // before clipping, where it was computed
+  bool skipped = false;  // gradients overflowed in fp16: nothing was changed (nn/loss_scale.h)
 };
 
 // One update of the model from one batch. Training is one of them; unlearning steps are others.

@@ -9,12 +9,12 @@
 // tape.
 namespace expunge::nn {
 
-// y = x in another type, f32 or bf16, and with `channels` in its last dimension where they are more
-// than x has, the others 0 (kernels/cast.h). x itself where nothing changes.
+// y = x in another type, f32, bf16 or f16, and with `channels` in its last dimension where they are
+// more than x has, the others 0 (kernels/cast.h). x itself where nothing changes.
 Var cast(const Ctx& ctx, const Var& x, DType type, int64_t channels = 0);
 Tensor as_f32(const Tensor& x);  // no gradient
 
-// y = x * w + bias (kernels/conv2d.h). bias may be null. Where the process computes in bf16
+// y = x * w + bias (kernels/conv2d.h). bias may be null. Where the process computes in 16 bits
 // (kernels/precision.h) so are y and copies of x and w; gradients of w and bias stay f32.
 struct Conv2dOptions {
   int64_t stride = 1, pad = 0;
@@ -37,7 +37,7 @@ struct BatchNormInputs {
 };
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options = {});
 
-// Elementwise; what is bf16 becomes f32.
+// Elementwise; what has 16 bits becomes f32.
 Var relu(const Ctx& ctx, const Var& x);
 Var sigmoid(const Ctx& ctx, const Var& x);
 Var tanh(const Ctx& ctx, const Var& x);

@@ -34,7 +34,9 @@ double gradient_norm(const RangeTable& ranges, const Tensor& grads) {
 }  // namespace
 
 Optimizer::Optimizer(const ParamStore& params, OptimConfig config)
-    : config_(config), groups_(make_groups(params.parameters(), config)) {
+    : config_(config),
+      groups_(make_groups(params.parameters(), config)),
+      scale_(params.values().stream()) {
   if (config.kind == OptimKind::sgd)
     state_ = {{"momentum", params.make_buffer()}};
   else
@@ -67,20 +69,20 @@ void Optimizer::prepare(const StepScalars& scalars) {
   if (steps_.stream().device != Device::cpu) steps_.copy_from(steps_here_);
 }
 
-void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float* loss) const {
+void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float* losses) const {
   const Tensor values = params.values();
   EXPUNGE_CHECK(grads.size() == values.size(), "optimizer: {} gradients for {} parameters",
                 grads.size(), values.size());
   const auto* steps = static_cast<const kernels::OptimStep*>(steps_.bytes());
   for (size_t g = 0; g < groups_.size(); ++g) {
     const auto at = [&](const Tensor& flat) { return flat.data() + groups_[g].begin; };
-    kernels::optim_step(values.stream(), groups_[g].end - groups_[g].begin, steps + g, loss,
+    kernels::optim_step(values.stream(), groups_[g].end - groups_[g].begin, steps + g, losses,
                         at(grads), at(values), at(state_.front().buffer), at(state_.back().buffer));
   }
 }
 
 double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalars& scalars,
-                       const float* loss) {
+                       const float* losses) {
   double norm = 0;
   StepScalars now = scalars;
   if (config_.clip_norm > 0) {
@@ -88,7 +90,7 @@ double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalar
     now.grad_scale *= static_cast<float>(std::min(1.0, double{config_.clip_norm} / (norm + 1e-6)));
   }
   prepare(now);
-  apply(params, grads, loss);
+  apply(params, grads, losses);
   return norm;
 }
 

@@ -6,6 +6,7 @@
 #include "core/param_store.h"
 #include "core/step_scalars.h"
 #include "kernels/optim_step.h"
+#include "nn/loss_scale.h"
 
 namespace expunge::nn {
 
@@ -38,15 +39,16 @@ class Optimizer {
   Optimizer(const ParamStore& params, OptimConfig config);
 
   // Values of `params` move along -grads. Reads scalars.lr and step; `grads` is not changed.
-  // Where `loss` is given, beside the parameters, and not finite, nothing changes. Returns the
-  // gradient's L2 norm before clipping where clip_norm is set, otherwise 0.
+  // Where `losses` (kernels::kOptimLosses) are given, beside the parameters, and one is not finite,
+  // nothing changes. Returns the gradient's L2 norm before clipping where clip_norm is set,
+  // otherwise 0.
   double step(ParamStore& params, const Tensor& grads, const StepScalars& scalars,
-              const float* loss = nullptr);
+              const float* losses = nullptr);
 
   // The same in two parts, for a step that is recorded: what the scalars say is sent where the
   // parameters are, and done from there. Without clipping, which looks at the gradient first.
   void prepare(const StepScalars& scalars);
-  void apply(const ParamStore& params, const Tensor& grads, const float* loss = nullptr) const;
+  void apply(const ParamStore& params, const Tensor& grads, const float* losses = nullptr) const;
 
   // What step() does to the parameters of `group` with the gradient as it is (not clipped): for
   // steps that do more to a parameter than an optimizer does.
@@ -56,11 +58,15 @@ class Optimizer {
   const OptimConfig& config() const { return config_; }
   // Names and buffers to save and restore: "momentum", or "exp_avg" and "exp_avg_sq".
   const std::vector<NamedBuffer>& state() const { return state_; }
+  // Of all steps that it makes. Has a state of its own to save.
+  LossScale& loss_scale() { return scale_; }
+  const LossScale& loss_scale() const { return scale_; }
 
  private:
   OptimConfig config_;
   std::vector<ParamGroup> groups_;
   std::vector<NamedBuffer> state_;
+  LossScale scale_;
   Tensor steps_here_,
       steps_;  // (groups) kernels::OptimStep as bytes: on the host, where they are read
 };

@@ -1,5 +1,7 @@
 #include "nn/supervised_step.h"
 
+#include <cmath>
+
 #include "kernels/loss.h"
 #include "kernels/reduce.h"
 #include "nn/ops.h"
@@ -7,12 +9,12 @@
 namespace expunge::nn {
 namespace {
 
-// found[1] = how many rows have their largest number where the label is
-void count_right(Stream stream, const Tensor& logits, const Tensor& labels, const Tensor& found) {
+// right[0] = how many rows have their largest number where the label is
+void count_right(Stream stream, const Tensor& logits, const Tensor& labels, const Tensor& right) {
   const int64_t N = logits.dim(0);
   const Tensor hits(Shape{N}, DType::f32, stream);
   kernels::top1(stream, N, logits.dim(1), logits.data(), labels.as<int32_t>(), hits.data());
-  kernels::sum_to(stream, kernels::Term::value, N, hits.data(), 1.0, found.data() + 1);
+  kernels::sum_to(stream, kernels::Term::value, N, hits.data(), 1.0, right.data());
 }
 
 }  // namespace
@@ -22,10 +24,10 @@ SupervisedStep::SupervisedStep(Model& model, Optimizer& optimizer, SupervisedCon
       optimizer_(optimizer),
       config_(config),
       grads_(model.params.make_buffer()),
-      found_(Shape{2}, DType::f32, grads_.stream()),
-      late_(grads_.stream(), found_.size(), kMostAhead) {
+      found_(Tensor::zeros(Shape{kernels::kOptimLosses + 1}, DType::f32, grads_.stream())),
+      late_(grads_.stream(), found_.size(), kMostAhead),
+      scale_(optimizer.loss_scale()) {
   const Stream stream = grads_.stream();
-  found_.zero();
   tape_.set_overlap(config.overlap);
   if (stream.device == Device::cpu) return;
   scalars_ = Tensor(Shape{static_cast<int64_t>(sizeof(StepScalars))}, DType::u8, stream);
@@ -60,6 +62,8 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
                 .batch_norm = BatchNormMode::train,
                 .scalars = &scalars,
                 .scalars_there = static_cast<const StepScalars*>(scalars_.bytes())};
+  const Tensor losses = found_.slice(0, {kernels::kOptimLosses}),
+               right = found_.slice(kernels::kOptimLosses, {1});
   Var loss;
   {
     const Var output = model_.network->forward(ctx, {batch.x, Var::kNone});
@@ -67,12 +71,13 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
     loss = batch.targets ? mse(ctx, output, batch.targets)
                          : cross_entropy(ctx, output, labels, config_.label_smoothing);
     if (batch.labels)
-      count_right(ctx.stream, output.value, labels, found_);
+      count_right(ctx.stream, output.value, labels, right);
     else
-      found_.slice(1, {1}).zero();
+      right.zero();
   }
-  note_loss(loss.value, found_.slice(0, {1}));
-  tape_.backward(loss);
+  note_loss(loss.value, losses.slice(0, {1}));
+  tape_.backward(loss, scale_.seed());
+  scale_.finish({&grads_, 1}, losses);
 }
 
 bool SupervisedStep::may_be_recorded(const Batch& batch) const {
@@ -81,22 +86,24 @@ bool SupervisedStep::may_be_recorded(const Batch& batch) const {
 }
 
 size_t SupervisedStep::most_ahead() const {
-  const bool waits = optimizer_.config().clip_norm != 0;  // for the gradient's norm
+  // for the gradient's norm; in fp16 to know which step was taken, before it can count the next
+  const bool waits = optimizer_.config().clip_norm != 0 || scale_.on();
   return found_.stream().device == Device::cuda && !waits ? kMostAhead : 0;
 }
 
 void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
   prepare(batch, scalars);
+  const StepScalars taken = scale_.taken(scalars);
   StepResult& result = queued_.emplace_back(StepResult{.samples = batch.size()});
   if (may_be_recorded(batch)) {
-    optimizer_.prepare(scalars);
+    optimizer_.prepare(taken);
     recorder_.run(batch.x.stream(), {StepRecorder::place_of(batch)}, [&] {
       differentiate(batch, scalars);
       optimizer_.apply(model_.params, grads_, found_.data());
     });
   } else {
     differentiate(batch, scalars);
-    result.grad_norm = optimizer_.step(model_.params, grads_, scalars, found_.data());
+    result.grad_norm = optimizer_.step(model_.params, grads_, taken, found_.data());
   }
   late_.send(found_);
 }
@@ -106,7 +113,8 @@ StepResult SupervisedStep::next_result() {
   queued_.pop_front();
   const std::span<const float> found = late_.take();
   result.loss = double{found[0]};
-  result.correct = static_cast<int64_t>(found[1]);
+  result.skipped = std::isfinite(result.loss) && scale_.skipped(found[1]);
+  result.correct = static_cast<int64_t>(found[kernels::kOptimLosses]);
   return result;
 }
 

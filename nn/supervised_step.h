@@ -19,7 +19,7 @@ struct SupervisedConfig {
 
 // The step of ordinary training: mean cross-entropy (or squared error where the batch has targets),
 // one backward pass, one optimizer step. After a loss that is not finite the weights stay those of
-// the last good step.
+// the last good step. In fp16 a step whose gradients overflow is skipped.
 //
 // On a GPU it is recorded (nn/step_recorder.h), but for clipping, which looks at the gradient from
 // the host.
@@ -42,10 +42,11 @@ class SupervisedStep : public Step {
   SupervisedConfig config_;
   Tensor grads_;
   Tape tape_;
-  Tensor labels_, scalars_;        // what changes from step to step, where the model is
-  Tensor found_;                   // (2) the loss (note_loss), and how many answers were right
-  LateNumbers late_;               // of them
+  Tensor labels_, scalars_;  // what changes from step to step, where the model is
+  Tensor found_;      // (3) the loss (note_loss), whether gradients overflowed, how many were right
+  LateNumbers late_;  // of them
   std::deque<StepResult> queued_;  // as far as they are known
+  LossScale& scale_;
   StepRecorder recorder_;
 };
 

@@ -1,14 +1,13 @@
 #include "tools/bench_buffer.h"
 
 #include "kernels/cast.h"
-#include "kernels/precision.h"
 #include "tools/bench_measure.h"
 
 namespace expunge::tools {
 namespace {
 
 DType type_here(DType there) {
-  return there == DType::bf16 ? DType::f32 : there;
+  return is_16_bit(there) ? DType::f32 : there;
 }
 
 // Beside `of`, between the types.
@@ -60,10 +59,6 @@ double bytes_of(std::initializer_list<BenchBuffer> buffers) {
   double bytes = 0;
   for (const BenchBuffer& buffer : buffers) bytes += buffer.bytes();
   return bytes;
-}
-
-DType activation_type() {
-  return kernels::precision() == kernels::Precision::bf16 ? DType::bf16 : DType::f32;
 }
 
 }  // namespace expunge::tools

@@ -51,8 +51,8 @@ struct Terms {
   }
 };
 
-// Products of tf32 have 10 bits: a term is off by up to 1e-3 of itself. In bf16 the result is
-// rounded to 2^-9 of itself.
+// Products of tf32 have 10 bits: a term is off by up to 1e-3 of itself. In 16 bits the result is
+// rounded.
 double tolerance(const Terms& want) {
   const double terms = std::sqrt(want.squares);
   switch (kernels::precision()) {
@@ -64,7 +64,7 @@ double tolerance(const Terms& want) {
     case kernels::Precision::fp16:
       break;
   }
-  return kTolerance * terms + 4e-3 * std::abs(want.sum);
+  return kTolerance * terms + rounding(kernels::activation_type()) * std::abs(want.sum);
 }
 
 // Calls f(h, w, r, s) for the kernel's places over output (p, q) that lie inside the image.
@@ -124,8 +124,8 @@ constexpr int64_t kChannels = 8;
 
 KernelRun prepare(const ConvCase& row, const std::string& name) {
   Conv2dShape s = row.shape;
-  const DType type = is_linear(s) ? DType::f32 : activation_type();
-  if (type == DType::bf16) s.C = (s.C + kChannels - 1) / kChannels * kChannels;
+  const DType type = is_linear(s) ? DType::f32 : kernels::activation_type();
+  if (is_16_bit(type)) s.C = (s.C + kChannels - 1) / kChannels * kChannels;
   const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, type),
                     w = BenchBuffer::drawn({s.K, s.R, s.S, s.C}, 2, type),
                     y = BenchBuffer::drawn({s.N, s.P(), s.Q(), s.K}, 3, type),

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/loss_scale.h"
 #include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
 #include "tools/bench_unlearn.h"
@@ -11,6 +12,7 @@ constexpr int64_t kStride = 97;  // elements between those that are compared
 // An update is lr x a number near 1: a thousandth of lr = 1e-3. Float rounds values near 1 to 6e-8.
 constexpr double kUpdateTolerance = 1e-6;
 constexpr StepScalars kFirstStep{.lr = 1e-3f};
+constexpr int64_t kStateFloats = sizeof(kernels::LossScaleState) / sizeof(float);
 
 // The first step of an optimizer on the model's flat buffers.
 KernelRun optimizer_step(const std::string& model, nn::OptimConfig config,
@@ -45,6 +47,27 @@ KernelRun optimizer_step(const std::string& model, nn::OptimConfig config,
   return run;
 }
 
+// What fp16 does to gradients. S = 1 leaves them as they are, call after call.
+KernelRun unscale(int64_t n, const std::string& name) {
+  const BenchBuffer grad = BenchBuffer::drawn({n}, 1), overflow({1}), scale({kStateFloats});
+  const Tensor before = grad.here().clone();
+  overflow.here().zero(), scale.here().zero();
+  scale.here().data()[0] = 1;
+  overflow.send(), scale.send();
+  KernelRun run{.result = grad.here(), .bytes = 2 * grad.bytes()};
+  run.call = [=] {
+    kernels::unscale(compute_stream(), n,
+                     reinterpret_cast<const kernels::LossScaleState*>(scale.data()), grad.data(),
+                     overflow.data());
+  };
+  run.check = [=] {
+    grad.fetch();
+    check_elements(name, grad.here(), kStride, 0,
+                   [&](int64_t i) { return double{before.data()[i]}; });
+  };
+  return run;
+}
+
 KernelRun update_step(const BenchUnlearn& options) {
   const auto problem = std::make_shared<UpdateProblem>(options);
   const int64_t parameters = problem->model.params.parameters().size();
@@ -66,6 +89,8 @@ void add_flat_cases(std::vector<KernelCase>& rows, const std::vector<std::string
     for (nn::OptimKind kind : {nn::OptimKind::sgd, nn::OptimKind::adam})
       add(kind == nn::OptimKind::sgd ? "sgd_step" : "adam_step",
           [=](const std::string& name) { return optimizer_step(model, {.kind = kind}, name); });
+    if (compute_stream().device == Device::cuda)
+      add("unscale", [=](const std::string& name) { return unscale(count, name); });
     const auto update = [&](const std::string& kernel, const char* gate, const char* estimator) {
       const BenchUnlearn options{.model = model,
                                  .gate = unlearn::GateSpec::parse(gate),

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels/loss.h"
+#include "kernels/precision.h"
 #include "nn/network.h"
 #include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
@@ -16,11 +17,9 @@ using kernels::BatchNormShape;
 // is taken from. A pixel left out of 1024 moves a mean by 1e-3.
 constexpr double kSumTolerance = 1e-5;
 
-// bf16 rounds to 2^-9.
-constexpr double kRounding = 4e-3;
-
 double tolerance_of(const BenchBuffer& result) {
-  return result.values().type == DType::bf16 ? kRounding : kSumTolerance;
+  const DType type = result.values().type;
+  return is_16_bit(type) ? rounding(type) : kSumTolerance;
 }
 double at(const BenchBuffer& b, int64_t i) {
   return b.at(i);
@@ -29,14 +28,14 @@ double at(const BenchBuffer& b, int64_t i) {
 struct Norm {
   BatchNormShape s;
   bool add;
-  BenchBuffer x = drawn(1), y{x.here().shape(), activation_type()}, residual = drawn(2);
+  BenchBuffer x = drawn(1), y{x.here().shape(), kernels::activation_type()}, residual = drawn(2);
   BenchBuffer gamma = BenchBuffer::drawn({s.C}, 3), beta = BenchBuffer::drawn({s.C}, 4);
   BenchBuffer mean{{s.C}}, invstd{{s.C}}, running = BenchBuffer::drawn({2 * s.C}, 5);
 
   static constexpr float kEps = 1e-5f;
   Norm(const nn::Trace::BatchNorm& row) : s(row.shape), add(row.residual) {}
   BenchBuffer drawn(uint32_t key) const {
-    return BenchBuffer::drawn({s.pixels, s.C}, key, activation_type());
+    return BenchBuffer::drawn({s.pixels, s.C}, key, kernels::activation_type());
   }
   void forward() const {
     kernels::batch_norm_statistics(compute_stream(), s, x.values(), kEps,
@@ -102,8 +101,8 @@ KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name
   const auto b = std::make_shared<Norm>(row);
   b->forward();
   const Shape shape = b->x.here().shape();
-  const BenchBuffer dy = b->drawn(6), dx(shape, activation_type()),
-                    dresidual(shape, activation_type());
+  const BenchBuffer dy = b->drawn(6), dx(shape, kernels::activation_type()),
+                    dresidual(shape, kernels::activation_type());
   const Tensor sums({4 * b->s.C}, DType::f32, compute_stream());  // (2, C) doubles
   KernelRun run{.result = dx.here()};
   run.bytes = bytes_of({b->x, dy, b->x, dy, dx}) + (b->s.relu ? 2 * b->y.bytes() : 0) +
@@ -140,7 +139,7 @@ KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name
 }
 
 KernelRun max_pool(const kernels::Pool2dShape& s, bool backward, const std::string& name) {
-  const DType type = activation_type();
+  const DType type = kernels::activation_type();
   const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, type),
                     which({s.N, s.P(), s.Q(), s.C}, DType::i32);
   BenchBuffer y(which.here().shape(), type);
@@ -193,7 +192,7 @@ double average_share(const kernels::AveragePool2dShape& s, int64_t p, int64_t h,
 
 KernelRun average_pool(const kernels::AveragePool2dShape& s, bool backward,
                        const std::string& name) {
-  const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, activation_type()),
+  const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, kernels::activation_type()),
                     y = BenchBuffer::drawn({s.N, s.P, s.Q, s.C}, 1);
   const BenchBuffer& result = backward ? x : y;
   KernelRun run{.result = result.here(), .bytes = bytes_of({x, y})};

@@ -29,14 +29,13 @@ KernelRun add(int64_t n, const std::string& name) {
 }
 
 // Of activations as convolutions want them in 16 bits: a type of GPUs.
-KernelRun to_bf16(int64_t n, const std::string& name) {
-  const BenchBuffer from = BenchBuffer::drawn({n}, 1), to({n}, DType::bf16);
+KernelRun to_16_bits(int64_t n, DType type, const std::string& name) {
+  const BenchBuffer from = BenchBuffer::drawn({n}, 1), to({n}, type);
   KernelRun run{.result = to.here(), .bytes = bytes_of({from, to})};
   run.call = [=] { kernels::cast(compute_stream(), {1, n, n}, from.values(), 0, to.values()); };
   run.check = [=] {
-    constexpr double kBf16 = 4e-3;  // rounds to 2^-9
     to.fetch();
-    check_elements(name, to.here(), 1, kBf16, [&](int64_t i) { return from.at(i); });
+    check_elements(name, to.here(), 1, rounding(type), [&](int64_t i) { return from.at(i); });
   };
   return run;
 }
@@ -125,9 +124,10 @@ void add_move_cases(std::vector<KernelCase>& rows, int64_t batch_size) {
   row("add", activations, [=](const std::string& name) { return add(pixels * kWidth, name); });
   row("sum_rows", activations,
       [=](const std::string& name) { return sum_rows(pixels, kWidth, name); });
-  if (compute_stream().device == Device::cuda)
-    row("cast to bf16", activations,
-        [=](const std::string& name) { return to_bf16(pixels * kWidth, name); });
+  if (compute_stream().device == Device::cpu) return;
+  for (const DType type : {DType::bf16, DType::f16})
+    row(type == DType::bf16 ? "cast to bf16" : "cast to f16", activations,
+        [=](const std::string& name) { return to_16_bits(pixels * kWidth, type, name); });
 }
 
 }  // namespace expunge::tools

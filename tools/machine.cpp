@@ -17,8 +17,7 @@ kernels::Precision precision_of(const std::string& name) {
   if (name == "fp32") return kernels::Precision::fp32;
   if (compute_stream().device == Device::cpu)
     fail(ExitCode::device, "--precision {}: needs --device cuda; the CPU computes in fp32", name);
-  if (name == "fp16")
-    fail(ExitCode::device, "--precision fp16: this version computes in fp32, tf32 and bf16");
+  if (name == "fp16") return kernels::Precision::fp16;
   return name == "tf32" ? kernels::Precision::tf32 : kernels::Precision::bf16;
 }
 

@@ -272,7 +272,8 @@ constexpr Option kOptions[] = {
      "bench-unlearn "
      "data-prepare sweep recipe-check",
      false},
-    {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode", kCompute},
+    {"precision", Kind::choice, "fp32", "fp32|tf32|bf16|fp16", "compute mode; the CPU has fp32",
+     kCompute},
     {"conv-algo", Kind::choice, "auto", "auto|direct|winograd",
      "convolutions: the faster by shape, the direct sum, or Winograd where it applies", kCompute},
     {"progress", Kind::choice, "auto", "auto|bar|lines|json|none", "what stderr shows meanwhile",

@@ -229,6 +229,11 @@ nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult
     run_.append_metrics(
         fmt::format(R"({{"type":"step","step":{},"epoch":{},"loss":{:.6g},"lr":{:.6g}}})", at.step,
                     at.epoch + 1, result.loss, lr_));
+  if (result.skipped) {
+    ++status_.measures["skipped_steps"];
+    run_.append_metrics(
+        fmt::format(R"({{"type":"skipped","step":{},"epoch":{}}})", at.step, at.epoch + 1));
+  }
   if (parts_.note) {
     const StepNote note = parts_.note();
     aside_ += note.seconds;

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/student_t.h"
 #include "kernels/elementwise.h"
+#include "kernels/precision.h"
 #include "kernels/reduce.h"
 
 namespace expunge::unlearn {
@@ -45,6 +46,7 @@ AuditedStep::AuditedStep(nn::Step& step, const nn::Model& model, BatchSource& fo
 
 SideAudit AuditedStep::audit(BatchSource& source, const Objective& objective, int64_t batches,
                              const ParamStore& before, const StepScalars& scalars) {
+  const kernels::WithoutLossScale exact;
   const int64_t n = source.batches();
   const Place own = place_of(scalars, config_.batches_per_epoch, n);
   const Pass pass{.network = *model_.network,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/precision.h"
 #include "unlearn/parameters.h"
 #include "unlearn/pass.h"
 
@@ -221,6 +222,7 @@ OneShot::Where OneShot::where(int64_t step) const {
 }
 
 nn::StepResult OneShot::run(const Batch& batch, const StepScalars& scalars) {
+  const kernels::WithoutLossScale exact;
   facts_.clear();
   const Where at = where(scalars.step);
   const nn::StepResult result{.loss = look(at, batch), .samples = batch.size()};

@@ -29,12 +29,12 @@ Ctx context(const Pass& pass, const StepScalars& scalars, Tape* tape) {
 }  // namespace
 
 double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars, Tape* tape,
-               Tape::Ready ready) {
+               const Tensor& seed, Tape::Ready ready) {
   const Var loss = loss_at(pass, batch, context(pass, scalars, tape), [&](const Tensor& logits) {
     return labels_for(pass.objective, batch, scalars, logits.dim(1));
   });
   const double value = double{value_of(loss.value)};
-  if (tape != nullptr && std::isfinite(value)) tape->backward(loss, 1.0f, ready);
+  if (tape != nullptr && std::isfinite(value)) tape->backward(loss, seed, ready);
   return value;
 }
 
@@ -45,7 +45,7 @@ void queue_loss(const Pass& pass, const Batch& batch, const StepScalars& scalars
   const Var found =
       loss_at(pass, batch, ctx, [&](const Tensor&) -> const Tensor& { return inputs.labels; });
   nn::note_loss(found.value, loss);
-  tape.backward(found);
+  tape.backward(found, inputs.seed);
 }
 
 Place place_of(const StepScalars& scalars, int64_t steps, int64_t batches) {

@@ -17,14 +17,15 @@ struct Pass {
 };
 
 // The mean of the objective over the batch. With a tape that is bound to `values` also its
-// gradient, unless the loss is not finite; `ready` as in Tape::backward.
+// gradient, unless the loss is not finite; `seed` and `ready` as in Tape::backward.
 double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
-               Tape* tape = nullptr, Tape::Ready ready = {});
+               Tape* tape = nullptr, const Tensor& seed = {}, Tape::Ready ready = {});
 
 // What a pass on a GPU reads there, filled before it.
 struct PassInputs {
   Tensor labels;               // (N) i32, those that the objective takes
   const StepScalars* scalars;  // in place of those given
+  Tensor seed;                 // as in Tape::backward
 };
 // The same, queued: the loss goes to `loss` (1) by nn::note_loss, its gradient is taken whatever it
 // is, and nothing waits, so that it can be recorded.

@@ -5,6 +5,7 @@
 
 #include "core/rng.h"
 #include "kernels/gates.h"
+#include "kernels/precision.h"
 #include "unlearn/pass.h"
 
 namespace expunge::unlearn {
@@ -13,6 +14,7 @@ namespace {
 // The gradient of an objective over one batch, on the CPU, without touching running statistics.
 Tensor gradient(const nn::Model& model, const char* name, BatchNormMode batch_norm,
                 const Batch& batch, Tape& tape, const Tensor& grads) {
+  const kernels::WithoutLossScale exact;
   tape.reset();
   tape.bind(model.params, {grads, 0.0f});
   const Mode mode = batch_norm == BatchNormMode::eval ? Mode::eval : Mode::train;

@@ -23,6 +23,7 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
                  .g_r = model.params.make_buffer(),
                  .saliency = config_.saliency_pass ? model.params.make_buffer() : Tensor{}},
       update_(model.params, optimizer, gradients_, config_),
+      scale_(optimizer.loss_scale()),
       losses_(Tensor::zeros(Shape{kernels::kStepLosses}, DType::f32, gradients_.g_f.stream())),
       late_(losses_.stream(), losses_.size(), nn::kMostAhead),
       late_kept_(losses_.stream(), sizeof(double) / sizeof(float), nn::kMostAhead) {
@@ -34,9 +35,13 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
   EXPUNGE_CHECK(other.batches() > 0, "unlearn step: the other side's source has {} batches",
                 other.batches());
   report_.parameters = model.params.parameters().size();
-  constexpr auto kBytes = static_cast<int64_t>(kernels::kStepLosses * sizeof(StepScalars));
+  constexpr auto kBytes = static_cast<int64_t>(kernels::kStepPasses * sizeof(StepScalars));
   scalars_ = Tensor(Shape{kBytes}, DType::u8, losses_.stream());
   tape_.set_overlap(config_.overlap);
+  if (scale_.on() && update_.forget_slices() != nullptr)
+    fail(ExitCode::usage,
+         "an estimator that looks into batches sees gradients before the loss scale of fp16 is "
+         "taken from them; choose another estimator, or --precision bf16");
 }
 
 const Batch& UnlearnStep::next_other(const StepScalars& scalars) {
@@ -92,9 +97,18 @@ void UnlearnStep::bind(const Planned& planned) {
   tape_.bind(model_.params, {planned.grads, 0.0f}, planned.slices);
 }
 
+// An overflow that comes late in the pass must undo the whole step: in fp16 nothing is updated
+// before.
 bool UnlearnStep::updates_inside() const {
-  return config_.gate.row->scope == Scope::element && config_.in_backward &&
+  return !scale_.on() && config_.gate.row->scope == Scope::element && config_.in_backward &&
          (config_.retain != nullptr || config_.gate.row->uses.retain);
+}
+
+void UnlearnStep::finish_gradients(const std::vector<Planned>& passes) const {
+  std::vector<Tensor> gradients;
+  gradients.reserve(passes.size());
+  for (const Planned& p : passes) gradients.push_back(p.grads);
+  scale_.finish(gradients, losses_);
 }
 
 UnlearnStep::Losses UnlearnStep::in_order(const std::vector<Planned>& passes,
@@ -106,10 +120,16 @@ UnlearnStep::Losses UnlearnStep::in_order(const std::vector<Planned>& passes,
     bind(p);
     const Tape::Ready ready =
         inside && p.which == kRetain ? Tape::Ready(update_one) : Tape::Ready();
-    losses[p.which] = static_cast<float>(loss_of(pass_of(p), *p.batch, p.scalars, &tape_, ready));
+    losses[p.which] =
+        static_cast<float>(loss_of(pass_of(p), *p.batch, p.scalars, &tape_, scale_.seed(), ready));
     if (!std::isfinite(losses[p.which])) return losses;
   }
-  if (!inside) report_.kept = update_.all(scalars);
+  if (scale_.on()) {
+    finish_gradients(passes);
+    losses.back() = losses_.to({}).span().back();  // waits
+    if (!std::isfinite(losses.back())) return losses;
+  }
+  if (!inside) report_.kept = update_.all(scale_.taken(scalars));
   return losses;
 }
 
@@ -146,16 +166,19 @@ std::optional<int64_t> UnlearnStep::queue_passes(const std::vector<Planned>& pas
   recorder_.run(losses_.stream(), key, [&] {
     for (const Planned& p : passes) {
       bind(p);
-      queue_loss(pass_of(p), *p.batch, p.scalars,
-                 {labels_[p.which].slice(0, {p.batch->size()}), scalars_there + p.which}, tape_,
-                 losses_.slice(p.which, {1}));
+      queue_loss(
+          pass_of(p), *p.batch, p.scalars,
+          {labels_[p.which].slice(0, {p.batch->size()}), scalars_there + p.which, scale_.seed()},
+          tape_, losses_.slice(p.which, {1}));
     }
+    finish_gradients(passes);
   });
-  return update_.queue_all(scalars, losses_.data());
+  return update_.queue_all(scale_.taken(scalars), losses_.data());
 }
 
+// In fp16 the host must know of every step whether it was taken before it can count the next.
 size_t UnlearnStep::most_ahead() const {
-  return may_be_queued() ? nn::kMostAhead : 0;
+  return may_be_queued() && !scale_.on() ? nn::kMostAhead : 0;
 }
 
 void UnlearnStep::queue(const Batch& leading, const StepScalars& scalars) {
@@ -189,7 +212,8 @@ nn::StepResult UnlearnStep::known(const Losses& losses, int64_t samples) {
   for (const Which which : {kSaliency, kForget, kRetain})
     if (!std::isfinite(losses[which])) return {.loss = double{losses[which]}, .samples = samples};
   return {.loss = config_.retain != nullptr ? report_.retain_loss : report_.forget_loss,
-          .samples = samples};
+          .samples = samples,
+          .skipped = scale_.skipped(losses.back())};
 }
 
 int UnlearnStep::passes() const {

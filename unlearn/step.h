@@ -28,7 +28,7 @@ struct StepConfig : UpdateConfig {
   // scrub); otherwise by g_f
   bool saliency_pass = false;
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
-  // is final. Otherwise after it, on a GPU in one launch. The bits are the same.
+  // is final. Otherwise, and in fp16, after it, on a GPU in one launch. The bits are the same.
   bool in_backward = true;
   bool overlap = true;            // on a GPU: Tape::set_overlap
   int64_t batches_per_epoch = 1;  // of the source that it runs on, for the place in the other
@@ -46,7 +46,8 @@ struct StepReport {
 
 // Runs on batches of the side that leads; every one is joined by the next batch of `other`, which
 // is shuffled anew in each epoch. A missing side that the gate needs is a probe: its gradient is
-// used by the gate only and running statistics are left alone.
+// used by the gate only and running statistics are left alone. In fp16 a step whose gradients
+// overflow is skipped.
 //
 // On a GPU the passes of a step are recorded (nn/step_recorder.h) and the update, after them, looks
 // at their losses itself: the host waits for nothing. Step by step as on the CPU are done: updates
@@ -79,7 +80,8 @@ class UnlearnStep final : public nn::Step {
     SliceStatistics* slices;
     StepScalars scalars;
   };
-  using Losses = std::array<float, kernels::kStepLosses>;  // by Which
+  // By Which, and last whether gradients overflowed.
+  using Losses = std::array<float, kernels::kStepLosses>;
   std::vector<Planned> plan(const Batch& leading, const StepScalars& scalars);
   const Batch& next_other(const StepScalars& scalars);
   Pass pass_of(const Planned& planned) const;
@@ -93,6 +95,7 @@ class UnlearnStep final : public nn::Step {
   void send_inputs(const std::vector<Planned>& passes);
   bool updates_inside() const;
   void bind(const Planned& planned);
+  void finish_gradients(const std::vector<Planned>& passes) const;
 
   nn::Model& model_;
   BatchSource& other_;
@@ -101,9 +104,10 @@ class UnlearnStep final : public nn::Step {
   StepGradients gradients_;
   GatedUpdate update_;
   Tape tape_;
+  nn::LossScale& scale_;
   nn::StepRecorder recorder_;
   // What changes from step to step, where the model is, by Which.
-  std::array<Tensor, kernels::kStepLosses> labels_;
+  std::array<Tensor, kernels::kStepPasses> labels_;
   Tensor scalars_, losses_;
   LateNumbers late_;       // losses_
   LateNumbers late_kept_;  // WholeGate::kept_there()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/precision.h"
 #include "nn/ops.h"
 
 namespace expunge::unlearn {
@@ -28,6 +29,7 @@ Tensor gather(const Tensor& from, const std::vector<int64_t>& rows) {
 
 // d CE(y) / dx by each image; the mean over the batch has the same signs.
 Tensor image_gradient(const nn::Network& network, const ParamStore& values, const Batch& batch) {
+  const kernels::WithoutLossScale exact;
   Tape tape;
   tape.bind_constants(values);
   const Tensor dx = empty_like(batch.x);

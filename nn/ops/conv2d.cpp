@@ -105,11 +105,11 @@ Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOp
   Conv2dShape s = checked_shape(x, w, bias, options);
   if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
   const Shape y{s.N, s.P(), s.Q(), s.K};
-  if (kernels::precision() != kernels::Precision::bf16)
-    return convolve(ctx, {x, w.value}, w, bias, s, y);
+  const DType type = kernels::activation_type();
+  if (!is_16_bit(type)) return convolve(ctx, {x, w.value}, w, bias, s, y);
   s.C = (s.C + kChannels - 1) / kChannels * kChannels;
-  const Tensor w16 = cast({.stream = ctx.stream}, {w.value}, DType::bf16, s.C).value;
-  return convolve(ctx, {cast(ctx, x, DType::bf16, s.C), w16}, w, bias, s, y);
+  const Tensor w16 = cast({.stream = ctx.stream}, {w.value}, type, s.C).value;
+  return convolve(ctx, {cast(ctx, x, type, s.C), w16}, w, bias, s, y);
 }
 
 Var linear(const Ctx& ctx, const Var& any, const Var& w, const Var* bias) {

@@ -204,22 +204,24 @@ TEST_CASE("batch norm: the gradients of gamma and beta are the sums, added to wh
   }
 }
 
-TEST_CASE("cuda batch norm in bf16: what f32 gives for the same numbers, rounded once") {
+TEST_CASE_TEMPLATE("cuda batch norm in 16 bits: what f32 gives for the same numbers, rounded once",
+                   T, bf16, f16) {
   for (const BatchNormShape& s : kShapes) {
     CAPTURE(s.pixels);
     CAPTURE(s.C);
     const int64_t n = s.pixels * s.C;
     const auto C = static_cast<size_t>(s.C);
-    const Halves x = rounded(draw(n, 1)), dy = rounded(draw(n, 2)), residual = rounded(draw(n, 3));
+    const std::vector<T> x = rounded<T>(draw(n, 1)), dy = rounded<T>(draw(n, 2)),
+                         residual = rounded<T>(draw(n, 3));
     const Floats wide_x = widened(x), gamma = draw(s.C, 4), beta = draw(s.C, 5);
     const Moments first{Floats(C), Floats(C), draw(s.C, 6), draw(s.C, 7)};
     const Moments expected = in_double(s, wide_x, first);
-    const DeviceArray<bf16> dev_x(x), dev_dy(dy), dev_residual(residual), dev_y(x.size()),
+    const DeviceArray<T> dev_x(x), dev_dy(dy), dev_residual(residual), dev_y(x.size()),
         dev_dx(x.size()), dev_dr(x.size());
     const DeviceArray<float> running_mean(first.running_mean), running_var(first.running_var),
         mean(C), invstd(C), dev_gamma(gamma), dev_beta(beta), slopes(3 * C);
-    const DeviceArray<char> workspace(cuda::statistics_workspace(s, DType::bf16)),
-        sums_workspace(cuda::sums_workspace(s, DType::bf16, s.pixels));
+    const DeviceArray<char> workspace(cuda::statistics_workspace(s, kDType<T>)),
+        sums_workspace(cuda::sums_workspace(s, kDType<T>, s.pixels));
     cuda::batch_norm_statistics(kStream, s, dev_x.data(), kEps,
                                 {running_mean.data(), running_var.data(), 0.1f}, mean.data(),
                                 invstd.data(), workspace.data());
@@ -233,7 +235,7 @@ TEST_CASE("cuda batch norm in bf16: what f32 gives for the same numbers, rounded
                      beta.data(), widened(residual).data(), y.data());
     cuda::batch_norm_apply(kStream, s, dev_x.data(), mean.data(), invstd.data(), dev_gamma.data(),
                            dev_beta.data(), dev_residual.data(), dev_y.data());
-    CHECK(same_bits(dev_y.values(), rounded(y)));
+    CHECK(same_bits(dev_y.values(), rounded<T>(y)));
 
     const Floats wide_y = widened(dev_y.values()), wide_dy = widened(dy);
     std::vector<double> sum_g(C), sum_gx(C);
@@ -274,8 +276,8 @@ TEST_CASE("cuda batch norm in bf16: what f32 gives for the same numbers, rounded
                                .dx = dev_dx.data(),
                                .dresidual = dev_dr.data()},
                               slopes.data());
-    CHECK(same_bits(dev_dx.values(), rounded(dx)));
-    CHECK(same_bits(dev_dr.values(), rounded(dr)));
+    CHECK(same_bits(dev_dx.values(), rounded<T>(dx)));
+    CHECK(same_bits(dev_dr.values(), rounded<T>(dr)));
   }
 }
 

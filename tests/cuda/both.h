@@ -35,16 +35,16 @@ inline Floats before(float beta, int64_t n, uint64_t key) {
   return beta == 0.0f ? Floats(static_cast<size_t>(n), std::nanf("")) : draw(n, key);
 }
 
-using Halves = std::vector<bf16>;
-
-inline Halves rounded(const Floats& x) {
-  Halves y;
-  for (const float v : x) y.push_back(to_bf16(v));
+template <class T>
+std::vector<T> rounded(const Floats& x) {
+  std::vector<T> y;
+  for (const float v : x) y.push_back(from_float<T>(v));
   return y;
 }
-inline Floats widened(const Halves& x) {
+template <class T>
+Floats widened(const std::vector<T>& x) {
   Floats y;
-  for (const bf16 v : x) y.push_back(to_float(v));
+  for (const T v : x) y.push_back(to_float(v));
   return y;
 }
 

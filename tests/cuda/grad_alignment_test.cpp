@@ -173,9 +173,10 @@ TEST_CASE("grad_alignment: a loss that is not finite stops the step, on both mac
   const Buffers untouched = start(kHere), taken = on_device(c, kHere, [](const GradAlignment&a) {
                                             cuda::grad_alignment(kStream, kHere, a);
                                           });
-  std::vector<Floats> losses{{1, 2, 3}};
+  std::vector<Floats> losses{{1, 2, 3, 0}};
   for (const float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF})
-    for (const size_t which : {0, 1, 2}) losses.push_back({0, 0, 0}), losses.back()[which] = bad;
+    for (size_t which = 0; which < kStepLosses; ++which)
+      losses.emplace_back(kStepLosses, 0.0f), losses.back()[which] = bad;
   for (const Floats& of : losses) {
     const DeviceArray<float> there(of), phi(Floats(kHere, 7));
     const Buffers got = on_device(c, kHere, [&](GradAlignment a) {

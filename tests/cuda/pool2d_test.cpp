@@ -69,37 +69,38 @@ TEST_CASE("cuda average pooling: values and gradients have the bits of the CPU")
   }
 }
 
-TEST_CASE("cuda pooling in bf16: what f32 gives for the same numbers, rounded once") {
+TEST_CASE_TEMPLATE("cuda pooling in 16 bits: what f32 gives for the same numbers, rounded once", T,
+                   bf16, f16) {
   for (const Pool2dShape& s : kMax) {
     CAPTURE(s.H);
     const int64_t in = s.N * s.H * s.W * s.C, out = s.N * s.P() * s.Q() * s.C;
-    const Halves x = rounded(draw(in, 1)), dy = rounded(draw(out, 2));
+    const std::vector<T> x = rounded<T>(draw(in, 1)), dy = rounded<T>(draw(out, 2));
     Floats y(static_cast<size_t>(out)), dx(static_cast<size_t>(in));
     std::vector<int32_t> which(y.size());
     max_pool2d({}, s, widened(x).data(), y.data(), which.data());
     max_pool2d_backward({}, s, widened(dy).data(), which.data(), 0.0f, dx.data());
-    const DeviceArray<bf16> dev_x(x), dev_y(y.size()), dev_dy(dy), dev_dx(dx.size());
+    const DeviceArray<T> dev_x(x), dev_y(y.size()), dev_dy(dy), dev_dx(dx.size());
     const DeviceArray<int32_t> dev_which(which.size());
     cuda::max_pool2d(kStream, s, dev_x.data(), dev_y.data(), dev_which.data());
-    CHECK(same_bits(dev_y.values(), rounded(y)));
+    CHECK(same_bits(dev_y.values(), rounded<T>(y)));
     CHECK(same_bits(dev_which.values(), which));
     cuda::max_pool2d_backward(kStream, s, dev_dy.data(), dev_which.data(), 0.0f, dev_dx.data());
-    CHECK(same_bits(dev_dx.values(), rounded(dx)));
+    CHECK(same_bits(dev_dx.values(), rounded<T>(dx)));
   }
   for (const AveragePool2dShape& s : kAverage) {
     CAPTURE(s.H);
     const int64_t in = s.N * s.H * s.W * s.C, out = s.N * s.P * s.Q * s.C;
-    const Halves x = rounded(draw(in, 1));
+    const std::vector<T> x = rounded<T>(draw(in, 1));
     const Floats dy = draw(out, 2);
     Floats y(dy.size()), dx(x.size());
     average_pool2d({}, s, widened(x).data(), y.data());
     average_pool2d_backward({}, s, dy.data(), 0.0f, dx.data());
-    const DeviceArray<bf16> dev_x(x), dev_dx(x.size());
+    const DeviceArray<T> dev_x(x), dev_dx(x.size());
     const DeviceArray<float> dev_y(y.size()), dev_dy(dy);
     cuda::average_pool2d(kStream, s, dev_x.data(), dev_y.data());
     CHECK(same_bits(dev_y.values(), y));
     cuda::average_pool2d_backward(kStream, s, dev_dy.data(), 0.0f, dev_dx.data());
-    CHECK(same_bits(dev_dx.values(), rounded(dx)));
+    CHECK(same_bits(dev_dx.values(), rounded<T>(dx)));
   }
 }
 

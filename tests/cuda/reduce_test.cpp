@@ -119,10 +119,12 @@ TEST_CASE("cuda optimizers: a step has the bits of the CPU, and is not taken aft
       Floats value = w, state = first, square = second;
       const DeviceArray<float> dev_value(w), dev_state(first), dev_square(second);
       const DeviceArray<OptimStep> dev_step(std::vector<OptimStep>{step});
-      for (const float loss : {1.0f, std::nanf(""), INFINITY}) {
-        const DeviceArray<float> dev_loss(Floats{loss});
-        optim_step({}, count, &step, &loss, g.data(), value.data(), state.data(), square.data());
-        cuda::optim_step(kStream, count, dev_step.data(), dev_loss.data(), dev_g.data(),
+      for (const Floats& losses :
+           {Floats{1, 0}, {std::nanf(""), 0}, {INFINITY, 0}, {1, INFINITY}}) {
+        const DeviceArray<float> dev_losses(losses);
+        optim_step({}, count, &step, losses.data(), g.data(), value.data(), state.data(),
+                   square.data());
+        cuda::optim_step(kStream, count, dev_step.data(), dev_losses.data(), dev_g.data(),
                          dev_value.data(), dev_state.data(), dev_square.data());
         CHECK(same_bits(dev_value.values(), value));
         CHECK(same_bits(dev_state.values(), state));

@@ -36,6 +36,7 @@ resumes() {  # name, step to stop after, arguments of train or unlearn: the bits
 }
 resumes train 4 train "${args[@]}"
 resumes train-bf16 7 train "${args[@]}" --optimizer adam --precision bf16
+resumes train-fp16 3 train "${args[@]}" --optimizer adam --precision fp16
 unlearning=(unlearn --from train-cuda --forget random:6 --batch-size 4 --epochs 2)  # four steps
 resumes unlearn 1 "${unlearning[@]}" --method srl --gate focus
 resumes unlearn-opt 3 "${unlearning[@]}" --method ngplus --gate focus-opt --estimator welford:2
@@ -46,18 +47,41 @@ same "run.json still says how large" <(grep -E '"(parameters|train_samples)"' wh
   <(grep -E '"(parameters|train_samples)"' moved/run.json)
 
 expect "products in tf32" 0 '' train "${args[@]}" --device cuda --precision tf32 --out train-tf32
-expect "training in bf16" 0 '' train "${args[@]}" --device cuda --precision bf16 --out train-bf16
-expect "unlearning in bf16" 0 '' unlearn --from train-bf16 --forget random:6 --method srl --gate focus --batch-size 4 \
-  --epochs 1 --device cuda --precision bf16 --out unlearn-bf16
-expect "measured in bf16" 0 'forget' eval unlearn-bf16 --attacks loss --device cuda --precision bf16
-expect "an estimator that looks into batches, in bf16" 0 '' unlearn --from train-bf16 \
-  --forget random:6 --method srl --gate focus --estimator microbatch:2 --batch-size 4 --epochs 1 --device cuda \
-  --precision bf16 --out unlearn-slices
-check "the loss of bf16 goes the same way" python3 - train-cpu/metrics.csv train-bf16/metrics.csv << 'PY'
+for precision in bf16 fp16; do
+  expect "training in $precision" 0 '' train "${args[@]}" --device cuda --precision $precision --out train-$precision
+  expect "unlearning in $precision" 0 '' unlearn --from train-$precision --forget random:6 --method srl --gate focus \
+    --batch-size 4 --epochs 1 --device cuda --precision $precision --out unlearn-$precision
+  expect "measured in $precision" 0 'forget' eval unlearn-$precision --attacks loss --device cuda --precision $precision
+  check "the loss of $precision goes the same way" python3 - train-cpu/metrics.csv train-$precision/metrics.csv << 'PY'
 import csv, sys
 a, b = ([float(r["train_loss"]) for r in csv.DictReader(open(f)) if r.get("train_loss")] for f in sys.argv[1:])
 assert len(a) == len(b) == 2 and all(abs(x - y) < 0.05 * abs(x) for x, y in zip(a, b)) and a != b, (a, b)
 PY
+done
+EXPUNGE_TEST_STOP_AFTER=3 expect "stopped in fp16" 143 '' train "${args[@]}" --device cuda --precision fp16 --out skips
+check "a loss scale of 2^40" python3 - skips/checkpoints/last.state.safetensors << 'PY'
+import json, struct, sys
+file = open(sys.argv[1], "r+b")
+size = struct.unpack("<Q", file.read(8))[0]
+header = json.loads(file.read(size))
+del header["__metadata__"]["sha256"]
+file.seek(8)
+file.write(json.dumps(header, separators=(",", ":")).encode().ljust(size))
+file.seek(8 + size + header["loss_scale"]["data_offsets"][0])
+file.write(struct.pack("<f", 2.0**40))
+PY
+expect "gradients overflow and the run goes on" 0 'steps in' train --resume skips
+check "skipped steps are written down" python3 - skips << 'PY'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1] + "/metrics.jsonl")]
+skipped = [line["step"] for line in lines if line["type"] == "skipped"]
+assert skipped and skipped[0] == 4, skipped
+assert json.load(open(sys.argv[1] + "/run.json"))["measures"]["skipped_steps"] == len(skipped), skipped
+PY
+looks_inside=(--from train-bf16 --forget random:6 --method srl --gate focus --estimator microbatch:2 --batch-size 4 \
+  --epochs 1 --device cuda)
+expect "an estimator that looks into batches, in bf16" 0 '' unlearn "${looks_inside[@]}" --precision bf16 --out slices
+expect "and not in fp16" 2 'choose another estimator' unlearn "${looks_inside[@]}" --precision fp16 --out slices-fp16
 expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x32 k3 s1 \| smallcnn:1 \| cuDNN \|' \
   bench kernels --device cuda --precision bf16 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 \
   --only 'forward 3-32,linear,pool2d,softmax,cast,augment,batch_norm backward 64x128'

@@ -43,8 +43,9 @@ if "$bin" doctor | grep -qE '^cuda +off'; then
   expect "no CUDA here" 7 'CUDA' train --device cuda
   expect "no CUDA here, with a number" 7 'CUDA' train --device cuda:1
 fi
-expect "precision this build lacks" 7 'fp16.*fp32' train --precision fp16
-expect "a precision of GPUs" 7 'tf32.*--device cuda' train --precision tf32 --device cpu
+for precision in tf32 bf16 fp16; do
+  expect "$precision, of GPUs" 7 "$precision.*--device cuda" train --precision $precision --device cpu
+done
 expect "an argument too many" 2 'extra|argument|known' train runs/a
 expect "eval without a run" 2 'run folder|argument' eval
 expect "list without a word" 2 'list|argument' list

@@ -1,0 +1,26 @@
+#include "kernels/loss_scale.h"
+
+#include <cmath>
+
+namespace expunge::kernels {
+
+// fp16 is for GPUs: here is what their kernels do, one number after the other.
+void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow) {
+  const auto on_cpu = [&] {
+    for (int64_t i = 0; i < n; ++i) {
+      grad[i] *= 1.0f / state->scale;
+      if (!math::is_finite(grad[i])) *overflow = HUGE_VALF;
+    }
+  };
+  dispatch(stream, on_cpu, [&] { cuda::unscale(stream, n, state, grad, overflow); });
+}
+
+void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+                      LossScaleState* state) {
+  const auto on_cpu = [&] {
+    if (math::takes_step(losses, n)) math::adapt_loss_scale(!math::takes_step(overflow), *state);
+  };
+  dispatch(stream, on_cpu, [&] { cuda::adapt_loss_scale(stream, losses, n, overflow, state); });
+}
+
+}  // namespace expunge::kernels

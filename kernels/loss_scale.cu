@@ -1,0 +1,52 @@
+#include "kernels/each.cuh"
+#include "kernels/loss_scale.h"
+#include "kernels/vector.cuh"
+
+namespace expunge::kernels::cuda {
+namespace {
+
+// V neighbours.
+template <int V>
+struct Unscale {
+  const LossScaleState* state;
+  float *grad, *overflow;
+  __device__ void operator()(int64_t i) const {
+    const float inverse = 1.0f / state->scale;
+    Floats<V> g = load<V>(grad + V * i);
+    bool finite = true;
+    for (int v = 0; v < V; ++v) {
+      g.v[v] *= inverse;
+      finite &= math::is_finite(g.v[v]);
+    }
+    store(grad + V * i, g);
+    if (!finite) atomicExch(overflow, HUGE_VALF);  // whoever comes writes the same
+  }
+};
+
+struct Adapt {
+  const float* losses;
+  int n;
+  const float* overflow;
+  LossScaleState* state;
+  __device__ void operator()(int64_t) const {
+    if (math::takes_step(losses, n)) math::adapt_loss_scale(!math::takes_step(overflow), *state);
+  }
+};
+
+}  // namespace
+
+void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow) {
+  constexpr int V = kVector<float>;
+  const StreamAt at = stream;
+  if (n % V == 0)
+    each(at, n / V, Unscale<V>{state, grad, overflow});
+  else
+    each(at, n, Unscale<1>{state, grad, overflow});
+}
+
+void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+                      LossScaleState* state) {
+  each(stream, 1, Adapt{losses, n, overflow, state});
+}
+
+}  // namespace expunge::kernels::cuda

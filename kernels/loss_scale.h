@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/device.h"
+#include "kernels/loss_scale_math.h"
+
+// The loss scale on the device, so that nobody waits for it and recorded steps read that of their
+// time: queued behind the backward passes of a step, unscale() for every buffer of gradients, then
+// adapt_loss_scale(). Formulas: loss_scale_math.h.
+namespace expunge::kernels {
+
+// grad[i] = grad[i] / S, n of them, on multiples of 16 bytes. *overflow becomes infinity where one
+// is not finite, and stays as it is otherwise: an entry that math::takes_step looks at.
+void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
+
+// What the step makes of S. After one of the `n` losses that is not finite nothing changes: then it
+// is not the scale's fault.
+void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+                      LossScaleState* state);
+
+// The same on a GPU (loss_scale.cu).
+namespace cuda {
+void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
+void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+                      LossScaleState* state);
+}  // namespace cuda
+
+}  // namespace expunge::kernels

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "kernels/optim_step_math.h"
+
+// The loss scale S of training in fp16 (Micikevicius et al. 2018, section 3.2): the backward pass
+// starts from S, so that small gradients do not vanish in f16, and what comes out is divided by S.
+// S is a power of two, so that neither rounds. It doubles while nothing overflows, and a step in
+// which something did is not taken.
+namespace expunge::kernels {
+
+// As floats, all of them whole numbers that a float holds, so that a run's state is floats only.
+struct LossScaleState {
+  float scale = 65536;  // S of the next step
+  float steady = 0;     // steps since it changed
+  float skipped = 0;    // steps of the run that were not taken
+};
+inline constexpr float kLeastLossScale = 1, kMostLossScale = 16777216;  // 2^24
+inline constexpr float kSteadySteps = 2000;
+
+}  // namespace expunge::kernels
+
+namespace expunge::math {
+
+// After a step. S below the least says that there is nothing left to halve: the caller gives up.
+EXPUNGE_HD void adapt_loss_scale(bool overflow, kernels::LossScaleState& s) {
+  if (overflow) {
+    s.scale /= 2, s.steady = 0, ++s.skipped;
+  } else if (++s.steady == kernels::kSteadySteps) {
+    s.scale = s.scale < kernels::kMostLossScale ? 2 * s.scale : s.scale;
+    s.steady = 0;
+  }
+}
+
+}  // namespace expunge::math

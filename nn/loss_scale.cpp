@@ -1,0 +1,55 @@
+#include "nn/loss_scale.h"
+
+#include <cmath>
+
+#include "kernels/precision.h"
+
+namespace expunge::nn {
+
+LossScale::LossScale(Stream stream) {
+  if (kernels::precision() != kernels::Precision::fp16) return;
+  const kernels::LossScaleState first;
+  state_ = Tensor::of({first.scale, first.steady, first.skipped}).to(stream);
+}
+
+void LossScale::finish(std::span<const Tensor> gradients, const Tensor& losses) const {
+  if (!on()) return;
+  const int64_t n = losses.size() - 1;
+  const Tensor overflow = losses.slice(n, {1});
+  auto* state = static_cast<kernels::LossScaleState*>(state_.bytes());
+  overflow.zero();
+  for (const Tensor& g : gradients)
+    kernels::unscale(g.stream(), g.size(), state, g.data(), overflow.data());
+  kernels::adapt_loss_scale(losses.stream(), losses.data(), static_cast<int>(n), overflow.data(),
+                            state);
+}
+
+kernels::LossScaleState LossScale::fetch() const {
+  return *static_cast<const kernels::LossScaleState*>(state_.to({}).bytes());
+}
+
+bool LossScale::skipped(float overflow) {
+  if (std::isfinite(overflow)) return false;
+  const kernels::LossScaleState state = fetch();
+  skipped_ = static_cast<int64_t>(state.skipped);
+  if (state.scale < kernels::kLeastLossScale)
+    fail(ExitCode::numerical,
+         "gradients overflow in fp16 at a loss scale of {}, the least; --precision bf16 has the "
+         "range of fp32, and a smaller --lr may help",
+         kernels::kLeastLossScale);
+  return true;
+}
+
+StepScalars LossScale::taken(StepScalars scalars) {
+  if (!on()) return scalars;
+  if (skipped_ < 0) skipped_ = static_cast<int64_t>(fetch().skipped);
+  scalars.step -= skipped_;
+  return scalars;
+}
+
+std::vector<NamedBuffer> LossScale::state() const {
+  if (!on()) return {};
+  return {{"loss_scale", state_}};
+}
+
+}  // namespace expunge::nn

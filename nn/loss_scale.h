@@ -1,0 +1,41 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/param_store.h"
+#include "core/step_scalars.h"
+#include "kernels/loss_scale.h"
+
+namespace expunge::nn {
+
+// The loss scale of a step in fp16 (kernels/loss_scale.h). In other precisions it is off: seed() is
+// empty, and nothing is queued.
+//
+// A step takes seed() for its backward passes, calls finish() behind them, and gives what stands
+// last in its losses to the optimizer's kernels and then, on the host, to skipped().
+class LossScale {
+ public:
+  explicit LossScale(Stream stream);
+
+  bool on() const { return static_cast<bool>(state_); }
+  Tensor seed() const { return on() ? state_.slice(0, {1}) : Tensor(); }
+  // Divides the gradients by S and adapts it. The last of `losses` becomes infinite where one of
+  // them overflowed, otherwise 0; the others are losses.
+  void finish(std::span<const Tensor> gradients, const Tensor& losses) const;
+  // Whether the step was not taken, by the last of its losses. Where S can go no lower:
+  // ExitCode::numerical.
+  bool skipped(float overflow);
+  // The step as optimizers and statistics count: skipped ones are none.
+  StepScalars taken(StepScalars scalars);
+
+  std::vector<NamedBuffer> state() const;  // to save and restore with a run
+
+ private:
+  kernels::LossScaleState fetch() const;
+
+  Tensor state_;          // (3) LossScaleState, where the step works
+  int64_t skipped_ = -1;  // of them, on the host; -1: not known, a run may have been resumed
+};
+
+}  // namespace expunge::nn
