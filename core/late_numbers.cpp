@@ -33,7 +33,7 @@ void LateNumbers::send(const Tensor& from) {
                 "late numbers: {} where {} are sent, {} of {} pages on their way", from.size(),
                 count_, on_their_way(), pages_.size());
   const Page& next = page(sent_++);
-  const auto to_page = [&] {
+  const auto to_page = [&] {  // in the stream's order, after what was dropped
     cuda_queue_download(stream_, next.numbers, from.bytes(),
                         static_cast<size_t>(count_) * sizeof(float));
     cuda_mark(stream_, next.arrived);
@@ -45,7 +45,7 @@ void LateNumbers::send(const Tensor& from) {
 std::span<const float> LateNumbers::take() {
   EXPUNGE_CHECK(on_their_way() > 0, "late numbers: none are on their way");
   const Page& oldest = page(taken_++);
-  on_cuda(stream_, [&] { cuda_wait_for(oldest.arrived); });
+  on_cuda(stream_, [&] { cuda_await(oldest.arrived); });
   return {oldest.numbers, static_cast<size_t>(count_)};
 }
 

@@ -22,6 +22,7 @@ class LateNumbers {
   void send(const Tensor& from);
   // The oldest; waits for them. Valid until `most` more were sent.
   std::span<const float> take();
+  void drop() { taken_ = sent_; }  // all of them
   size_t on_their_way() const { return sent_ - taken_; }
 
  private:

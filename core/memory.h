@@ -11,7 +11,8 @@ namespace expunge {
 // A block of a caching pool: 256-byte aligned bytes behind their header, or on a GPU apart from it,
 // counted by their users. Returned blocks wait in a list of their size class, so a steady training
 // step asks the system for nothing. A GPU's block may be taken again while work that was queued
-// earlier still uses it: all of a pool's work goes to one stream, which keeps the order.
+// earlier still uses it: all of a pool's work goes to one stream, which keeps the order; a side
+// stream has an area of its own (core/side_stream.h).
 struct BlockLists;
 struct Block {
   std::atomic<int> users{1};

@@ -93,6 +93,10 @@ void cuda_wait(Stream stream) {
   check_cuda(cudaStreamSynchronize(handle(stream)));
 }
 
+void cuda_settle(Stream stream) noexcept {
+  if (!cuda_is_recording()) cudaStreamSynchronize(handle(stream));
+}
+
 std::string cuda_problem(int number) {
   int count = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess)
@@ -129,7 +133,7 @@ void cuda_wait_for(Stream stream, void* event) {
   check_cuda(cudaStreamWaitEvent(handle(stream), static_cast<cudaEvent_t>(event), 0));
 }
 
-void cuda_wait_for(void* event) {
+void cuda_await(void* event) {
   check_cuda(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
 }
 

@@ -19,6 +19,8 @@ void cuda_upload(Stream stream, void* to, const void* from, size_t bytes);
 void cuda_download(Stream stream, void* to, const void* from, size_t bytes);
 void cuda_fill(Stream stream, void* to, int byte, size_t bytes);
 void cuda_wait(Stream stream);  // until all that was queued is done
+// The same after an error, which is told already. What is being recorded is not waited for.
+void cuda_settle(Stream stream) noexcept;
 
 // Beside that stream: what one of them is given after cuda_wait_for(event) comes after what the
 // other had been given at cuda_mark(event). Streams are never destroyed.
@@ -26,7 +28,7 @@ Stream cuda_new_stream();
 void* cuda_new_event();
 void cuda_mark(Stream stream, void* event);
 void cuda_wait_for(Stream stream, void* event);
-void cuda_wait_for(void* event);  // here
+void cuda_await(void* event);  // the host does
 
 // Pages of the host that a GPU writes into by itself: what is queued is there after an event.
 void* cuda_allocate_pinned(size_t bytes);

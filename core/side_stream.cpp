@@ -51,12 +51,10 @@ void SideStream::join() {
   while (joined_ < queued_) join_oldest();
 }
 
-void SideStream::abandon() {
-  on_cuda(main_, [&] {
-    cuda_wait(side_);
-    for (Piece& piece : pieces_) piece.keeps = {};
-    joined_ = queued_;
-  });
+void SideStream::abandon() noexcept {
+  on_cuda(main_, [&] { cuda_settle(side_); });
+  for (Piece& piece : pieces_) piece.keeps = {};
+  joined_ = queued_;
 }
 
 }  // namespace expunge

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstddef>
-#include <vector>
 
 #include "core/device.h"
 #include "core/function_ref.h"
@@ -21,15 +20,16 @@ class SideStream {
   explicit SideStream(Stream main);  // for that
   SideStream(const SideStream&) = delete;
 
-  // Queues work(stream) after all that the main stream has been given. What it reads or writes goes
-  // into `keeps`: those blocks are not given to anybody else before the main stream has waited.
-  // What it makes itself is from memory of this stream's own, which needs no such care.
+  // Queues work(stream) after all that the main stream has been given. What it reads, and what it
+  // writes unless that stays anyway, goes into `keeps`: those blocks are not given to anybody else
+  // before the main stream has waited. What it makes itself is from memory of this stream's own,
+  // which needs no such care, and which stays its own.
   using Keeps = std::array<Tensor, 3>;
   void run(Keeps keeps, FunctionRef<void(Stream)> work);
   // What the main stream is given next comes after all of it.
   void join();
   // After an error, when nobody may have joined: waits for all of it here.
-  void abandon();
+  void abandon() noexcept;
 
  private:
   // The main stream is never further ahead than this: it is memory that is kept.

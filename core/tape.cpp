@@ -90,8 +90,13 @@ GradSink Tape::sink(const Var& x) {
          "parameter {}: an operation that reads it does not give its gradient image by image, as "
          "an estimator that looks into batches wants it; choose another estimator",
          range_of(x).name);
-  if (nodes_[static_cast<size_t>(x.slot)].beside) join_side();
+  wait_beside(x);
   return open(x);
+}
+
+// Before x's gradient is touched in the pass itself.
+void Tape::wait_beside(const Var& x) {
+  if (nodes_[static_cast<size_t>(x.slot)].beside) join_side();
 }
 
 // Where a contribution to x's gradient may come later than it is asked for: who brings it.
@@ -133,6 +138,15 @@ void Tape::pop() {
 }
 
 void Tape::backward(const Var& loss, const Tensor& seed, Ready ready) {
+  try {
+    run_backward(loss, seed, ready);
+  } catch (...) {
+    reset();
+    throw;
+  }
+}
+
+void Tape::run_backward(const Var& loss, const Tensor& seed, Ready ready) {
   EXPUNGE_CHECK(loss.wants_grad() && loss.value.size() == 1,
                 "backward: needs a recorded scalar, got {}", loss.shape().str());
   reports_ = static_cast<bool>(ready);

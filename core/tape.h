@@ -95,7 +95,7 @@ class Tape {
 
   // Runs the tape backwards from a scalar whose own gradient is `seed`, (1) where the scalar is,
   // or 1; frees activations on the way, then empties the tape. Parameters that no gradient reached
-  // get a zero gradient (beta = 0) and are reported last.
+  // get a zero gradient (beta = 0) and are reported last. After an error the tape is empty.
   void backward(const Var& loss, const Tensor& seed = {}, Ready ready = {});
 
   void reset();  // drops everything recorded
@@ -124,7 +124,9 @@ class Tape {
   GradSink open(const Var& x);
   SliceSink* slices_of(const Var& x) const;
   SideStream* side_for(const Var& x, const PartsOf& of);
+  void wait_beside(const Var& x);
   void join_side();
+  void run_backward(const Var& loss, const Tensor& seed, Ready ready);
   const Range& range_of(const Var& x) const;
   void note_readers(int reader, std::initializer_list<const Var*> inputs);
   void report(int leaf, Ready ready);
@@ -169,6 +171,7 @@ void Tape::add_parts(const Var& x, const PartsOf& of, Part part) {
   const Stream stream = whole.grad.stream();
   if (SideStream* side = side_for(x, of))
     return side->run(of.reads, [&](Stream beside) { part(beside, 0, of.images, whole); });
+  wait_beside(x);
   if (slices == nullptr || (of.product != nullptr && slices->wants_products())) {
     part(stream, 0, of.images, whole);
     if (slices != nullptr) slices->take_product(range_of(x), *of.product, whole.grad);

@@ -98,10 +98,6 @@ bool all_finite(Stream stream, int64_t n, const float* x) {
   return std::isfinite(reduce(stream, Term::zero, n, x));
 }
 
-int64_t count_positive(Stream stream, int64_t n, const float* x) {
-  return static_cast<int64_t>(reduce(stream, Term::positive, n, x));
-}
-
 void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor, float* out) {
   dispatch(
       stream, [&] { out[0] = static_cast<float>(cpu_sum(term, n, x, nullptr) / divisor); },

@@ -14,7 +14,6 @@ double sum(Stream stream, int64_t n, const float* x);
 double sum_squares(Stream stream, int64_t n, const float* x);
 double dot(Stream stream, int64_t n, const float* x, const float* y);
 bool all_finite(Stream stream, int64_t n, const float* x);
-int64_t count_positive(Stream stream, int64_t n, const float* x);
 
 // What is summed: x, |x|, x^2, x y, [x > 0], and 0 x, whose sum is finite where every x is.
 enum class Term : unsigned char { value, absolute, square, product, positive, zero };
@@ -22,7 +21,7 @@ enum class Term : unsigned char { value, absolute, square, product, positive, ze
 // out[0] = sum / divisor, where the stream works; nobody waits.
 void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor, float* out);
 
-// out[0] = count_positive, likewise.
+// out[0] = how many are above 0, likewise.
 void count_positive_to(Stream stream, int64_t n, const float* x, double* out);
 
 // out[c] = beta out[c] + sum_r x[r][c] over rows [0, rows)

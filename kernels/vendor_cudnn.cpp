@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/cuda_check.h"
+#include "core/work_graph_cuda.h"
 
 namespace expunge::kernels::cuda {
 namespace {
@@ -100,6 +101,7 @@ double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
   constexpr int kRuns = 10, kWarm = 2;
   constexpr float kLong = 5;
   const Conv2dShape& s = problem.shape;
+  EXPUNGE_CHECK(!cuda_is_recording(), "the plan of a convolution is looked for in a recorded step");
   check_cuda(cudaDeviceSynchronize());  // no other stream works meanwhile
   const PoolArea area;                  // as large as layers, and not needed again
   const PoolArea::Entered entered(area);

@@ -41,8 +41,9 @@ class Progression {
   Continue take(const Batch& batch, const StepScalars& scalars) {
     const size_t most = step_.most_ahead();
     if (most == 0) {
+      const StepResult result = step_.run(batch, scalars);
       hook_.looks_after(scalars.step + 1);
-      return note(step_.run(batch, scalars), scalars);
+      return note(result, scalars);
     }
     step_.queue(batch, scalars);
     queued_.push_back(scalars);
@@ -91,6 +92,7 @@ FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, EpochHook& 
   StepScalars scalars{.seed = config.seed};
   Batch batch;
   Progression steps(step, hook, at);
+  step.start();
   while (at.step < total) {
     if (at.batch == source.batches_in(at.epoch)) at = {.epoch = at.epoch + 1, .step = at.step};
     source.start(at.epoch, at.batch);

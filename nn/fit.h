@@ -26,13 +26,14 @@ class Step {
   // the first is asked for; 0: there is run() alone. Results come in order. After a loss that is
   // not finite no step that was queued behind it changes a weight.
   virtual size_t most_ahead() const { return 0; }
+  virtual void start() {}  // before a run's first step: forgets queued ones, and their losses
   virtual void queue(const Batch& batch, const StepScalars& scalars);
   virtual StepResult next_result();
 };
 inline constexpr size_t kMostAhead = 4;
 
 // Puts a step's loss (1) where the results of queued steps are sent from: not finite from the first
-// that is not, which an update that looks at it holds still after.
+// that is not (then `loss` is overwritten too), which an update that looks at it holds still after.
 void note_loss(const Tensor& loss, const Tensor& noted);
 
 // Where a run stands: after `step` steps, of which `batch` in epoch `epoch`. All of it is needed to
@@ -65,7 +66,8 @@ class EpochHook {
   virtual ~EpochHook() = default;
   // Whether after_step of this step (from 1) looks at the model, or may say no: then it is called
   // before another step is begun. Otherwise the model may be some steps further by then (on a GPU,
-  // which nobody waits for), and what it returns is not asked. Asked once, in order.
+  // which nobody waits for), and what it returns is not asked. Asked once, in order, when the step
+  // is queued, or done where it is waited for.
   virtual bool looks_after(int64_t /*step*/) { return true; }
   virtual Continue after_step(const FitPosition& at, const StepResult& result,
                               const StepScalars& scalars) = 0;

@@ -94,7 +94,7 @@ size_t SupervisedStep::most_ahead() const {
 void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
   prepare(batch, scalars);
   const StepScalars taken = scale_.taken(scalars);
-  StepResult& result = queued_.emplace_back(StepResult{.samples = batch.size()});
+  StepResult result{.samples = batch.size()};
   if (may_be_recorded(batch)) {
     optimizer_.prepare(taken);
     recorder_.run(batch.x.stream(), {StepRecorder::place_of(batch)}, [&] {
@@ -106,12 +106,19 @@ void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
     result.grad_norm = optimizer_.step(model_.params, grads_, taken, found_.data());
   }
   late_.send(found_);
+  queued_.push_back(result);
+}
+
+void SupervisedStep::start() {
+  queued_.clear();
+  late_.drop();
+  found_.zero();
 }
 
 StepResult SupervisedStep::next_result() {
+  const std::span<const float> found = late_.take();
   StepResult result = queued_.front();
   queued_.pop_front();
-  const std::span<const float> found = late_.take();
   result.loss = double{found[0]};
   result.skipped = std::isfinite(result.loss) && scale_.skipped(found[1]);
   result.correct = static_cast<int64_t>(found[kernels::kOptimLosses]);
@@ -120,7 +127,7 @@ StepResult SupervisedStep::next_result() {
 
 // Whatever the loss of the step before was.
 StepResult SupervisedStep::run(const Batch& batch, const StepScalars& scalars) {
-  found_.zero();
+  start();
   queue(batch, scalars);
   return next_result();
 }

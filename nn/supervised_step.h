@@ -28,6 +28,7 @@ class SupervisedStep : public Step {
   SupervisedStep(Model& model, Optimizer& optimizer, SupervisedConfig config = {});
   StepResult run(const Batch& batch, const StepScalars& scalars) override;
   size_t most_ahead() const override;
+  void start() override;
   void queue(const Batch& batch, const StepScalars& scalars) override;
   StepResult next_result() override;
   bool has_recorded() const { return recorder_.has_recorded(); }

@@ -39,31 +39,6 @@ double note_number(const nn::TrainState& state, const std::string& key, double o
 
 }  // namespace
 
-CheckpointRule CheckpointRule::parse(const std::string& text) {
-  if (text == "epoch") return {.epochs = Epochs::all};
-  if (text == "auto") return {.epochs = Epochs::affordable};
-  const bool timed = text.ends_with("s");
-  int64_t n = 0;
-  const char* end = text.data() + text.size() - (timed ? 1 : 0);
-  const auto [stop, error] = std::from_chars(text.data(), end, n);
-  if (error != std::errc() || stop != end || n < 1)
-    fail(ExitCode::usage,
-         "--checkpoint-every is '{}', expected auto, epoch, a number of steps, or seconds as 60s",
-         text);
-  return timed ? CheckpointRule{.seconds = static_cast<double>(n)} : CheckpointRule{.steps = n};
-}
-
-EvaluationRule EvaluationRule::parse(const std::string& text) {
-  const bool steps = text.ends_with("step");
-  int64_t n = 0;
-  const char* end = text.data() + text.size() - (steps ? 4 : 0);
-  const auto [stop, error] = std::from_chars(text.data(), end, n);
-  if (error != std::errc() || stop != end || n < 1)
-    fail(ExitCode::usage, "--eval-every is '{}', expected a number of epochs, or steps as 10step",
-         text);
-  return steps ? EvaluationRule{.steps = n} : EvaluationRule{.epochs = n};
-}
-
 Session::Session(const Settings& settings, SessionParts parts, ModelCard card, RunFolder& run,
                  Evaluation& evaluation, RunStatus status)
     : settings_(settings),
@@ -119,10 +94,12 @@ RunStatus Session::resume() {
       total_steps_);
   const bool epoch_over = state.position.batch == parts_.source.batches_in(state.position.epoch) ||
                           state.position.step == total_steps_;
-  if (epoch_over && state.notes["evaluated"] == "no") {
+  if (epoch_over) keep_epoch(state.position);
+  if (state.notes["evaluated"] == "no" && (epoch_over || evaluation_due(state.position.step))) {
     progress_.emplace(settings_.text("progress"), total_steps_, state.position.step);
-    evaluate_epoch(state.position);
-    save(state.position, true);
+    if (evaluation_due(state.position.step)) evaluate_step(state.position);
+    if (epoch_over) evaluate_epoch(state.position);
+    save(state.position, !stop_requested());
   }
   return run_from(state.position);
 }
@@ -245,21 +222,25 @@ nn::Continue Session::after_step(const nn::FitPosition& at, const nn::StepResult
   progress_->update({at.epoch + 1, parts_.fit.epochs, at.step, at.loss_sum / n,
                      parts_.counts_correct ? static_cast<double>(at.correct) / n : -1, images_});
   if (at.step != looks_after_) return nn::Continue::yes;  // the model may be further
-  if (evaluation_due(at.step)) evaluate_step(at);
-  if (stop_requested() || checkpoint_due(at.step)) save(at, false);
+  const bool evaluated = evaluation_due(at.step) && evaluate_step(at);
+  if (stop_requested() || checkpoint_due(at.step)) save(at, evaluated);
   return stop_requested() || enough_ ? nn::Continue::no : nn::Continue::yes;
 }
 
+// Again where a run goes on from there: a signal may have come before.
+void Session::keep_epoch(const nn::FitPosition& at) {
+  if (!parts_.epoch_over) return;
+  const Clock::time_point begin = Clock::now();
+  shown();
+  parts_.epoch_over(at.epoch + 1);
+  aside_ += since(begin);
+}
+
 nn::Continue Session::after_epoch(const nn::FitPosition& at) {
-  if (parts_.epoch_over) {
-    const Clock::time_point begin = Clock::now();
-    shown();
-    parts_.epoch_over(at.epoch + 1);
-    aside_ += since(begin);
-  }
+  keep_epoch(at);
   evaluate_epoch(at);
   if (at.step == total_steps_ || enough_ || stop_requested() || epoch_checkpoint_due())
-    save(at, !stop_requested());
+    save(at, evaluations_.steps > 0 || !stop_requested());
   return stop_requested() || enough_ ? nn::Continue::no : nn::Continue::yes;
 }
 
@@ -275,12 +256,13 @@ std::optional<Findings> Session::evaluate() {
   return found;
 }
 
-void Session::evaluate_step(const nn::FitPosition& at) {
+bool Session::evaluate_step(const nn::FitPosition& at) {
   const auto found = evaluate();
-  if (!found) return;
+  if (!found) return false;
   run_.append_metrics(fmt::format(R"({{"type":"evaluation","epoch":{},"step":{},{}}})",
                                   at.epoch + 1, at.step, found->fields));
   progress_->message(fmt::format("step {:>5}  {}", at.step, found->words));
+  return true;
 }
 
 void Session::evaluate_epoch(const nn::FitPosition& at) {

@@ -66,7 +66,7 @@ struct SessionParts {
   std::function<StepNote()> note{};    // asked after every step, where there is one
   // The model as others see it, where the steps move another one: brings it up to date.
   std::function<const nn::Model&()> shown{};
-  std::function<void(int epoch)> epoch_over{};  // epochs count from 1
+  std::function<void(int epoch)> epoch_over{};  // from 1; twice where a run goes on from there
   // After the last step and before the last evaluation: may change the model that others see.
   std::function<void(RunStatus&)> conclude{};
 };
@@ -100,7 +100,8 @@ class Session final : public nn::EpochHook {
   bool checkpoint_due(int64_t step) const;
   bool evaluation_due(int64_t step) const;
   void evaluate_epoch(const nn::FitPosition& at);
-  void evaluate_step(const nn::FitPosition& at);
+  bool evaluate_step(const nn::FitPosition& at);  // false where a signal came
+  void keep_epoch(const nn::FitPosition& at);
   std::optional<Findings> evaluate();
   double worked() const;  // seconds of this session, without what was aside
   void note_time();

@@ -33,7 +33,6 @@ struct GateUses {
   bool forget = false, retain = false, phi = false;
   bool saliency = false;  // s, from a pass of its own where the forget objective is not -CE(F)
   bool mask = false;      // Scope::element: w is UpdateConfig::mask
-  bool draws = false;     // the seed and the step's number
 };
 
 // The number behind the colon.
@@ -49,6 +48,9 @@ struct GateRow {
   kernels::ElementGate element = kernels::ElementGate::given;  // Scope::element
   void (*weigh)(const GateInput&) = nullptr;                   // the other scopes
   bool anywhere = false;  // weigh works in a GPU's memory; otherwise it is given copies on the CPU
+  // It queues the same work in every step, and may be recorded there (unlearn/whole_gate.h): it
+  // waits for nothing, sends nothing, and does not look at `scalars`.
+  bool recordable = false;
   const char* summary = "";
 };
 const std::vector<GateRow>& gates();  // the first is `none`

@@ -182,23 +182,31 @@ size_t UnlearnStep::most_ahead() const {
 }
 
 void UnlearnStep::queue(const Batch& leading, const StepScalars& scalars) {
-  queued_.push_back({leading.size(), queue_passes(plan(leading, scalars), scalars)});
+  const auto kept = queue_passes(plan(leading, scalars), scalars);
   late_.send(losses_);
-  if (!queued_.back().kept) late_kept_.send(update_.whole_gate().kept_there());
+  if (!kept) late_kept_.send(update_.whole_gate().kept_there());
+  queued_.push_back({leading.size(), kept});
+}
+
+void UnlearnStep::start() {
+  queued_.clear();
+  late_.drop();
+  late_kept_.drop();
+  losses_.zero();
 }
 
 nn::StepResult UnlearnStep::next_result() {
+  Losses losses{};
+  std::ranges::copy(late_.take(), losses.begin());
   const auto [samples, kept] = queued_.front();
   queued_.pop_front();
   report_.kept = kept ? *kept : WholeGate::kept_of(late_kept_.take());
-  Losses losses{};
-  std::ranges::copy(late_.take(), losses.begin());
   return known(losses, samples);
 }
 
 nn::StepResult UnlearnStep::run(const Batch& leading, const StepScalars& scalars) {
   if (may_be_queued()) {
-    losses_.zero();  // whatever those of the step before were
+    start();  // whatever the losses of the step before were
     queue(leading, scalars);
     return next_result();
   }

@@ -58,6 +58,7 @@ class UnlearnStep final : public nn::Step {
   // loss: the retain loss where there is a retain side, else the forget loss.
   nn::StepResult run(const Batch& leading, const StepScalars& scalars) override;
   size_t most_ahead() const override;
+  void start() override;
   void queue(const Batch& leading, const StepScalars& scalars) override;
   nn::StepResult next_result() override;
 

@@ -1,11 +1,11 @@
 #include "unlearn/update.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/parallel.h"
 
 namespace expunge::unlearn {
+
 GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
                          StepGradients gradients, UpdateConfig config)
     : params_(params),

@@ -52,7 +52,8 @@ class GatedUpdate {
   // whole_gate() will know.
   std::optional<int64_t> queue_all(const StepScalars& scalars, const float* losses);
   const WholeGate& whole_gate() const { return *whole_; }
-  // Whether all() may be called before the losses are known: gates and statistics stay on the GPU.
+  // Whether queue_all() may be called before the losses are known: gates and statistics stay on the
+  // GPU.
   bool may_come_first() const;
 
   // Of the last call of all(), flat: w under gates of tensors and models, phi where they want it.

@@ -130,9 +130,8 @@ void WholeGate::all_of_it(const StepScalars& scalars) const {
                              static_cast<double*>(kept_.bytes()));
 }
 
-// A recorded launch would repeat the draws of its first step.
 void WholeGate::weigh(const StepScalars& scalars) {
-  if (!record_ || gate_stream().device == Device::cpu || row().uses.draws)
+  if (!record_ || gate_stream().device == Device::cpu || !row().recordable)
     return all_of_it(scalars);
   recorder_.run(gate_stream(), {nn::StepRecorder::Place{w_.bytes(), w_.size()}},
                 [&] { all_of_it(scalars); });

@@ -17,7 +17,7 @@ struct WholeGateInputs {
 };
 
 // A gate of tensors (Scope::tensor) or of the model: w of every parameter, from the same buffers
-// each time. On a GPU what does not draw is recorded (nn/step_recorder.h): a tensor takes some ten
+// each time. On a GPU rows that may be are recorded (nn/step_recorder.h): a tensor takes some ten
 // launches, `opt` some thirty.
 class WholeGate {
  public:

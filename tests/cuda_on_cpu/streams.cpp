@@ -234,12 +234,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Lock lock(machine_lock());
+  if (event->capture) die("an event of a capture is waited for by the host");
   if (event->stream != nullptr) run_until(*event->stream, event->place);
   return cudaSuccess;
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const Lock lock(machine_lock());
+  if (event->capture) die("an event of a capture is asked for");
   if (event->stream == nullptr) return cudaSuccess;
   const auto& queue = event->stream->queue;
   if (queue.empty() || queue.front().place > event->place) return cudaSuccess;

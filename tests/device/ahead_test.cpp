@@ -91,11 +91,11 @@ void check_same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
 const FitConfig kTwoEpochs{
     .epochs = 2, .lr = 0.01, .schedule = Schedule::parse("constant"), .seed = 1};
 
-unlearn::StepConfig unlearning() {
+unlearn::StepConfig unlearning(const char* gate) {
   unlearn::StepConfig config;
   config.forget = &unlearn::objective("ascent");
   config.retain = &unlearn::objective("ce");
-  config.gate = unlearn::GateSpec::parse("focus");
+  config.gate = unlearn::GateSpec::parse(gate);
   config.in_backward = false;
   config.batches_per_epoch = kBatches;
   return config;
@@ -132,35 +132,77 @@ TEST_CASE("device: steps ahead have the results, positions and bits of steps one
   CHECK(same_bits(stopped.model.params.values().to({}), each.weights[5]));
 }
 
-TEST_CASE("device: no step behind a loss that is not finite changes anything") {
+TEST_CASE("device: what a gate of tensors keeps is reported with its own step") {
+  std::vector<int64_t> one_by_one, ahead;
+  const auto unlearn_with = [](auto use) {
+    Trained t;
+    OnePlace retain(5000, kBatches, false), forget(100, kBatches, false);
+    unlearn::StepConfig config = unlearning("focus-opt");
+    config.estimator = unlearn::EstimatorSpec::parse("welford:3");
+    config.warmup = unlearn::Warmup::hold;  // keeps nothing, and the host knows it
+    unlearn::UnlearnStep step(t.model, t.optimizer, retain, config);
+    forget.start(0, 0);
+    use(step, forget);
+  };
+  Batch batch;
+  unlearn_with([&](unlearn::UnlearnStep& step, BatchSource& forget) {
+    for (int64_t i = 0; forget.next(batch); ++i) {
+      step.run(batch, {.step = i, .lr = 1e-3f});
+      one_by_one.push_back(step.report().kept);
+    }
+  });
+  unlearn_with([&](unlearn::UnlearnStep& step, BatchSource& forget) {
+    const auto hear = [&] { step.next_result(), ahead.push_back(step.report().kept); };
+    for (int64_t i = 0; forget.next(batch); ++i) {
+      step.queue(batch, {.step = i, .lr = 1e-3f});
+      if (i >= 3) hear();
+    }
+    while (ahead.size() < kBatches) hear();
+  });
+  CHECK(one_by_one.front() == 0);
+  CHECK(one_by_one.back() > 0);
+  CHECK(ahead == one_by_one);
+}
+
+TEST_CASE("device: no step behind a loss that is not finite changes a weight") {
   constexpr int64_t kGood = 2;  // then one that is not, and some that were queued behind it
   FitConfig good = kTwoEpochs;
   good.max_steps = kGood;
   const auto check = [&](const char* what, auto make_step) {
     CAPTURE(std::string(what));
     Trained before, after;
-    const auto fit_it = [&](Trained& trained, const FitConfig& config, int64_t spoiled) {
-      OnePlace retain(5000, kBatches, false);
-      auto step = make_step(trained, retain);
-      Spoiled source(spoiled);
-      Hook hook(trained.model, 100);
-      try {
-        fit(config, source, step, hook);
-      } catch (const Error& error) {
-        CHECK(error.code() == ExitCode::numerical);
-        CHECK(hook.losses.size() == kGood + 1);
-        CHECK(std::isnan(hook.losses.back()));
-        CHECK(spoiled == kGood);
-      }
-    };
-    fit_it(before, good, -1);
-    fit_it(after, kTwoEpochs, kGood);
+    OnePlace retain(5000, kBatches, false);
+    auto step_before = make_step(before, retain);
+    Spoiled source;
+    Hook hook(before.model, 100);
+    fit(good, source, step_before, hook);
+
+    OnePlace retain_after(5000, kBatches, false);
+    auto step_after = make_step(after, retain_after);
+    Spoiled spoiled(kGood);
+    Hook until_nan(after.model, 100);
+    try {
+      fit(kTwoEpochs, spoiled, step_after, until_nan);
+      CHECK(false);
+    } catch (const Error& error) {
+      CHECK(error.code() == ExitCode::numerical);
+    }
+    CHECK(until_nan.losses.size() == kGood + 1);
+    CHECK(std::isnan(until_nan.losses.back()));
     check_same(before.kept(), after.kept());
+
+    // whoever catches that may go on with the same step
+    after.model.params.statistic_values().copy_from(before.model.params.statistic_values());
+    Hook again(after.model, 100);
+    CHECK(fit(good, source, step_after, again) == FitEnd::finished);
+    CHECK(again.losses.size() == kGood);
+    CHECK(std::isfinite(again.losses.back()));
   };
   check("training", [](Trained& t, BatchSource&) { return SupervisedStep(t.model, t.optimizer); });
-  check("unlearning", [](Trained& t, BatchSource& retain) {
-    return unlearn::UnlearnStep(t.model, t.optimizer, retain, unlearning());
-  });
+  for (const char* gate : {"focus", "opt"})
+    check(gate, [&](Trained& t, BatchSource& retain) {
+      return unlearn::UnlearnStep(t.model, t.optimizer, retain, unlearning(gate));
+    });
 }
 
 TEST_CASE("late numbers: read in order, while others are on their way") {

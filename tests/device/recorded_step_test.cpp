@@ -5,6 +5,7 @@
 #include "core/work_graph.h"
 #include "device/twins.h"
 #include "kernels/elementwise.h"
+#include "kernels/elementwise_math.h"
 #include "nn/supervised_step.h"
 
 namespace expunge {
@@ -87,6 +88,56 @@ TEST_CASE("device: gradients of weights beside the pass have the bits of those i
     CHECK(recorded.recorded);
     check_same(recorded, in_order);
   }
+}
+
+// On a GPU the work is long enough that reading its result without waiting shows.
+TEST_CASE("device: long work in the side stream is waited for") {
+  constexpr int64_t kElements = kCudaEmulated ? 100 : int64_t{1} << 24;
+  constexpr int kTimes = kCudaEmulated ? 3 : 100;
+  const Stream stream = device();
+  SideStream& side = SideStream::of(stream);
+  const Tensor x(Shape{kElements}, DType::f32, stream), y(Shape{kElements}, DType::f32, stream);
+  const auto work = [&] {
+    x.zero();
+    y.zero();
+    const Tensor one = Tensor(Shape{kElements}, DType::f32, stream);
+    kernels::elementwise<math::Sigmoid>(stream, kElements, x.data(), one.data());  // 1/2
+    side.run({one, x}, [&](Stream at) {
+      for (int i = 0; i < kTimes; ++i)
+        kernels::axpby(at, kElements, 2.0f, one.data(), 1.0f, x.data());
+    });
+    side.join();
+    kernels::axpby(stream, kElements, 1.0f, x.data(), 0.0f, y.data());
+  };
+  work();
+  CHECK(y.to({}).span().back() == kTimes);
+  const WorkGraph graph(stream, work);
+  for (int i = 0; i < 2; ++i) {
+    graph.launch();
+    CHECK(y.to({}).span().back() == kTimes);
+  }
+}
+
+TEST_CASE("device: a parameter whose gradient comes from beside the pass and from in it") {
+  ParamStore params;
+  const int w = params.add_parameter({.name = "w", .shape = {4, 3, 3, 3}, .layout = Layout::krsc});
+  params.allocate();
+  params.value(w).copy_from(to_tensor(normal_values(4 * 3 * 3 * 3, 1), {4, 3, 3, 3}));
+  params.move_to(device());
+  const Tensor x = to_tensor(normal_values(2 * 8 * 8 * 3, 2), {2, 8, 8, 3}).to(device());
+  const auto gradient = [&](bool overlap) {
+    const Tensor grads = params.make_buffer();
+    Tape tape;
+    tape.set_overlap(overlap);
+    tape.bind(params, {grads, 0.0f});
+    const Ctx ctx{.stream = device(), .params = &params, .tape = &tape};
+    const Var penalty = nn::l2(ctx, ctx.param(w));
+    const Var once = nn::l2(ctx, nn::conv2d(ctx, {x, Var::kNone}, ctx.param(w), nullptr, {}));
+    tape.backward(nn::add(ctx, penalty, once));
+    return grads.to({}).clone();
+  };
+  const Tensor in_order = gradient(false), beside = gradient(true);
+  CHECK(std::ranges::equal(in_order.span(), beside.span()));
 }
 
 TEST_CASE("device: what the side stream makes for itself nobody else gets") {

@@ -85,8 +85,7 @@ TEST_CASE("device: recorded steps of unlearning have the bits of steps call by c
                     calls = unlearn<Dropping>(config, kAdam, false);
     CHECK(whole.recorded);
     CHECK_FALSE(calls.recorded);
-    CHECK(whole.gate_recorded ==
-          (config.gate.row->scope != Scope::element && !config.gate.row->uses.draws));
+    CHECK(whole.gate_recorded == config.gate.row->recordable);
     CHECK_FALSE(calls.gate_recorded);
     check_same(whole, calls);
     CHECK(calls.losses[0] != calls.losses[4]);

@@ -56,6 +56,45 @@ struct Recorder : EpochHook {
   Continue after_epoch(const FitPosition&) override { return ++epochs, Continue::yes; }
 };
 
+// Its results come later; the loss of step k is k.
+struct LateStep final : Step {
+  StepResult run(const Batch&, const StepScalars&) override { return {}; }
+  size_t most_ahead() const override { return 3; }
+  void start() override { queued.clear(); }
+  void queue(const Batch&, const StepScalars& scalars) override {
+    queued.push_back(scalars.step == bad ? std::nan("") : static_cast<double>(scalars.step));
+    most = std::max(most, queued.size());
+  }
+  StepResult next_result() override {
+    const double loss = queued.front();
+    queued.erase(queued.begin());
+    return {.loss = loss, .samples = 1};
+  }
+  std::vector<double> queued;
+  size_t most = 0;
+  int64_t bad = -1;
+};
+
+// Looks after some steps; may stop after one of them.
+struct SeldomHook final : EpochHook {
+  SeldomHook(const LateStep& watched, int64_t looks_every) : step(watched), every(looks_every) {}
+  bool looks_after(int64_t k) override { return k % every == 0; }
+  Continue after_step(const FitPosition& at, const StepResult& result,
+                      const StepScalars&) override {
+    losses.push_back(result.loss);
+    if (at.step % every == 0) CHECK(step.queued.empty());
+    return at.step == stop_after ? Continue::no : Continue::yes;
+  }
+  Continue after_epoch(const FitPosition& at) override {
+    CHECK(step.queued.empty());
+    CHECK(at.step == std::ssize(losses));
+    return Continue::yes;
+  }
+  const LateStep& step;
+  int64_t every, stop_after = -1;
+  std::vector<double> losses;
+};
+
 constexpr InputSpec kToy{.height = 8, .width = 8, .channels = 3, .classes = 3};
 
 struct Run {
@@ -83,6 +122,30 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 }
 
 }  // namespace
+
+TEST_CASE("fit: steps are queued ahead, results come in order, hooks see what they look at") {
+  LateStep step;
+  ToySource source(5, 1);
+  const FitConfig config{.epochs = 2, .lr = 0.1, .schedule = Schedule::parse("constant")};
+  SeldomHook hook(step, 4);
+  CHECK(fit(config, source, step, hook) == FitEnd::finished);
+  CHECK(step.most == 3);
+  CHECK(hook.losses == std::vector<double>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+
+  SeldomHook stops(step, 4);
+  stops.stop_after = 8;
+  CHECK(fit(config, source, step, stops) == FitEnd::stopped);
+  CHECK(stops.losses.size() == 8);
+
+  step.bad = 6;
+  SeldomHook until_nan(step, 100);
+  CHECK_THROWS_AS(fit(config, source, step, until_nan), Error);
+  CHECK(until_nan.losses.size() == 7);
+  step.bad = -1;  // and again, with what was queued forgotten
+  SeldomHook again(step, 4);
+  CHECK(fit(config, source, step, again) == FitEnd::finished);
+  CHECK(again.losses == hook.losses);
+}
 
 TEST_CASE("models: parameter counts and multiply-adds on 32x32 images with ten classes") {
   const std::tuple<const char*, int64_t, int64_t> expected[] = {

@@ -45,6 +45,11 @@ resumes() {  # name, options
 }
 resumes ft-l1 --method ft-l1 --epochs 2 --gate prob:0.3 --estimator ema:0.9
 resumes scrub --method scrub --epochs 3 --forget-epochs 2 --rewind --lr 0.05
+EXPUNGE_TEST_STOP_AFTER=6 expunge unlearn "${from[@]}" --batch-size 4 --method scrub --epochs 3 --forget-epochs 2 --rewind \
+  --lr 0.05 --out at-epoch
+expect "scrub: stopped at the end of an epoch" 0 'forget_acc' unlearn --resume at-epoch
+check "that epoch can be gone back to" test -e at-epoch/checkpoints/epoch-1.safetensors
+same "and the run is the whole one" "$(weights scrub)" "$(weights at-epoch)"
 resumes badteacher --method badteacher --epochs 2
 resumes boundary-shrink --method boundary-shrink --epochs 3 --gate and --lr 0.01
 resumes boundary-expand --method boundary-expand --epochs 3 --gate saliency-global:0.5 --gate-on update --lr 0.01

@@ -124,6 +124,12 @@ EXPUNGE_TEST_STOP_AFTER=3 expect "interrupted" 143 'go on with: expunge unlearn 
 expect "resumed" 0 'forget_acc' unlearn --resume part
 same "a resumed run has the same bits" "$(weights whole)" "$(weights part)"
 expect "resumed once more" 0 'already complete' unlearn --resume part
+expect "evaluated every second step" 0 '' unlearn "${from[@]}" --eval-every 2step --out often
+EXPUNGE_TEST_STOP_AFTER=2 expect "interrupted where it would be evaluated" 143 'resume' unlearn "${from[@]}" \
+  --eval-every 2step --out often-part
+expect "and resumed" 0 'forget_acc' unlearn --resume often-part
+evaluations() { grep '"type":"evaluation"' "$1/metrics.jsonl"; }
+same "no evaluation is missing" <(evaluations often) <(evaluations often-part)
 
 ls > before
 expect "no run to unlearn from" 2 '--from RUN is missing' unlearn --forget random:6
