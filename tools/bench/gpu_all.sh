@@ -20,7 +20,7 @@ dir=${1:-}
 [[ -n $dir && $dir != -* ]] || usage "the folder for the results is missing"
 shift
 minutes=100000
-device=cuda models=resnet18,vgg16_bn batches=(512 128) precisions=(bf16 tf32 fp32) steps=30 versus=()
+device=cuda models=resnet18,vgg16_bn batches=(512 128) precisions=(bf16 tf32 fp32 fp16) steps=30 versus=()
 while (($# > 0)); do
   case $1 in
     --minutes)
