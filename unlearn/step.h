@@ -50,7 +50,7 @@ struct StepReport {
 // overflow is skipped.
 //
 // On a GPU the passes of a step are recorded (nn/step_recorder.h) and the update, after them, looks
-// at their losses itself: the host waits for nothing. Step by step as on the CPU are done: updates
+// at their losses itself: queue() waits for nothing. Step by step as on the CPU are done: updates
 // inside the backward pass, objectives that may not be recorded, slices and shrinkage.
 class UnlearnStep final : public nn::Step {
  public:
