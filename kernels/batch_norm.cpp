@@ -5,6 +5,7 @@
 #include "core/parallel.h"
 #include "core/tensor.h"
 #include "kernels/batch_norm_math.h"
+#include "kernels/norm_tile.h"
 
 namespace expunge::kernels {
 namespace {
@@ -107,25 +108,19 @@ void statistics(const BatchNormShape& s, const float* x, float eps,
   }
 }
 
-void apply(const BatchNormShape& s, const float* x, const float* mean, const float* invstd,
-           const float* gamma, const float* beta, const float* residual, float* y) {
+void apply(const BatchNormShape& s, const float* x, const NormParameters& parameters,
+           const float* residual, float* y) {
   const int64_t C = s.C;
-  const Tensor line(Shape{2 * C});  // y = a x + b
-  float *a = line.data(), *b = a + C;
-  for (int64_t c = 0; c < C; ++c) {
-    const math::NormLine line_c = math::norm_line(mean[c], invstd[c], gamma[c], beta[c]);
-    a[c] = line_c.a, b[c] = line_c.b;
-  }
+  const Tensor line(Shape{2 * C});
+  norm_lines(C, parameters, line.data());
   for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
+    NormTile row;
+    row.a = line.data(), row.b = line.data() + C, row.m = 1, row.n = C;
+    row.relu = s.relu, row.adds = residual != nullptr;
     for (int64_t p = begin; p < end; ++p) {
-      const float *in = x + p * C, *more = residual != nullptr ? residual + p * C : nullptr;
-      float* out = y + p * C;
-      if (more != nullptr)
-        for (int64_t c = 0; c < C; ++c) out[c] = a[c] * in[c] + b[c] + more[c];
-      else
-        for (int64_t c = 0; c < C; ++c) out[c] = a[c] * in[c] + b[c];
-      if (s.relu)
-        for (int64_t c = 0; c < C; ++c) out[c] = math::rectified(true, out[c]);
+      row.x[0] = x + p * C, row.y[0] = y + p * C;
+      if (residual != nullptr) row.residual[0] = residual + p * C;
+      norm_tile(row);
     }
   });
 }
@@ -189,12 +184,18 @@ void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, fl
   dispatch(stream, on_cpu, [&] { cuda::batch_norm_invstd(stream, C, var, eps, invstd); });
 }
 
-void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x, const float* mean,
-                      const float* invstd, const float* gamma, const float* beta,
-                      ConstValues residual, Values y) {
+void norm_lines(int64_t C, const NormParameters& p, float* line) {
+  for (int64_t c = 0; c < C; ++c) {
+    const math::NormLine of = math::norm_line(p.mean[c], p.invstd[c], p.gamma[c], p.beta[c]);
+    line[c] = of.a, line[C + c] = of.b;
+  }
+}
+
+void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x,
+                      const NormParameters& parameters, ConstValues residual, Values y) {
   dispatch(
-      stream, [&] { apply(s, x.f32(), mean, invstd, gamma, beta, residual.f32(), y.f32()); },
-      [&] { cuda::batch_norm_apply(stream, s, x, mean, invstd, gamma, beta, residual, y); });
+      stream, [&] { apply(s, x.f32(), parameters, residual.f32(), y.f32()); },
+      [&] { cuda::batch_norm_apply(stream, s, x, parameters, residual, y); });
 }
 
 void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t p1, ConstValues x,

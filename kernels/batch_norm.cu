@@ -101,15 +101,16 @@ struct Apply {
   unsigned groups;  // C / V
   bool relu;
   const T* x;
-  const float *mean, *invstd, *gamma, *beta;
+  NormParameters parameters;
   const T* residual;
   T* y;
   __device__ void operator()(int64_t i) const {
     const int64_t c = channel<V>(i, groups);
     Floats<V> out = load<V>(x + V * i), more{};
     if (residual != nullptr) more = load<V>(residual + V * i);
-    const Floats<V> m = load_channels<V>(mean + c), r = load_channels<V>(invstd + c),
-                    g = load_channels<V>(gamma + c), b = load_channels<V>(beta + c);
+    const NormParameters& p = parameters;
+    const Floats<V> m = load_channels<V>(p.mean + c), r = load_channels<V>(p.invstd + c),
+                    g = load_channels<V>(p.gamma + c), b = load_channels<V>(p.beta + c);
     for (int v = 0; v < V; ++v) {
       const math::NormLine line = math::norm_line(m.v[v], r.v[v], g.v[v], b.v[v]);
       out.v[v] = line.a * out.v[v] + line.b;
@@ -197,12 +198,11 @@ void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, fl
   each(stream, C, Invstd{var, eps, invstd});
 }
 
-void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x, const float* mean,
-                      const float* invstd, const float* gamma, const float* beta,
-                      ConstValues residual, Values y) {
+void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x,
+                      const NormParameters& parameters, ConstValues residual, Values y) {
   const StreamAt at = stream;
   of_type(x.type, [&]<class T>(T) {
-    each_group<Apply, T>(at, s, x.as<T>(), mean, invstd, gamma, beta, residual.as<T>(), y.as<T>());
+    each_group<Apply, T>(at, s, x.as<T>(), parameters, residual.as<T>(), y.as<T>());
   });
 }
 

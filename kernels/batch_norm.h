@@ -31,9 +31,15 @@ void batch_norm_statistics(Stream stream, const BatchNormShape& shape, ConstValu
 // invstd of a variance, of evaluation: (C) each
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
 
-void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x, const float* mean,
-                      const float* invstd, const float* gamma, const float* beta,
-                      ConstValues residual, Values y);
+// y may be x.
+struct NormParameters {
+  const float *mean, *invstd, *gamma, *beta;  // (C) each
+};
+void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x,
+                      const NormParameters& parameters, ConstValues residual, Values y);
+
+// On the CPU: line ({a, b}, C) of gamma xhat + beta = a x + b
+void norm_lines(int64_t C, const NormParameters& parameters, float* line);
 
 // The gradient that reaches the sum: g = dy [y > 0] where relu, otherwise dy. For rows [p0, p1):
 //   sum_g[c] = sum g,   sum_gx[c] = sum g xhat       (C) doubles each: dbeta and dgamma of these
@@ -71,9 +77,8 @@ void batch_norm_statistics(Stream stream, const BatchNormShape& shape, ConstValu
                            const RunningStatistics& running, float* mean, float* invstd,
                            void* workspace);
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
-void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x, const float* mean,
-                      const float* invstd, const float* gamma, const float* beta,
-                      ConstValues residual, Values y);
+void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x,
+                      const NormParameters& parameters, ConstValues residual, Values y);
 void batch_norm_sums(Stream stream, const BatchNormShape& shape, int64_t p0, int64_t p1,
                      ConstValues x, ConstValues y, ConstValues dy, const float* mean,
                      const float* invstd, double* sum_g, double* sum_gx, void* workspace);

@@ -7,6 +7,7 @@
 #include "core/tensor.h"
 #include "kernels/conv_algo.h"
 #include "kernels/conv_axis.h"
+#include "kernels/conv_epilogue.h"
 #include "kernels/conv_tile.h"
 #include "kernels/winograd.h"
 
@@ -39,6 +40,7 @@ struct Sweep {
   int64_t out_image, out_row, out_pixel;
   const float* bias = nullptr;
   float beta = 0;
+  ConvEpilogue then{};
 };
 
 // Output pixels that see inputs under the same taps: rows of tiles, taken as they fill up, with all
@@ -69,6 +71,7 @@ class PixelTiles {
     tile_.panel = panels_.data + (block - panels_.blocks.begin) * panels_.size;
     tile_.bias = sweep_.bias != nullptr ? sweep_.bias + c : nullptr;
     tiles_.rows(tile_);
+    sweep_.then(tile_.c, tile_.m, c, tile_.n);
   }
 
   const ConvTiles& tiles_ = conv_tiles();
@@ -140,14 +143,9 @@ struct Tasks {
   }
 };
 
-}  // namespace
-
-void conv2d(Stream stream, const Conv2dShape& s, ConstValues input, ConstValues weights,
-            const float* bias, Values output) {
-  if (on_cuda(stream, [&] { cuda::conv2d(stream, s, input, weights, bias, output); })) return;
-  const float *x = input.f32(), *w = weights.f32();
-  float* y = output.f32();
-  if (conv_algo_for(s) == ConvAlgo::winograd) return winograd(s, x, w, bias, y);
+void forward(const Conv2dShape& s, const float* x, const float* w, const float* bias,
+             const ConvEpilogue& then, float* y) {
+  if (conv_algo_for(s) == ConvAlgo::winograd) return winograd(s, x, w, bias, then, y);
   const int64_t nr = conv_tiles().nr, P = s.P(), Q = s.Q(), depth = s.R * s.S * s.C;
   const Sweep sweep{.down = {s.H, P, s.R, s.stride, s.pad},
                     .across = {s.W, Q, s.S, s.stride, s.pad},
@@ -160,7 +158,8 @@ void conv2d(Stream stream, const Conv2dShape& s, ConstValues input, ConstValues 
                     .out_image = P * Q * s.K,
                     .out_row = Q * s.K,
                     .out_pixel = s.K,
-                    .bias = bias};
+                    .bias = bias,
+                    .then = then};
   Tasks(s.N, P * Q, sweep.in_image, ceil_div(s.K, nr))
       .run(
           depth * nr,
@@ -169,6 +168,30 @@ void conv2d(Stream stream, const Conv2dShape& s, ConstValues input, ConstValues 
             conv_tiles().transpose(w + k * depth, depth, static_cast<int>(valid), depth, panel);
           },
           [&](Range images, const Panels& panels) { convolve(sweep, panels, images); });
+}
+
+}  // namespace
+
+void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, const float* bias,
+            Values y) {
+  dispatch(
+      stream, [&] { forward(s, x.f32(), w.f32(), bias, {}, y.f32()); },
+      [&] { cuda::conv2d(stream, s, x, w, bias, y); });
+}
+
+void conv2d_batch_norm(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w,
+                       const float* bias, const ConvNorm& norm, Values y) {
+  const auto on_cpu = [&] {
+    const Tensor line(Shape{2 * s.K});
+    norm_lines(s.K, norm.parameters, line.data());
+    forward(s, x.f32(), w.f32(), bias, {line.data(), s.K, norm.relu, norm.residual.f32(), y.f32()},
+            y.f32());
+  };
+  dispatch(stream, on_cpu, [&] {
+    cuda::conv2d(stream, s, x, w, bias, y);
+    cuda::batch_norm_apply(stream, {s.N * s.P() * s.Q(), s.K, norm.relu}, y, norm.parameters,
+                           norm.residual, y);
+  });
 }
 
 // The gradient by x, one dimension. Inputs i with (i + pad) mod stride = a are reached by the taps

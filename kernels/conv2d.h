@@ -4,6 +4,7 @@
 
 #include "core/device.h"
 #include "core/dtype.h"
+#include "kernels/batch_norm.h"
 
 // Convolution of NHWC activations with KRSC weights, square stride and padding:
 //   y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p stride - pad + r, q stride - pad + s, c] w[k,r,s,c]
@@ -28,6 +29,16 @@ struct Conv2dShape {
 // bias: (K) or null
 void conv2d(Stream stream, const Conv2dShape& shape, ConstValues x, ConstValues w,
             const float* bias, Values y);
+
+// Batch norm with known statistics (batch_norm.h) of what conv2d gives, done on outputs while they
+// are in the cache: the bits are those of the two calls one after the other.
+struct ConvNorm {
+  NormParameters parameters;  // (K) each
+  ConstValues residual{};     // like y, or null
+  bool relu = false;
+};
+void conv2d_batch_norm(Stream stream, const Conv2dShape& shape, ConstValues x, ConstValues w,
+                       const float* bias, const ConvNorm& norm, Values y);
 
 // dx = beta dx + dL/dx
 void conv2d_backward_data(Stream stream, const Conv2dShape& shape, ConstValues dy, ConstValues w,

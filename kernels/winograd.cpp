@@ -1,6 +1,7 @@
 #include "kernels/winograd.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/function_ref.h"
 #include "core/parallel.h"
@@ -26,6 +27,7 @@ struct Convolution {
   const float* bias;  // (out.channels) or null
   float beta;
   float* result;  // out.data
+  ConvEpilogue then{};
 };
 
 class Product {
@@ -98,7 +100,19 @@ class Product {
       transforms_.output(products.data() + t * gemm_.nr, m_plane,
                          c_.bias != nullptr ? c_.bias + k0 : nullptr, c_.beta, k0, columns(block),
                          tile, c_.result + (tile.image - c_.out.data));
+      if (c_.then.line != nullptr) finish(tile, k0, columns(block));
     }
+  }
+
+  // Outputs [k, k + n) of the pixels of a tile.
+  void finish(const ImageTile& tile, int64_t k, int n) const {
+    float* image = c_.result + (tile.image - c_.out.data);
+    std::array<float*, kWinogradOut * kWinogradOut> pixels;
+    int count = 0;
+    for (int64_t y = tile.y; y < std::min(tile.y + kWinogradOut, tile.rows); ++y)
+      for (int64_t x = tile.x; x < std::min(tile.x + kWinogradOut, tile.columns); ++x)
+        pixels[static_cast<size_t>(count++)] = image + (y * tile.columns + x) * tile.channels + k;
+    c_.then(pixels.data(), count, k, n);
   }
 
   // m (count, nr) = v (count, C) u (C, nr)
@@ -131,7 +145,8 @@ bool winograd_applies(const Conv2dShape& s) {
   return s.R == 3 && s.S == 3 && s.stride == 1 && s.pad <= 2;
 }
 
-void winograd(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+void winograd(const Conv2dShape& s, const float* x, const float* w, const float* bias,
+              const ConvEpilogue& then, float* y) {
   const int width = conv_tiles().nr;
   const auto make_panels = [&](int64_t k0, int n, float* u, int64_t plane) {
     winograd_transforms().weights(w, s.C, k0, n, width, u, plane);
@@ -142,7 +157,8 @@ void winograd(const Conv2dShape& s, const float* x, const float* w, const float*
            .pad = s.pad,
            .bias = bias,
            .beta = 0,
-           .result = y},
+           .result = y,
+           .then = then},
           make_panels)
       .run();
 }

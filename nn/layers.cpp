@@ -18,6 +18,13 @@ Var Conv2dLayer::operator()(const Ctx& ctx, const Var& x) const {
   return conv2d(ctx, x, ctx.param(weight_), &bias, options_);
 }
 
+Var Conv2dLayer::batch_norm(const Ctx& ctx, const BatchNormInputs& in,
+                            BatchNormOptions options) const {
+  const Var bias = bias_ < 0 ? Var{} : ctx.param(bias_);
+  return conv2d_batch_norm(ctx, ctx.param(weight_), bias_ < 0 ? nullptr : &bias, options_, in,
+                           options);
+}
+
 BatchNormLayer::BatchNormLayer(ParamStore& params, const std::string& name, int64_t channels)
     : weight_(params.add_parameter(
           {.name = name + ".weight", .shape = {channels}, .role = Role::norm})),
@@ -26,15 +33,13 @@ BatchNormLayer::BatchNormLayer(ParamStore& params, const std::string& name, int6
       mean_(params.add_statistic({.name = name + ".running_mean", .shape = {channels}})),
       var_(params.add_statistic({.name = name + ".running_var", .shape = {channels}})) {}
 
-Var BatchNormLayer::apply(const Ctx& ctx, const Var& x, const Var* residual, bool relu) const {
-  return batch_norm(ctx,
-                    {.x = x,
-                     .gamma = ctx.param(weight_),
-                     .beta = ctx.param(bias_),
-                     .running_mean = ctx.params->statistic(mean_),
-                     .running_var = ctx.params->statistic(var_),
-                     .residual = residual},
-                    {.relu = relu});
+BatchNormInputs BatchNormLayer::inputs(const Ctx& ctx, const Var& x, const Var* residual) const {
+  return {.x = x,
+          .gamma = ctx.param(weight_),
+          .beta = ctx.param(bias_),
+          .running_mean = ctx.params->statistic(mean_),
+          .running_var = ctx.params->statistic(var_),
+          .residual = residual};
 }
 
 LinearLayer::LinearLayer(ParamStore& params, const std::string& name, int64_t in, int64_t out,

@@ -17,6 +17,8 @@ struct Conv2dLayer {
   Conv2dLayer(ParamStore& params, const std::string& name, int64_t in, int64_t out,
               Options options);
   Var operator()(const Ctx& ctx, const Var& x) const;
+  // With a batch norm behind it; in.x is what the convolution reads.
+  Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options) const;
 
  private:
   int weight_, bias_ = -1;
@@ -31,10 +33,29 @@ struct BatchNormLayer {
   Var add_relu(const Ctx& ctx, const Var& x, const Var& residual) const {
     return apply(ctx, x, &residual, true);
   }
+  BatchNormInputs inputs(const Ctx& ctx, const Var& x, const Var* residual) const;
 
  private:
-  Var apply(const Ctx& ctx, const Var& x, const Var* residual, bool relu) const;
+  Var apply(const Ctx& ctx, const Var& x, const Var* residual, bool relu) const {
+    return batch_norm(ctx, inputs(ctx, x, residual), {.relu = relu});
+  }
   int weight_, bias_, mean_, var_;
+};
+
+// A convolution and the batch norm behind it: one operation in evaluation (nn/ops.h).
+struct ConvBatchNorm {
+  Conv2dLayer conv;
+  BatchNormLayer bn;
+  Var operator()(const Ctx& ctx, const Var& x) const { return apply(ctx, x, nullptr, false); }
+  Var relu(const Ctx& ctx, const Var& x) const { return apply(ctx, x, nullptr, true); }
+  Var add_relu(const Ctx& ctx, const Var& x, const Var& residual) const {
+    return apply(ctx, x, &residual, true);
+  }
+
+ private:
+  Var apply(const Ctx& ctx, const Var& x, const Var* residual, bool relu) const {
+    return conv.batch_norm(ctx, bn.inputs(ctx, x, residual), {.relu = relu});
+  }
 };
 
 struct LinearLayer {

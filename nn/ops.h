@@ -31,11 +31,16 @@ struct BatchNormOptions {
   bool relu = false;
 };
 struct BatchNormInputs {
-  const Var &x, &gamma, &beta;
+  Var x, gamma, beta;
   Tensor running_mean, running_var;  // (C)
   const Var* residual = nullptr;     // like x
 };
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options = {});
+
+// batch_norm of conv2d(in.x, w, bias), with the same bits. In evaluation, where nothing is
+// recorded, outputs are normalised while they are in the cache (kernels/conv2d.h).
+Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptions conv,
+                      const BatchNormInputs& in, BatchNormOptions norm = {});
 
 // Elementwise; what has 16 bits becomes f32.
 Var relu(const Ctx& ctx, const Var& x);

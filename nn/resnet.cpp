@@ -4,26 +4,21 @@ namespace expunge::nn {
 
 BasicBlock::BasicBlock(ParamStore& params, const std::string& name, int64_t in, int64_t out,
                        int64_t stride)
-    : conv1_(params, name + ".conv1", in, out, {.stride = stride}),
-      bn1_(params, name + ".bn1", out),
-      conv2_(params, name + ".conv2", out, out, {}),
-      bn2_(params, name + ".bn2", out) {
+    : first_{{params, name + ".conv1", in, out, {.stride = stride}}, {params, name + ".bn1", out}},
+      second_{{params, name + ".conv2", out, out, {}}, {params, name + ".bn2", out}} {
   if (stride != 1 || in != out)
-    downsample_.emplace(Shortcut{
+    downsample_.emplace(ConvBatchNorm{
         {params, name + ".downsample.0", in, out, {.kernel = 1, .stride = stride, .pad = 0}},
         {params, name + ".downsample.1", out}});
 }
 
 Var BasicBlock::operator()(const Ctx& ctx, const Var& x) const {
-  const Var h = bn1_.relu(ctx, conv1_(ctx, x));
-  const Var z = conv2_(ctx, h);
-  if (!downsample_) return bn2_.add_relu(ctx, z, x);
-  return bn2_.add_relu(ctx, z, downsample_->bn(ctx, downsample_->conv(ctx, x)));
+  const Var h = first_.relu(ctx, x);
+  return second_.add_relu(ctx, h, downsample_ ? (*downsample_)(ctx, x) : x);
 }
 
 ResNet18::ResNet18(ParamStore& params, const InputSpec& s)
-    : conv1_(params, "conv1", s.channels, 64, {}),
-      bn1_(params, "bn1", 64),
+    : stem_{{params, "conv1", s.channels, 64, {}}, {params, "bn1", 64}},
       blocks_([&] {
         std::vector<BasicBlock> blocks;
         int64_t in = 64;
@@ -39,7 +34,7 @@ ResNet18::ResNet18(ParamStore& params, const InputSpec& s)
       fc_(params, "fc", 512, s.classes) {}
 
 Var ResNet18::forward(const Ctx& ctx, const Var& x) const {
-  Var h = bn1_.relu(ctx, conv1_(ctx, x));
+  Var h = stem_.relu(ctx, x);
   for (const BasicBlock& block : blocks_) h = block(ctx, h);
   return fc_(ctx, global_average_pool2d(ctx, h));
 }

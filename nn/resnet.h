@@ -16,15 +16,8 @@ class BasicBlock {
   Var operator()(const Ctx& ctx, const Var& x) const;
 
  private:
-  Conv2dLayer conv1_;
-  BatchNormLayer bn1_;
-  Conv2dLayer conv2_;
-  BatchNormLayer bn2_;
-  struct Shortcut {
-    Conv2dLayer conv;
-    BatchNormLayer bn;
-  };
-  std::optional<Shortcut> downsample_;
+  ConvBatchNorm first_, second_;
+  std::optional<ConvBatchNorm> downsample_;
 };
 
 // ResNet18 with the stem for 32x32 images: 3x3 convolution of stride 1, no pooling. Names as in
@@ -35,8 +28,7 @@ class ResNet18 final : public Network {
   Var forward(const Ctx& ctx, const Var& x) const override;
 
  private:
-  Conv2dLayer conv1_;
-  BatchNormLayer bn1_;
+  ConvBatchNorm stem_;
   std::vector<BasicBlock> blocks_;
   LinearLayer fc_;
 };

@@ -20,22 +20,18 @@ Var Mlp::forward(const Ctx& ctx, const Var& x) const {
   return fc3_(ctx, relu(ctx, fc2_(ctx, h)));
 }
 
-SmallCnn::ConvBn::ConvBn(ParamStore& params, int number, int64_t in, int64_t out)
-    : conv(params, "conv" + std::to_string(number), in, out, {}),
-      bn(params, "bn" + std::to_string(number), out) {}
-
 SmallCnn::SmallCnn(ParamStore& params, const InputSpec& s)
-    : c1_(params, 1, s.channels, 32),
-      c2_(params, 2, 32, 32),
-      c3_(params, 3, 32, 64),
-      c4_(params, 4, 64, 64),
-      c5_(params, 5, 64, 128),
+    : c1_{{params, "conv1", s.channels, 32, {}}, {params, "bn1", 32}},
+      c2_{{params, "conv2", 32, 32, {}}, {params, "bn2", 32}},
+      c3_{{params, "conv3", 32, 64, {}}, {params, "bn3", 64}},
+      c4_{{params, "conv4", 64, 64, {}}, {params, "bn4", 64}},
+      c5_{{params, "conv5", 64, 128, {}}, {params, "bn5", 128}},
       fc_(params, "fc", 128, s.classes) {}
 
 Var SmallCnn::forward(const Ctx& ctx, const Var& x) const {
-  Var h = max_pool2d(ctx, c2_(ctx, c1_(ctx, x)));
-  h = max_pool2d(ctx, c4_(ctx, c3_(ctx, h)));
-  return fc_(ctx, global_average_pool2d(ctx, c5_(ctx, h)));
+  Var h = max_pool2d(ctx, c2_.relu(ctx, c1_.relu(ctx, x)));
+  h = max_pool2d(ctx, c4_.relu(ctx, c3_.relu(ctx, h)));
+  return fc_(ctx, global_average_pool2d(ctx, c5_.relu(ctx, h)));
 }
 
 }  // namespace expunge::nn

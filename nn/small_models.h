@@ -31,13 +31,7 @@ class SmallCnn final : public Network {
   Var forward(const Ctx& ctx, const Var& x) const override;
 
  private:
-  struct ConvBn {
-    Conv2dLayer conv;
-    BatchNormLayer bn;
-    ConvBn(ParamStore& params, int number, int64_t in, int64_t out);
-    Var operator()(const Ctx& ctx, const Var& x) const { return bn.relu(ctx, conv(ctx, x)); }
-  };
-  ConvBn c1_, c2_, c3_, c4_, c5_;
+  ConvBatchNorm c1_, c2_, c3_, c4_, c5_;
   LinearLayer fc_;
 };
 

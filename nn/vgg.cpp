@@ -17,7 +17,8 @@ Vgg16::Vgg16(ParamStore& params, const InputSpec& spec, bool conv_bias, bool las
     }
     const std::string conv = "features." + std::to_string(index),
                       bn = "features." + std::to_string(index + 1);
-    stages_.push_back({{params, conv, in, width, {.bias = conv_bias}}, {params, bn, width}, false});
+    stages_.push_back(
+        {{{params, conv, in, width, {.bias = conv_bias}}, {params, bn, width}}, false});
     in = width;
     index += 3;
   }
@@ -26,7 +27,7 @@ Vgg16::Vgg16(ParamStore& params, const InputSpec& spec, bool conv_bias, bool las
 Var Vgg16::features(const Ctx& ctx, const Var& x) const {
   Var h = x;
   for (const Stage& stage : stages_) {
-    h = stage.bn.relu(ctx, stage.conv(ctx, h));
+    h = stage.conv.relu(ctx, h);
     if (stage.pool) h = max_pool2d(ctx, h);
   }
   return h;

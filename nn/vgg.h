@@ -16,8 +16,7 @@ class Vgg16 : public Network {
 
  private:
   struct Stage {
-    Conv2dLayer conv;
-    BatchNormLayer bn;
+    ConvBatchNorm conv;
     bool pool;  // after it
   };
   std::vector<Stage> stages_;

@@ -41,9 +41,9 @@ struct Norm {
     kernels::batch_norm_statistics(compute_stream(), s, x.values(), kEps,
                                    {running.data(), running.data() + s.C, 0.1f}, mean.data(),
                                    invstd.data());
-    kernels::batch_norm_apply(compute_stream(), s, x.values(), mean.data(), invstd.data(),
-                              gamma.data(), beta.data(), add ? residual.values() : Values(),
-                              y.values());
+    kernels::batch_norm_apply(compute_stream(), s, x.values(),
+                              {mean.data(), invstd.data(), gamma.data(), beta.data()},
+                              add ? residual.values() : Values(), y.values());
   }
 };
 

@@ -33,10 +33,10 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
     kernels::batch_norm_invstd(ctx.stream, C, in.running_var.data(), options.eps, invstd.data());
   }
   Tensor y = empty_like(in.x.value);
-  kernels::batch_norm_apply(ctx.stream, s, in.x.value.values(), mean.data(), invstd.data(),
-                            in.gamma.value.data(), in.beta.value.data(),
-                            in.residual != nullptr ? in.residual->value.values() : Values{},
-                            y.values());
+  kernels::batch_norm_apply(
+      ctx.stream, s, in.x.value.values(),
+      {mean.data(), invstd.data(), in.gamma.value.data(), in.beta.value.data()},
+      in.residual != nullptr ? in.residual->value.values() : Values{}, y.values());
 
   const Var residual = in.residual != nullptr ? Var{Tensor(), in.residual->slot} : Var{};
   auto backward = [=, x = in.x, gamma = in.gamma, beta = Var{Tensor(), in.beta.slot},

@@ -36,6 +36,10 @@ Conv2dShape checked_shape(const Var& x, const Var& w, const Var* bias, Conv2dOpt
   return s;
 }
 
+void trace(const Ctx& ctx, const Conv2dShape& s) {
+  if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
+}
+
 // A linear layer: the gradients are products of rows.
 bool is_linear(const Conv2dShape& s) {
   return s.H == 1 && s.W == 1 && s.R == 1 && s.S == 1 && s.pad == 0;
@@ -99,17 +103,53 @@ Var convolve(const Ctx& ctx, const Operands& of, const Var& w, const Var* bias,
 // In 16 bits engines want as many channels as a vector has: zeros fill up.
 constexpr int64_t kChannels = 8;
 
+Operands operands(const Ctx& ctx, const Var& x, const Var& w, Conv2dShape& s) {
+  const DType type = kernels::activation_type();
+  if (!is_16_bit(type)) return {x, w.value};
+  s.C = (s.C + kChannels - 1) / kChannels * kChannels;
+  const Tensor w16 = cast({.stream = ctx.stream}, {w.value}, type, s.C).value;
+  return {cast(ctx, x, type, s.C), w16};
+}
+
 }  // namespace
 
 Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOptions options) {
   Conv2dShape s = checked_shape(x, w, bias, options);
-  if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
-  const Shape y{s.N, s.P(), s.Q(), s.K};
-  const DType type = kernels::activation_type();
-  if (!is_16_bit(type)) return convolve(ctx, {x, w.value}, w, bias, s, y);
-  s.C = (s.C + kChannels - 1) / kChannels * kChannels;
-  const Tensor w16 = cast({.stream = ctx.stream}, {w.value}, type, s.C).value;
-  return convolve(ctx, {cast(ctx, x, type, s.C), w16}, w, bias, s, y);
+  trace(ctx, s);
+  const Operands of = operands(ctx, x, w, s);
+  return convolve(ctx, of, w, bias, s, {s.N, s.P(), s.Q(), s.K});
+}
+
+Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptions conv,
+                      const BatchNormInputs& in, BatchNormOptions norm) {
+  if (ctx.tape != nullptr || ctx.batch_norm != BatchNormMode::eval) {
+    BatchNormInputs behind = in;
+    behind.x = conv2d(ctx, in.x, w, bias, conv);
+    return batch_norm(ctx, behind, norm);
+  }
+  Conv2dShape s = checked_shape(in.x, w, bias, conv);
+  trace(ctx, s);
+  if (ctx.trace != nullptr)
+    ctx.trace->batch_norm.push_back(
+        {{s.N * s.P() * s.Q(), s.K, norm.relu}, in.residual != nullptr});
+  const Operands of = operands(ctx, in.x, w, s);
+  const Var y{Tensor({s.N, s.P(), s.Q(), s.K}, of.w.dtype(), ctx.stream), Var::kNone};
+  EXPUNGE_CHECK(in.gamma.shape() == Shape{s.K} &&
+                    (in.residual == nullptr || (in.residual->shape() == y.shape() &&
+                                                in.residual->value.dtype() == y.value.dtype())),
+                "conv2d_batch_norm: y is {}, gamma {}, and the residual has another shape or type",
+                y.shape().str(), in.gamma.shape().str());
+  const Tensor invstd(Shape{s.K}, DType::f32, ctx.stream);
+  kernels::batch_norm_invstd(ctx.stream, s.K, in.running_var.data(), norm.eps, invstd.data());
+  kernels::conv2d_batch_norm(
+      ctx.stream, s, of.x.value.values(), of.w.values(),
+      bias != nullptr ? bias->value.data() : nullptr,
+      {.parameters = {in.running_mean.data(), invstd.data(), in.gamma.value.data(),
+                      in.beta.value.data()},
+       .residual = in.residual != nullptr ? in.residual->value.values() : Values{},
+       .relu = norm.relu},
+      y.value.values());
+  return y;
 }
 
 Var linear(const Ctx& ctx, const Var& any, const Var& w, const Var* bias) {
@@ -121,7 +161,7 @@ Var linear(const Ctx& ctx, const Var& any, const Var& w, const Var* bias) {
   EXPUNGE_CHECK(bias == nullptr || bias->shape() == Shape{out}, "linear: bias must be ({}), got {}",
                 out, bias->shape().str());
   const Conv2dShape s{.N = N, .H = 1, .W = 1, .C = in, .K = out, .R = 1, .S = 1};
-  if (ctx.trace != nullptr) ctx.trace->conv2d.push_back(s);
+  trace(ctx, s);
   return convolve(ctx, {x, w.value}, w, bias, s, {N, out});
 }
 

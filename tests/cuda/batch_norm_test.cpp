@@ -86,12 +86,14 @@ TEST_CASE("cuda batch norm: applied, the bits are those of the CPU") {
       const DeviceArray<float> dev_x(x), dev_mean(mean), dev_invstd(invstd), dev_gamma(gamma),
           dev_beta(beta), dev_residual(residual), dev_y(x.size());
       Floats y(x.size());
-      batch_norm_apply({}, s, x.data(), mean.data(), invstd.data(), gamma.data(), beta.data(),
-                       with_residual ? residual.data() : nullptr, y.data());
-      cuda::batch_norm_apply(kStream, s, dev_x.data(), dev_mean.data(), dev_invstd.data(),
-                             dev_gamma.data(), dev_beta.data(),
-                             with_residual ? dev_residual.data() : nullptr, dev_y.data());
+      const NormParameters here{mean.data(), invstd.data(), gamma.data(), beta.data()},
+          there{dev_mean.data(), dev_invstd.data(), dev_gamma.data(), dev_beta.data()};
+      const float* more = with_residual ? dev_residual.data() : nullptr;
+      batch_norm_apply({}, s, x.data(), here, with_residual ? residual.data() : nullptr, y.data());
+      cuda::batch_norm_apply(kStream, s, dev_x.data(), there, more, dev_y.data());
       CHECK(same_bits(dev_y.values(), y));
+      cuda::batch_norm_apply(kStream, s, dev_x.data(), there, more, dev_x.data());  // in place
+      CHECK(same_bits(dev_x.values(), y));
     }
 }
 
@@ -231,10 +233,12 @@ TEST_CASE_TEMPLATE("cuda batch norm in 16 bits: what f32 gives for the same numb
 
     const Floats found_mean = mean.values(), found_invstd = invstd.values();
     Floats y(x.size());
-    batch_norm_apply({}, s, wide_x.data(), found_mean.data(), found_invstd.data(), gamma.data(),
-                     beta.data(), widened(residual).data(), y.data());
-    cuda::batch_norm_apply(kStream, s, dev_x.data(), mean.data(), invstd.data(), dev_gamma.data(),
-                           dev_beta.data(), dev_residual.data(), dev_y.data());
+    batch_norm_apply({}, s, wide_x.data(),
+                     {found_mean.data(), found_invstd.data(), gamma.data(), beta.data()},
+                     widened(residual).data(), y.data());
+    cuda::batch_norm_apply(kStream, s, dev_x.data(),
+                           {mean.data(), invstd.data(), dev_gamma.data(), dev_beta.data()},
+                           dev_residual.data(), dev_y.data());
     CHECK(same_bits(dev_y.values(), rounded<T>(y)));
 
     const Floats wide_y = widened(dev_y.values()), wide_dy = widened(dy);

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core/parallel.h"
-#include "kernels/isa.h"
+#include "support/every_isa.h"
 #include "support/fenced.h"
 #include "support/op_harness.h"
 #include "support/with_algo.h"
@@ -110,18 +110,6 @@ double error(const Tensor& got, const Values& expected, double factor, const Val
 
 bool same(const Tensor& a, const Tensor& b) {
   return std::memcmp(a.data(), b.data(), static_cast<size_t>(a.size()) * sizeof(float)) == 0;
-}
-
-template <class Body>
-void on_every_isa(Body body) {
-  const kernels::Isa chosen = kernels::isa();
-  for (kernels::Isa isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512}) {
-    if (!kernels::isa_supported(isa)) continue;
-    kernels::set_isa(isa);
-    CAPTURE(kernels::isa_name());
-    body();
-  }
-  kernels::set_isa(chosen);
 }
 
 void check(const Conv2dShape& s) {

@@ -59,8 +59,8 @@ TEST_CASE("ReLU: NaN stays NaN, alone and behind batch norm") {
   CHECK(y.data()[0] == 0);
   CHECK(std::isnan(y.data()[1]));
   CHECK(y.data()[2] == 2);
-  kernels::batch_norm_apply({}, {.pixels = 1, .C = 3, .relu = true}, x.data(), zero.data(),
-                            one.data(), one.data(), zero.data(), nullptr, y.data());
+  kernels::batch_norm_apply({}, {.pixels = 1, .C = 3, .relu = true}, x.data(),
+                            {zero.data(), one.data(), one.data(), zero.data()}, nullptr, y.data());
   CHECK(y.data()[0] == 0);
   CHECK(std::isnan(y.data()[1]));
   CHECK(y.data()[2] == 2);

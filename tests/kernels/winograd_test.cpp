@@ -88,7 +88,7 @@ TEST_CASE("winograd: the error against double is what winograd.h says") {
     if (!kernels::isa_supported(isa)) continue;
     const kernels::Isa chosen = kernels::isa();
     kernels::set_isa(isa);
-    kernels::winograd(s, a.x.data(), a.w.data(), nullptr, y.data());
+    kernels::winograd(s, a.x.data(), a.w.data(), nullptr, {}, y.data());
     kernels::set_isa(chosen);
     const double error = relative_rms(y, expected);
     CHECK_MESSAGE(error < kRms, kernels::isa_name(isa) << ": " << error);
@@ -105,7 +105,7 @@ TEST_CASE("winograd: same bits for 1, 2 and 4 threads, in one chunk and in many"
     for (int threads : {1, 2, 4}) {
       set_thread_count(threads);
       const Tensor out[] = {empty_like(a.dy), empty_like(a.x), empty_like(a.w)};
-      kernels::winograd(s, a.x.data(), a.w.data(), nullptr, out[0].data());
+      kernels::winograd(s, a.x.data(), a.w.data(), nullptr, {}, out[0].data());
       kernels::winograd_backward_data(s, a.dy.data(), a.w.data(), 0.0f, out[1].data());
       kernels::winograd_backward_weights(s, 0, s.N, a.x.data(), a.dy.data(), 0.0f, out[2].data());
       for (int i = 0; i < 3; ++i) {

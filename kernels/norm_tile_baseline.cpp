@@ -1,0 +1,3 @@
+#define VL 4
+#define TABLE kNormTileBaseline
+#include "kernels/norm_tile_isa.inc"

@@ -1,0 +1,120 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "core/parallel.h"
+#include "kernels/conv2d.h"
+#include "nn/network.h"
+#include "nn/ops.h"
+#include "support/every_isa.h"
+#include "support/fenced.h"
+#include "support/op_harness.h"
+#include "support/with_algo.h"
+
+// A convolution with batch norm done while its outputs are in the cache. The two calls one after
+// the other are held against double by op_table.cpp; here are the same bits.
+namespace expunge::test {
+namespace {
+
+using kernels::Conv2dShape;
+using kernels::ConvAlgo;
+
+constexpr float kEps = 1e-5f;
+
+struct Case {
+  Conv2dShape s;
+  Tensor x, w, bias, residual, mean, invstd, gamma, beta;
+  explicit Case(const Conv2dShape& shape)
+      : s(shape),
+        x(drawn(s.N * s.H * s.W * s.C, 1)),
+        w(drawn(s.K * s.R * s.S * s.C, 2)),
+        bias(drawn(s.K, 3)),
+        residual(drawn(pixels() * s.K, 4)),
+        mean(drawn(s.K, 5)),
+        invstd(drawn(s.K, 6)),
+        gamma(drawn(s.K, 7)),
+        beta(drawn(s.K, 8)) {}
+  int64_t pixels() const { return s.N * s.P() * s.Q(); }
+  kernels::NormParameters parameters() const {
+    return {mean.data(), invstd.data(), gamma.data(), beta.data()};
+  }
+  static Tensor drawn(int64_t n, uint32_t key) { return to_tensor(normal_values(n, key), {n}); }
+};
+
+bool same(const float* a, const float* b, int64_t n) {
+  return std::memcmp(a, b, static_cast<size_t>(n) * sizeof(float)) == 0;
+}
+
+void check(const Case& c, bool bias, bool relu, bool adds) {
+  const int64_t n = c.pixels() * c.s.K;
+  const float* b = bias ? c.bias.data() : nullptr;
+  const Tensor apart({n});
+  kernels::conv2d({}, c.s, c.x.data(), c.w.data(), b, apart.data());
+  kernels::batch_norm_apply({}, {c.pixels(), c.s.K, relu}, apart.data(), c.parameters(),
+                            adds ? c.residual.data() : nullptr, apart.data());
+  for (const auto& [threads, fence] : {std::pair{1, Fence::behind}, std::pair{3, Fence::before}}) {
+    set_thread_count(threads);
+    const Fenced y(n, fence), residual(c.residual.data(), n, fence);
+    std::fill_n(y.data(), n, std::nanf(""));
+    const kernels::ConvNorm norm{
+        .parameters = c.parameters(), .residual = adds ? residual.data() : nullptr, .relu = relu};
+    kernels::conv2d_batch_norm({}, c.s, c.x.data(), c.w.data(), b, norm, y.data());
+    CHECK(same(y.data(), apart.data(), n));
+  }
+  set_thread_count(0);
+}
+
+}  // namespace
+
+TEST_CASE("conv2d with batch norm: the bits of the two one after the other, fenced arrays") {
+  // N, H, W, C, K, R, S, stride, pad: whole and part tiles of both algorithms, blocks of channels
+  // and a few, groups of images, strides
+  for (const Conv2dShape& s :
+       {Conv2dShape{2, 8, 8, 16, 32, 3, 3, 1, 1}, Conv2dShape{3, 7, 5, 3, 40, 3, 3, 1, 1},
+        Conv2dShape{2, 6, 9, 20, 70, 3, 3, 2, 1}, Conv2dShape{1, 1, 1, 5, 1, 3, 3, 1, 1},
+        Conv2dShape{5, 33, 31, 8, 20, 3, 3, 1, 1}, Conv2dShape{3, 8, 8, 32, 48, 1, 1, 2, 0}}) {
+    CAPTURE(s.H);
+    CAPTURE(s.K);
+    const Case c(s);
+    for (const ConvAlgo algo : {ConvAlgo::direct, ConvAlgo::winograd}) {
+      const WithAlgo with(algo);
+      on_every_isa([&] {
+        for (const bool relu : {false, true})
+          for (const bool adds : {false, true}) check(c, relu != adds, relu, adds);
+      });
+    }
+  }
+}
+
+TEST_CASE("conv2d_batch_norm: refuses batch norm of other channels, residuals of another shape") {
+  const Var x{Tensor::zeros({2, 4, 4, 3}), Var::kNone}, w{Tensor::zeros({5, 3, 3, 3}), Var::kNone},
+      of_5{Tensor::zeros({5}), Var::kNone}, of_3{Tensor::zeros({3}), Var::kNone};
+  const auto run = [&](const Var& gamma, const Var* residual) {
+    nn::conv2d_batch_norm({}, w, nullptr, {.pad = 1},
+                          {x, gamma, gamma, gamma.value, gamma.value, residual}, {});
+  };
+  CHECK_NOTHROW(run(of_5, nullptr));
+  CHECK_THROWS_WITH(run(of_3, nullptr), doctest::Contains("gamma (3)"));
+  CHECK_THROWS_WITH(run(of_5, &x), doctest::Contains("residual"));
+}
+
+TEST_CASE("networks: evaluation gives the same bits with a tape, which keeps batch norm apart") {
+  for (const char* name : {"smallcnn", "resnet18", "vgg16_bn_lth"}) {
+    CAPTURE(name);
+    nn::Model model = nn::make_model(name, {});
+    nn::initialise(model.params, nn::Init::kaiming, 0);
+    const Var x{to_tensor(normal_values(2 * 32 * 32 * 3, 1), {2, 32, 32, 3}), Var::kNone};
+    Ctx ctx{.params = &model.params, .batch_norm = BatchNormMode::train};
+    model.network->forward(ctx, x);  // running statistics that are not those of the beginning
+    ctx.batch_norm = BatchNormMode::eval;
+    const Tensor plain = model.network->forward(ctx, x).value;
+    Tape tape;
+    tape.bind_constants(model.params);
+    ctx.tape = &tape;
+    const Tensor recorded = model.network->forward(ctx, x).value;
+    CHECK(same(plain.data(), recorded.data(), plain.size()));
+  }
+}
+
+}  // namespace expunge::test
