@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <initializer_list>
+#include <span>
 #include <utility>
 
 #include "core/step_scalars.h"
@@ -19,6 +20,14 @@ enum class Mode : unsigned char { train, eval };
 // running ones untouched (probes). eval: running statistics, untouched.
 enum class BatchNormMode : unsigned char { train, frozen, eval };
 
+// One of the batches that lie one behind the other in a joint pass: its images, and what Ctx has of
+// its own for it.
+struct JointBatch {
+  int64_t images = 0;
+  BatchNormMode batch_norm = BatchNormMode::eval;
+  const StepScalars *scalars = nullptr, *scalars_there = nullptr;
+};
+
 // Everything a forward pass depends on besides its input; passed to each op, never global.
 struct Ctx {
   Stream stream{};
@@ -29,6 +38,27 @@ struct Ctx {
   const StepScalars* scalars = nullptr;        // keys of random draws
   const StepScalars* scalars_there = nullptr;  // on a GPU: what a recorded step reads instead
   nn::Trace* trace = nullptr;                  // where operations write their shapes, or null
+  // Of a joint pass over two batches: each is to give what a pass of its own would (Tape::bind).
+  // Empty: one batch.
+  std::span<const JointBatch> joint{};
+
+  // body(its Ctx, n0, n1) for each batch's images [n0, n1) of `images`: operations in which the
+  // images of a batch see each other, or draw, go batch by batch.
+  template <class Body>
+  void for_batches(int64_t images, Body body) const {
+    if (joint.empty()) return body(*this, int64_t{0}, images);
+    int64_t begin = 0;
+    for (const JointBatch& batch : joint) {
+      Ctx own = *this;
+      own.batch_norm = batch.batch_norm;
+      own.scalars = batch.scalars, own.scalars_there = batch.scalars_there;
+      own.joint = {};
+      body(own, begin, begin + batch.images);
+      begin += batch.images;
+    }
+    EXPUNGE_CHECK(begin == images, "a pass over {} images: an operation sees {} rows", begin,
+                  images);
+  }
 
   // A parameter as a differentiable value (or a plain one where nothing is recorded).
   Var param(int index) const {

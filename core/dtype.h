@@ -158,6 +158,9 @@ struct Values {
   Values(void* where, DType of) : at(where), type(of) {}
 
   operator ConstValues() const { return {at, type}; }
+  Values from(int64_t element) const {
+    return {static_cast<unsigned char*>(at) + static_cast<size_t>(element) * size_of(type), type};
+  }
   template <class T>
   T* as() const {
     if (at != nullptr && type != kDType<T>) wrong_dtype();

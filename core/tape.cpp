@@ -19,7 +19,16 @@ void Tape::bind(const ParamStore& store, GradBuffer grads, SliceSink* slices) {
   slices_ = slices;
   store_ = &store;
   grads_ = std::move(grads);
+  second_ = {};
   leaf_of_.assign(static_cast<size_t>(store.parameters().count()), -1);
+}
+
+void Tape::bind_joint(const ParamStore& store, const Tensor& first, const Tensor& second,
+                      int64_t images) {
+  bind(store, {first, 0.0f});
+  EXPUNGE_CHECK(second.size() == first.size(), "tape: gradient buffers of {} and {}", first.size(),
+                second.size());
+  second_ = second, images_of_first_ = images;
 }
 
 void Tape::bind_constants(const ParamStore& store) {
@@ -27,6 +36,7 @@ void Tape::bind_constants(const ParamStore& store) {
   slices_ = nullptr;
   store_ = &store;
   grads_ = {};
+  second_ = {};
   leaf_of_.clear();
 }
 
@@ -90,8 +100,26 @@ GradSink Tape::sink(const Var& x) {
          "parameter {}: an operation that reads it does not give its gradient image by image, as "
          "an estimator that looks into batches wants it; choose another estimator",
          range_of(x).name);
+  if (is_joint(x))
+    fail(ExitCode::usage,
+         "parameter {}: an operation that reads it does not give its gradient batch by batch, as a "
+         "joint pass over two batches wants it; try --passes apart",
+         range_of(x).name);
   wait_beside(x);
   return open(x);
+}
+
+GradSink Tape::sink_of(const Var& x, int part) {
+  if (!is_joint(x)) {
+    EXPUNGE_CHECK(part == 0, "tape: batch {} of a pass over one", part);
+    return sink(x);
+  }
+  return part == 0 ? open(x) : open_second(x);
+}
+
+// Whether x has a gradient for each of two batches.
+bool Tape::is_joint(const Var& x) const {
+  return second_ && nodes_[static_cast<size_t>(x.slot)].parameter >= 0;
 }
 
 // Before x's gradient is touched in the pass itself.
@@ -123,10 +151,19 @@ GradSink Tape::open(const Var& x) {
   return {node.grad, beta};
 }
 
+GradSink Tape::open_second(const Var& x) {
+  Node& node = nodes_[static_cast<size_t>(x.slot)];
+  const float beta = std::exchange(node.touched_second, true) ? 1.0f : 0.0f;
+  return {ParamStore::view(second_, range_of(x)), beta};
+}
+
 void Tape::report(int leaf, Ready ready) {
   Node& node = nodes_[static_cast<size_t>(leaf)];
-  if (!node.touched) node.grad.zero();  // its readers were on a branch that no gradient reached
-  node.touched = true;
+  // its readers were on a branch that no gradient reached
+  if (!node.touched) node.grad.zero();
+  if (second_ && !node.touched_second)
+    ParamStore::view(second_, store_->parameters()[node.parameter]).zero();
+  node.touched = node.touched_second = true;
   if (ready) ready(node.parameter);
 }
 
@@ -158,8 +195,9 @@ void Tape::run_backward(const Var& loss, const Tensor& seed, Ready ready) {
   const size_t count = leaf_of_.size();
   for (size_t i = 0; i < count; ++i) {
     if (leaf_of_[i] >= 0) continue;  // never used: final from the start
-    if (grads_.beta == 0.0f)
-      ParamStore::view(grads_.flat, store_->parameters()[static_cast<int>(i)]).zero();
+    const Range& range = store_->parameters()[static_cast<int>(i)];
+    if (grads_.beta == 0.0f) ParamStore::view(grads_.flat, range).zero();
+    if (second_) ParamStore::view(second_, range).zero();
   }
   std::vector<int>& leaves = leaf_of_;
   // A parameter leaf lies below its readers on the tape, so it is still there when they report it.

@@ -60,6 +60,11 @@ class Tape {
   // operations must hand theirs in through add_parts, and each parameter may have one only:
   // anything else is ExitCode::usage.
   void bind(const ParamStore& store, GradBuffer grads, SliceSink* slices = nullptr);
+  // The same for a joint pass over two batches, one behind the other (Ctx::joint): what the first
+  // `images` images contribute goes to `first`, the rest to `second`. Operations must hand
+  // parameters' gradients in through add_parts or sink_of: anything else is ExitCode::usage.
+  void bind_joint(const ParamStore& store, const Tensor& first, const Tensor& second,
+                  int64_t images);
   // Parameters of `store` used from now on are constants: for gradients of other leaves alone.
   void bind_constants(const ParamStore& store);
   // Whether, on a GPU, gradients of parameters that come through add_parts are computed beside the
@@ -78,6 +83,9 @@ class Tape {
 
   // The place to add a contribution to d(loss)/d(x). Precondition: x.wants_grad().
   GradSink sink(const Var& x);
+
+  // The same of batch `part` of a joint pass, where x is a parameter; otherwise part is 0.
+  GradSink sink_of(const Var& x, int part);
 
   // Whether gradients of parameters are looked at slice by slice, and sink() refuses to take them.
   bool watches_slices() const { return slices_ != nullptr; }
@@ -110,7 +118,8 @@ class Tape {
     DType dtype = DType::f32;
     Stream stream{};
     Tensor grad;
-    bool touched = false;  // has a contribution landed in `grad`?
+    bool touched = false;         // has a contribution landed in `grad`?
+    bool touched_second = false;  // and in the second batch's gradient?
     Closure* closure = nullptr;
     int parameter = -1;
     int first_reader =
@@ -122,6 +131,8 @@ class Tape {
 
   int push(Node node);
   GradSink open(const Var& x);
+  GradSink open_second(const Var& x);
+  bool is_joint(const Var& x) const;
   SliceSink* slices_of(const Var& x) const;
   SideStream* side_for(const Var& x, const PartsOf& of);
   void wait_beside(const Var& x);
@@ -136,6 +147,8 @@ class Tape {
   std::vector<Node> nodes_;
   const ParamStore* store_ = nullptr;
   GradBuffer grads_;
+  Tensor second_;                // of a joint pass: the second batch's gradients,
+  int64_t images_of_first_ = 0;  // and where that batch begins
   SliceSink* slices_ = nullptr;
   std::vector<int> leaf_of_;  // parameter -> node or -1
   bool overlap_ = false;
@@ -169,9 +182,15 @@ void Tape::add_parts(const Var& x, const PartsOf& of, Part part) {
   SliceSink* slices = slices_of(x);
   const GradSink whole = open(x);
   const Stream stream = whole.grad.stream();
-  if (SideStream* side = side_for(x, of))
-    return side->run(of.reads, [&](Stream beside) { part(beside, 0, of.images, whole); });
+  const GradSink second = is_joint(x) ? open_second(x) : GradSink{};
+  const int64_t split = second.grad ? images_of_first_ : of.images;
+  const auto add = [&](Stream at) {
+    part(at, 0, split, whole);
+    if (second.grad) part(at, split, of.images, second);
+  };
+  if (SideStream* side = side_for(x, of)) return side->run(of.reads, add);
   wait_beside(x);
+  if (second.grad) return add(stream);
   if (slices == nullptr || (of.product != nullptr && slices->wants_products())) {
     part(stream, 0, of.images, whole);
     if (slices != nullptr) slices->take_product(range_of(x), *of.product, whole.grad);

@@ -50,6 +50,9 @@ Var gelu(const Ctx& ctx, const Var& x);  // x Phi(x), exact
 Var add(const Ctx& ctx, const Var& a, const Var& b);
 Var scale(const Ctx& ctx, const Var& x, float factor);
 
+// Rows [begin, end) of x (N, C): a batch of a joint pass (Ctx::joint).
+Var rows(const Ctx& ctx, const Var& x, int64_t begin, int64_t end);
+
 // In train mode zeroes each element with probability p and divides the others by 1 - p. `layer`
 // tells the dropouts of a network apart in the key of their draws.
 Var dropout(const Ctx& ctx, const Var& x, float p, int layer);
@@ -68,6 +71,9 @@ Var global_average_pool2d(const Ctx& ctx, const Var& x);  // (N, H, W, C) -> (N,
 
 // Losses: a scalar, the mean over the batch. `losses`, where given, receives each sample's own (N).
 // Labels and targets may lie on the CPU wherever the work is.
+// Each label must be a class: Error otherwise. Those on a GPU nobody looks at, so they are checked
+// before they are sent there.
+void check_labels(const Tensor& labels, int64_t classes);
 Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float smoothing = 0,
                   Tensor* losses = nullptr);
 Var soft_cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& targets,

@@ -14,7 +14,8 @@ struct Prediction {
   const Tensor& losses;  // (N) cross-entropy of each sample with its label
 };
 
-// One pass over the source's first epoch. `visit` returns false to stop early (interrupted).
+// One pass over the source's first epoch. `visit` returns false to stop early (interrupted). On a
+// GPU the pass is ahead of it by two batches: by then batch.x may hold another's images.
 void predict(const Model& model, BatchSource& source,
              const std::function<bool(const Prediction&)>& visit);
 

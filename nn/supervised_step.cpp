@@ -48,6 +48,7 @@ void SupervisedStep::prepare(const Batch& batch, const StepScalars& scalars) {
     recorder_.forget();
     labels_ = Tensor(Shape{batch.size()}, DType::i32, stream);
   }
+  check_labels(batch.labels, model_.spec.classes);
   labels_.slice(0, {batch.size()}).copy_from(batch.labels);
 }
 

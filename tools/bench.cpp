@@ -245,6 +245,7 @@ BenchNetwork step_options(const Settings& settings) {
   BenchNetwork options = network_options(settings);
   options.record = settings.text("graph") == "on";
   options.overlap = settings.text("overlap") == "on";
+  options.joint = settings.text("passes") == "joint";
   return options;
 }
 

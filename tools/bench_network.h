@@ -13,7 +13,8 @@ struct BenchNetwork {
   std::string model = "resnet18";
   int64_t batch_size = 64;
   int steps = 10, warmup = 3;
-  bool record = true, overlap = true;             // on a GPU: of SupervisedConfig, StepConfig
+  // on a GPU: of SupervisedConfig, StepConfig
+  bool record = true, overlap = true, joint = true;
   std::string method = "ngplus", gate = "focus";  // of bench_step
 };
 
@@ -33,8 +34,9 @@ BenchNetworkResult bench_train(const BenchNetwork& options);
 BenchNetworkResult bench_infer(const BenchNetwork& options);
 
 // Whole steps of unlearning: a pass over a forget batch, one over a retain batch, for some gates
-// one more, statistics, gate, Adam. The first steps must have the bits of steps call by call that
-// update inside the backward pass, otherwise ExitCode::verification.
+// one more, statistics, gate, Adam. With passes apart the first steps must have the bits of steps
+// call by call that update inside the backward pass; a joint pass, for which cuDNN may choose other
+// engines, must begin with the same losses. Otherwise ExitCode::verification.
 BenchNetworkResult bench_step(const BenchNetwork& options);
 
 // Uniform images keyed by `key`, labels in turn, positions from 0.

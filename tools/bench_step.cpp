@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "kernels/precision.h"
 #include "tools/bench_network.h"
 #include "unlearn/methods.h"
 #include "unlearn/step.h"
@@ -41,6 +42,7 @@ struct StepProblem {
     config.in_backward = in_backward;
     config.record = o.record;
     config.overlap = o.overlap;
+    config.joint = o.joint;
     return config;
   }
   double run() {
@@ -57,13 +59,13 @@ struct StepProblem {
   StepScalars scalars{.lr = 1e-4f};
 };
 
-// Steps as they are timed against steps call by call, updates inside the backward pass: the same
-// bits. Returns the last loss.
+// Steps with passes apart, as they are timed otherwise, against steps call by call that update
+// inside the backward pass: the same bits. Returns the last loss.
 double check_step(const BenchNetwork& o) {
   constexpr int kSteps = 4;  // the second is recorded, the third launched
-  BenchNetwork call_by_call = o;
-  call_by_call.record = call_by_call.overlap = false;
-  StepProblem timed(o, false), plain(call_by_call, true);
+  BenchNetwork apart = o, call_by_call = o;
+  apart.joint = call_by_call.joint = call_by_call.record = call_by_call.overlap = false;
+  StepProblem timed(apart, false), plain(call_by_call, true);
   double loss = 0;
   for (int i = 0; i < kSteps; ++i) {
     loss = timed.run();
@@ -81,16 +83,39 @@ double check_step(const BenchNetwork& o) {
   return loss;
 }
 
+// Of the loss of a first step: rounding in sums, or of activations.
+double joint_tolerance() {
+  return kernels::precision() == kernels::Precision::fp32 ? 1e-4 : 2e-2;
+}
+
+void check_joint(const BenchNetwork& o) {
+  BenchNetwork apart = o;
+  apart.joint = false;
+  StepProblem together(o, false), in_turn(apart, false);
+  together.run(), in_turn.run();
+  const unlearn::StepReport &found = together.step.report(), &expected = in_turn.step.report();
+  const auto near = [](double a, double b) {
+    return std::abs(a - b) <= joint_tolerance() * std::abs(b);
+  };
+  if (!near(found.forget_loss, expected.forget_loss) ||
+      !near(found.retain_loss, expected.retain_loss))
+    fail(
+        ExitCode::verification,
+        "bench step {}: a joint pass begins with the losses {} and {}, passes apart with {} and {}",
+        o.model, found.forget_loss, found.retain_loss, expected.forget_loss, expected.retain_loss);
+}
+
 }  // namespace
 
 BenchNetworkResult bench_step(const BenchNetwork& options) {
   const double loss = check_step(options);
+  if (options.joint && compute_stream().device == Device::cuda) check_joint(options);
   StepProblem problem(options, compute_stream().device == Device::cpu);
   const Timing time = time_calls(options.warmup, options.steps, [&] { problem.run(); });
   const int passes = problem.step.passes();
   return {time, flops_of(problem.model, 3 * passes, options.batch_size), peak_rss_mb(),
-          fmt::format("{} with {}: {} passes a step, images/s of one batch; the same bits as steps "
-                      "call by call, retain loss {:.4f}",
+          fmt::format("{} with {}: {} passes a step, images/s of one batch; with passes apart the "
+                      "same bits as steps call by call, retain loss {:.4f}",
                       options.method, options.gate, passes, loss)};
 }
 

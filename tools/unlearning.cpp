@@ -39,6 +39,7 @@ unlearn::StepConfig step_config(const Settings& s, const unlearn::Method& method
   config.batch_norm = s.text("bn") == "train"    ? BatchNormMode::train
                       : s.text("bn") == "frozen" ? BatchNormMode::frozen
                                                  : BatchNormMode::eval;
+  config.joint = s.text("passes") == "joint";
   config.saliency_pass = method.saliency_pass && config.gate.row->uses.saliency;
   config.numbers = objective_numbers(s);
   return config;

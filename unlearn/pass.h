@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "nn/network.h"
 #include "unlearn/objectives.h"
 
@@ -21,16 +23,20 @@ struct Pass {
 double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
                Tape* tape = nullptr, const Tensor& seed = {}, Tape::Ready ready = {});
 
-// What a pass on a GPU reads there, filled before it.
-struct PassInputs {
-  Tensor labels;               // (N) i32, those that the objective takes
-  const StepScalars* scalars;  // in place of those given
-  Tensor seed;                 // as in Tape::backward
+// A pass to be queued on a GPU: beside what it is, where it finds what changes from step to step,
+// and where its loss goes (1), by nn::note_loss.
+struct QueuedPass {
+  Pass pass;
+  const Batch& batch;
+  const StepScalars& scalars;
+  const StepScalars* scalars_there;
+  Tensor labels;  // (N) i32, those that the objective takes
+  Tensor loss;
 };
-// The same, queued: the loss goes to `loss` (1) by nn::note_loss, its gradient is taken whatever it
-// is, and nothing waits, so that it can be recorded.
-void queue_loss(const Pass& pass, const Batch& batch, const StepScalars& scalars,
-                const PassInputs& inputs, Tape& tape, const Tensor& loss);
+// One pass, or two of a network as one joint pass (Ctx::joint) with a tape that is bound to the
+// gradients of both. Gradients are taken whatever the losses are, from `seed` as in Tape::backward,
+// and nothing waits, so that it can be recorded.
+void queue_losses(std::span<const QueuedPass> passes, const Tensor& seed, Tape& tape);
 
 // Where a step stands in a source of `batches` batches, if an epoch has `steps` steps. A source
 // that is shorter begins anew, as an epoch apart from all others; a function of epoch and step

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/ops.h"
+
 namespace expunge::unlearn {
 namespace {
 
@@ -139,6 +141,21 @@ bool UnlearnStep::may_be_queued() const {
          recordable(config_.forget) && recordable(config_.retain);
 }
 
+void UnlearnStep::queue_together(std::span<const Planned> passes) {
+  const auto* scalars_there = static_cast<const StepScalars*>(scalars_.bytes());
+  std::vector<QueuedPass> queued;
+  for (const Planned& p : passes)
+    queued.push_back({pass_of(p), *p.batch, p.scalars, scalars_there + p.which,
+                      labels_[p.which].slice(0, {p.batch->size()}), losses_.slice(p.which, {1})});
+  if (passes.size() == 1) {
+    bind(passes[0]);
+  } else {
+    tape_.reset();
+    tape_.bind_joint(model_.params, passes[0].grads, passes[1].grads, passes[0].batch->size());
+  }
+  queue_losses(queued, scale_.seed(), tape_);
+}
+
 // To where the passes of the step before had them; nothing waits for that.
 void UnlearnStep::send_inputs(const std::vector<Planned>& passes) {
   const Tensor scalars(scalars_.shape(), DType::u8);
@@ -151,8 +168,9 @@ void UnlearnStep::send_inputs(const std::vector<Planned>& passes) {
       recorder_.forget();
       there = Tensor(Shape{n}, DType::i32, losses_.stream());
     }
-    there.slice(0, {n}).copy_from(
-        labels_for(*p.objective, *p.batch, p.scalars, model_.spec.classes));
+    const Tensor labels = labels_for(*p.objective, *p.batch, p.scalars, model_.spec.classes);
+    nn::check_labels(labels, model_.spec.classes);
+    there.slice(0, {n}).copy_from(labels);
   }
   scalars_.copy_from(scalars);
 }
@@ -160,17 +178,13 @@ void UnlearnStep::send_inputs(const std::vector<Planned>& passes) {
 std::optional<int64_t> UnlearnStep::queue_passes(const std::vector<Planned>& passes,
                                                  const StepScalars& scalars) {
   send_inputs(passes);
-  const auto* scalars_there = static_cast<const StepScalars*>(scalars_.bytes());
   const auto& place_of = nn::StepRecorder::place_of;
   const nn::StepRecorder::Key key{place_of(*passes.front().batch), place_of(*passes.back().batch)};
   recorder_.run(losses_.stream(), key, [&] {
-    for (const Planned& p : passes) {
-      bind(p);
-      queue_loss(
-          pass_of(p), *p.batch, p.scalars,
-          {labels_[p.which].slice(0, {p.batch->size()}), scalars_there + p.which, scale_.seed()},
-          tape_, losses_.slice(p.which, {1}));
-    }
+    std::span<const Planned> left = passes;
+    for (; !left.empty() && (!config_.joint || left[0].which == kSaliency); left = left.subspan(1))
+      queue_together(left.first(1));
+    if (!left.empty()) queue_together(left);
     finish_gradients(passes);
   });
   return update_.queue_all(scale_.taken(scalars), losses_.data());

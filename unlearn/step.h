@@ -30,6 +30,8 @@ struct StepConfig : UpdateConfig {
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
   // is final. Otherwise, and in fp16, after it, on a GPU in one launch. The bits are the same.
   bool in_backward = true;
+  // On a GPU: both sides' batches in one joint pass (Ctx::joint), each with batch norm of its own.
+  bool joint = true;
   bool overlap = true;            // on a GPU: Tape::set_overlap
   int64_t batches_per_epoch = 1;  // of the source that it runs on, for the place in the other
   Leads leads = Leads::forget;
@@ -49,9 +51,10 @@ struct StepReport {
 // used by the gate only and running statistics are left alone. In fp16 a step whose gradients
 // overflow is skipped.
 //
-// On a GPU the passes of a step are recorded (nn/step_recorder.h) and the update, after them, looks
-// at their losses itself: queue() waits for nothing. Step by step as on the CPU are done: updates
-// inside the backward pass, objectives that may not be recorded, slices and shrinkage.
+// On a GPU both sides' batches go through the network together; the passes of a step are recorded
+// (nn/step_recorder.h) and the update, after them, looks at their losses itself: queue() waits for
+// nothing. Step by step as on the CPU are done: updates inside the backward pass, objectives that
+// may not be recorded, slices and shrinkage.
 class UnlearnStep final : public nn::Step {
  public:
   UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other, StepConfig config);
@@ -96,6 +99,8 @@ class UnlearnStep final : public nn::Step {
   void send_inputs(const std::vector<Planned>& passes);
   bool updates_inside() const;
   void bind(const Planned& planned);
+  // Passes that are to be one.
+  void queue_together(std::span<const Planned> passes);
   void finish_gradients(const std::vector<Planned>& passes) const;
 
   nn::Model& model_;

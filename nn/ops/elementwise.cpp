@@ -1,5 +1,7 @@
 #include "kernels/elementwise.h"
 
+#include <vector>
+
 #include "kernels/elementwise_math.h"
 #include "nn/ops.h"
 
@@ -24,6 +26,12 @@ void add_to_sink(Tape& tape, Stream stream, const Var& x, const Tensor& dy, floa
   const auto [dx, beta] = tape.sink(x);
   kernels::axpby(stream, dy.size(), factor, dy.data(), beta, dx.data());
 }
+
+// Elements of a batch in a dropout's input, and the key of their draws.
+struct Dropped {
+  int64_t first, n;
+  kernels::DropoutKey key;
+};
 
 }  // namespace
 
@@ -74,20 +82,43 @@ Var flatten(const Ctx& ctx, const Var& any) {
                     });
 }
 
+Var rows(const Ctx& ctx, const Var& any, int64_t begin, int64_t end) {
+  const Var x = cast(ctx, any, DType::f32);
+  EXPUNGE_CHECK(x.value.rank() == 2 && begin >= 0 && begin <= end && end <= x.value.dim(0),
+                "rows: [{}, {}) of {}", begin, end, x.shape().str());
+  const int64_t C = x.value.dim(1);
+  return ctx.record(x.value.slice(begin * C, {end - begin, C}), {&x},
+                    [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
+                      const auto [dx, beta] = tape.sink({{}, slot});
+                      if (beta == 0.0f) dx.zero();  // the rows that this is not about
+                      kernels::axpby(stream, dy.size(), 1.0f, dy.data(), beta,
+                                     dx.data() + begin * C);
+                    });
+}
+
 Var dropout(const Ctx& ctx, const Var& any, float p, int layer) {
   EXPUNGE_CHECK(p >= 0.0f && p < 1.0f, "dropout: p must be in [0, 1), got {}", p);
   if (ctx.mode == Mode::eval || p == 0.0f) return any;
   const Var x = cast(ctx, any, DType::f32);
-  EXPUNGE_CHECK(ctx.scalars != nullptr,
-                "dropout: training needs ctx.scalars for the key of its draws (p {})", p);
-  const kernels::DropoutKey key{*ctx.scalars, layer, ctx.scalars_there};
-  Tensor y = empty_like(x.value);
-  kernels::dropout(ctx.stream, y.size(), p, key, x.value.data(), 0.0f, y.data());
-  return ctx.record(std::move(y), {&x},
-                    [=, slot = x.slot, stream = ctx.stream](Tape& tape, const Tensor& dy) {
-                      const auto [dx, beta] = tape.sink({{}, slot});
-                      kernels::dropout(stream, dy.size(), p, key, dy.data(), beta, dx.data());
-                    });
+  std::vector<Dropped> batches;
+  const int64_t images = x.value.dim(0);
+  ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
+    EXPUNGE_CHECK(own.scalars != nullptr,
+                  "dropout: training needs ctx.scalars for the key of its draws (p {})", p);
+    const int64_t of_image = images > 0 ? x.value.size() / images : 0;
+    batches.push_back(
+        {n0 * of_image, (n1 - n0) * of_image, {*own.scalars, layer, own.scalars_there}});
+  });
+  const auto drop = [=, stream = ctx.stream](const float* from, float beta, float* to) {
+    for (const Dropped& b : batches)
+      kernels::dropout(stream, b.n, p, b.key, from + b.first, beta, to + b.first);
+  };
+  const Tensor y = empty_like(x.value);
+  drop(x.value.data(), 0.0f, y.data());
+  return ctx.record(y, {&x}, [=, slot = x.slot](Tape& tape, const Tensor& dy) {
+    const auto [dx, beta] = tape.sink({{}, slot});
+    drop(dy.data(), beta, dx.data());
+  });
 }
 
 }  // namespace expunge::nn

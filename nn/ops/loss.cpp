@@ -35,6 +35,13 @@ void check_rows(const char* op, const Var& x, const Tensor& other) {
 
 }  // namespace
 
+void check_labels(const Tensor& labels, int64_t classes) {
+  if (!labels || labels.stream().device != Device::cpu) return;
+  for (int64_t i = 0; i < labels.size(); ++i)
+    EXPUNGE_CHECK(labels.as<int32_t>()[i] >= 0 && labels.as<int32_t>()[i] < classes,
+                  "cross_entropy: label {} of {} classes", labels.as<int32_t>()[i], classes);
+}
+
 Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float smoothing,
                   Tensor* losses) {
   EXPUNGE_CHECK(logits.value.rank() == 2 && labels.shape() == Shape{logits.value.dim(0)},
@@ -43,9 +50,7 @@ Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float
   EXPUNGE_CHECK(smoothing >= 0.0f && smoothing < 1.0f,
                 "cross_entropy: smoothing must be in [0, 1), got {}", smoothing);
   const int64_t N = logits.value.dim(0), C = logits.value.dim(1);
-  for (int64_t i = 0; i < N && labels.stream().device == Device::cpu; ++i)
-    EXPUNGE_CHECK(labels.as<int32_t>()[i] >= 0 && labels.as<int32_t>()[i] < C,
-                  "cross_entropy: label {} of {} classes", labels.as<int32_t>()[i], C);
+  check_labels(labels, C);
   const Tensor there = labels.to(ctx.stream);
   return batch_mean(ctx, logits, losses, [&](float* out, float* gradient) {
     kernels::softmax_xent(ctx.stream,

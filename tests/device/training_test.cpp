@@ -74,6 +74,45 @@ TEST_CASE("device: training in 16 bits goes the way of f32") {
   }
 }
 
+TEST_CASE("device: evaluation from batches of one place, recorded, with a short one at the end") {
+  nn::Model here = tiny_model<TinyResNet>(), there = tiny_model<TinyResNet>();
+  there.params.move_to(device());
+  constexpr int64_t kBatches = 40;  // enough to be recorded
+  OnePlace source(7, kBatches, true);
+  Images images(7, kBatches);
+  int64_t batches = 0;
+  nn::predict(there, source, [&](const nn::Prediction& p) {
+    const Batch batch = images.at(0, batches++);
+    const int64_t n = p.logits.dim(0);
+    CHECK(n == (batches < kBatches ? kSamples : kSamples - 1));
+    const Ctx ctx{.params = &here.params};
+    const Tensor expected = here.network->forward(ctx, {batch.x, Var::kNone}).value;
+    for (int64_t i = 0; i < p.logits.size(); ++i)
+      CHECK(std::abs(p.logits.data()[i] - expected.data()[i]) <=
+            1e-5f * (1 + std::abs(expected.data()[i])));
+    for (int64_t i = 0; i < n; ++i) {
+      CHECK(p.batch.labels.as<int32_t>()[i] == batch.labels.as<int32_t>()[i]);
+      CHECK(p.batch.index.as<int32_t>()[i] == batch.index.as<int32_t>()[i]);
+      CHECK(p.losses.data()[i] > 0);
+    }
+    return true;
+  });
+  CHECK(batches == kBatches);
+  batches = 0;
+  nn::predict(there, source, [&](const nn::Prediction&) { return ++batches < 2; });
+  CHECK(batches == 2);
+}
+
+TEST_CASE("device: labels that are no classes are refused before they are sent") {
+  nn::Model model = tiny_model<TinyResNet>();
+  model.params.move_to(device());
+  Batch batch = ImagesAt(device(), 7, 1).at(0, 0);
+  batch.labels.as<int32_t>()[1] = static_cast<int32_t>(kClasses);
+  nn::Optimizer optimizer(model.params, {});
+  nn::SupervisedStep step(model, optimizer);
+  CHECK_THROWS_WITH(step.run(batch, {.lr = 0.1f}), doctest::Contains("label 5 of 5 classes"));
+}
+
 TEST_CASE("device: evaluation, and files written and read, wherever the values lie") {
   const TempDir dir;
   nn::Model here = tiny_model<TinyResNet>(), there = tiny_model<TinyResNet>();

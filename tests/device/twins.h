@@ -41,18 +41,6 @@ nn::Model tiny_model() {
   return model;
 }
 
-// A network that draws, so that a recorded step must read the key of its own time.
-class Dropping final : public nn::Network {
- public:
-  Dropping(ParamStore& params, const nn::InputSpec& spec) : net_(params, spec) {}
-  Var forward(const Ctx& ctx, const Var& x) const override {
-    return net_.forward(ctx, nn::dropout(ctx, x, 0.25f, 1));
-  }
-
- private:
-  TinyResNet net_;
-};
-
 // Images that lie where the stream works; labels and positions on the CPU, as data::Loader has it.
 class ImagesAt final : public BatchSource {
  public:

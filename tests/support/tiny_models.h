@@ -1,5 +1,6 @@
 #pragma once
 
+#include "nn/ops.h"
 #include "nn/resnet.h"
 
 // Networks small enough for golden files; tools/golden.py has the first two in PyTorch,
@@ -63,6 +64,19 @@ class TinyCnn final : public nn::Network {
   nn::Conv2dLayer conv2_;
   nn::BatchNormLayer bn2_;
   nn::LinearLayer fc_;
+};
+
+// A network that draws: a recorded step must read the key of its own time, a joint pass each
+// batch's own.
+class Dropping final : public nn::Network {
+ public:
+  Dropping(ParamStore& params, const nn::InputSpec& spec) : net_(params, spec) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    return net_.forward(ctx, nn::dropout(ctx, x, 0.25f, 1));
+  }
+
+ private:
+  TinyResNet net_;
 };
 
 }  // namespace expunge::test

@@ -66,6 +66,10 @@ run unlearn "$expunge" bench unlearn --model "${models%%,*}" "${common[@]}"
 for precision in "${precisions[@]}"; do
   for way in "on on" "on off" "off off"; do
     read -r graph overlap <<< "$way"
+    if [[ $way == "on on" ]]; then
+      run step "$expunge" bench step --model "${models%%,*}" --batch-size "${batches[-1]}" \
+        --precision "$precision" --passes apart "${common[@]}"
+    fi
     for bench in train step; do
       run step "$expunge" bench "$bench" --model "${models%%,*}" --batch-size "${batches[-1]}" \
         --precision "$precision" --graph "$graph" --overlap "$overlap" "${common[@]}"
