@@ -38,8 +38,8 @@ struct Ctx {
   const StepScalars* scalars = nullptr;        // keys of random draws
   const StepScalars* scalars_there = nullptr;  // on a GPU: what a recorded step reads instead
   nn::Trace* trace = nullptr;                  // where operations write their shapes, or null
-  // Of a joint pass over two batches: each is to give what a pass of its own would (Tape::bind).
-  // Empty: one batch.
+  // Of a joint pass over two batches: each is to give what a pass of its own would
+  // (Tape::bind_joint). Empty: one batch.
   std::span<const JointBatch> joint{};
 
   // body(its Ctx, n0, n1) for each batch's images [n0, n1) of `images`: operations in which the
@@ -47,7 +47,10 @@ struct Ctx {
   template <class Body>
   void for_batches(int64_t images, Body body) const {
     if (joint.empty()) return body(*this, int64_t{0}, images);
-    int64_t begin = 0;
+    int64_t all = 0, begin = 0;
+    for (const JointBatch& batch : joint) all += batch.images;
+    EXPUNGE_CHECK(all == images, "a joint pass over {} images: an operation sees {} rows", all,
+                  images);
     for (const JointBatch& batch : joint) {
       Ctx own = *this;
       own.batch_norm = batch.batch_norm;
@@ -56,8 +59,6 @@ struct Ctx {
       body(own, begin, begin + batch.images);
       begin += batch.images;
     }
-    EXPUNGE_CHECK(begin == images, "a pass over {} images: an operation sees {} rows", begin,
-                  images);
   }
 
   // A parameter as a differentiable value (or a plain one where nothing is recorded).

@@ -19,16 +19,16 @@ void Tape::bind(const ParamStore& store, GradBuffer grads, SliceSink* slices) {
   slices_ = slices;
   store_ = &store;
   grads_ = std::move(grads);
-  second_ = {};
+  joint_ = {};
   leaf_of_.assign(static_cast<size_t>(store.parameters().count()), -1);
 }
 
-void Tape::bind_joint(const ParamStore& store, const Tensor& first, const Tensor& second,
-                      int64_t images) {
-  bind(store, {first, 0.0f});
-  EXPUNGE_CHECK(second.size() == first.size(), "tape: gradient buffers of {} and {}", first.size(),
-                second.size());
-  second_ = second, images_of_first_ = images;
+void Tape::bind_joint(const ParamStore& store, const BatchGradients& first,
+                      const BatchGradients& second) {
+  bind(store, {first.flat, 0.0f});
+  EXPUNGE_CHECK(second.flat.size() == first.flat.size(), "tape: gradient buffers of {} and {}",
+                first.flat.size(), second.flat.size());
+  joint_ = {first, second};
 }
 
 void Tape::bind_constants(const ParamStore& store) {
@@ -36,7 +36,7 @@ void Tape::bind_constants(const ParamStore& store) {
   slices_ = nullptr;
   store_ = &store;
   grads_ = {};
-  second_ = {};
+  joint_ = {};
   leaf_of_.clear();
 }
 
@@ -100,11 +100,7 @@ GradSink Tape::sink(const Var& x) {
          "parameter {}: an operation that reads it does not give its gradient image by image, as "
          "an estimator that looks into batches wants it; choose another estimator",
          range_of(x).name);
-  if (is_joint(x))
-    fail(ExitCode::usage,
-         "parameter {}: an operation that reads it does not give its gradient batch by batch, as a "
-         "joint pass over two batches wants it; try --passes apart",
-         range_of(x).name);
+  if (is_joint(x)) refuse_joint(x);
   wait_beside(x);
   return open(x);
 }
@@ -114,12 +110,13 @@ GradSink Tape::sink_of(const Var& x, int part) {
     EXPUNGE_CHECK(part == 0, "tape: batch {} of a pass over one", part);
     return sink(x);
   }
+  wait_beside(x);
   return part == 0 ? open(x) : open_second(x);
 }
 
 // Whether x has a gradient for each of two batches.
 bool Tape::is_joint(const Var& x) const {
-  return second_ && nodes_[static_cast<size_t>(x.slot)].parameter >= 0;
+  return joint_[1].flat && nodes_[static_cast<size_t>(x.slot)].parameter >= 0;
 }
 
 // Before x's gradient is touched in the pass itself.
@@ -154,15 +151,28 @@ GradSink Tape::open(const Var& x) {
 GradSink Tape::open_second(const Var& x) {
   Node& node = nodes_[static_cast<size_t>(x.slot)];
   const float beta = std::exchange(node.touched_second, true) ? 1.0f : 0.0f;
-  return {ParamStore::view(second_, range_of(x)), beta};
+  return {ParamStore::view(joint_[1].flat, range_of(x)), beta};
+}
+
+// Where the contribution comes image by image of so many.
+GradSink Tape::open_second(const Var& x, int64_t images) {
+  if (images != joint_[0].images + joint_[1].images) refuse_joint(x);
+  return open_second(x);
+}
+
+void Tape::refuse_joint(const Var& x) const {
+  fail(ExitCode::usage,
+       "parameter {}: an operation that reads it does not give its gradient image by image of both "
+       "batches of a joint pass; take them in passes of their own (--passes apart)",
+       range_of(x).name);
 }
 
 void Tape::report(int leaf, Ready ready) {
   Node& node = nodes_[static_cast<size_t>(leaf)];
   // its readers were on a branch that no gradient reached
   if (!node.touched) node.grad.zero();
-  if (second_ && !node.touched_second)
-    ParamStore::view(second_, store_->parameters()[node.parameter]).zero();
+  if (joint_[1].flat && !node.touched_second)
+    ParamStore::view(joint_[1].flat, store_->parameters()[node.parameter]).zero();
   node.touched = node.touched_second = true;
   if (ready) ready(node.parameter);
 }
@@ -197,7 +207,7 @@ void Tape::run_backward(const Var& loss, const Tensor& seed, Ready ready) {
     if (leaf_of_[i] >= 0) continue;  // never used: final from the start
     const Range& range = store_->parameters()[static_cast<int>(i)];
     if (grads_.beta == 0.0f) ParamStore::view(grads_.flat, range).zero();
-    if (second_) ParamStore::view(second_, range).zero();
+    if (joint_[1].flat) ParamStore::view(joint_[1].flat, range).zero();
   }
   std::vector<int>& leaves = leaf_of_;
   // A parameter leaf lies below its readers on the tape, so it is still there when they report it.

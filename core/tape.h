@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <initializer_list>
 #include <new>
@@ -60,11 +61,16 @@ class Tape {
   // operations must hand theirs in through add_parts, and each parameter may have one only:
   // anything else is ExitCode::usage.
   void bind(const ParamStore& store, GradBuffer grads, SliceSink* slices = nullptr);
-  // The same for a joint pass over two batches, one behind the other (Ctx::joint): what the first
-  // `images` images contribute goes to `first`, the rest to `second`. Operations must hand
-  // parameters' gradients in through add_parts or sink_of: anything else is ExitCode::usage.
-  void bind_joint(const ParamStore& store, const Tensor& first, const Tensor& second,
-                  int64_t images);
+  // The same for a joint pass over two batches, one behind the other (Ctx::joint), each with its
+  // number of images and a buffer for what they contribute. Operations must hand parameters'
+  // gradients in through add_parts, of all these images, or sink_of: anything else is
+  // ExitCode::usage.
+  struct BatchGradients {
+    Tensor flat;
+    int64_t images = 0;
+  };
+  void bind_joint(const ParamStore& store, const BatchGradients& first,
+                  const BatchGradients& second);
   // Parameters of `store` used from now on are constants: for gradients of other leaves alone.
   void bind_constants(const ParamStore& store);
   // Whether, on a GPU, gradients of parameters that come through add_parts are computed beside the
@@ -132,6 +138,8 @@ class Tape {
   int push(Node node);
   GradSink open(const Var& x);
   GradSink open_second(const Var& x);
+  GradSink open_second(const Var& x, int64_t images);
+  [[noreturn]] void refuse_joint(const Var& x) const;
   bool is_joint(const Var& x) const;
   SliceSink* slices_of(const Var& x) const;
   SideStream* side_for(const Var& x, const PartsOf& of);
@@ -147,8 +155,7 @@ class Tape {
   std::vector<Node> nodes_;
   const ParamStore* store_ = nullptr;
   GradBuffer grads_;
-  Tensor second_;                // of a joint pass: the second batch's gradients,
-  int64_t images_of_first_ = 0;  // and where that batch begins
+  std::array<BatchGradients, 2> joint_;  // of a joint pass
   SliceSink* slices_ = nullptr;
   std::vector<int> leaf_of_;  // parameter -> node or -1
   bool overlap_ = false;
@@ -182,8 +189,8 @@ void Tape::add_parts(const Var& x, const PartsOf& of, Part part) {
   SliceSink* slices = slices_of(x);
   const GradSink whole = open(x);
   const Stream stream = whole.grad.stream();
-  const GradSink second = is_joint(x) ? open_second(x) : GradSink{};
-  const int64_t split = second.grad ? images_of_first_ : of.images;
+  const GradSink second = is_joint(x) ? open_second(x, of.images) : GradSink{};
+  const int64_t split = second.grad ? joint_[0].images : of.images;
   const auto add = [&](Stream at) {
     part(at, 0, split, whole);
     if (second.grad) part(at, split, of.images, second);

@@ -114,13 +114,16 @@ void apply(const BatchNormShape& s, const float* x, const NormParameters& parame
   const Tensor line(Shape{2 * C});
   norm_lines(C, parameters, line.data());
   for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
-    NormTile row;
-    row.a = line.data(), row.b = line.data() + C, row.m = 1, row.n = C;
-    row.relu = s.relu, row.adds = residual != nullptr;
-    for (int64_t p = begin; p < end; ++p) {
-      row.x[0] = x + p * C, row.y[0] = y + p * C;
-      if (residual != nullptr) row.residual[0] = residual + p * C;
-      norm_tile(row);
+    NormTile tile;
+    tile.a = line.data(), tile.b = line.data() + C, tile.n = C;
+    tile.relu = s.relu, tile.adds = residual != nullptr;
+    for (int64_t p = begin; p < end; p += tile.m) {
+      tile.m = static_cast<int>(std::min<int64_t>(NormTile::kRows, end - p));
+      for (int64_t i = 0, at = p * C; i < tile.m; ++i, at += C) {
+        tile.x[i] = x + at, tile.y[i] = y + at;
+        if (residual != nullptr) tile.residual[i] = residual + at;
+      }
+      norm_tile(tile);
     }
   });
 }

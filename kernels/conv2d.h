@@ -30,8 +30,8 @@ struct Conv2dShape {
 void conv2d(Stream stream, const Conv2dShape& shape, ConstValues x, ConstValues w,
             const float* bias, Values y);
 
-// Batch norm with known statistics (batch_norm.h) of what conv2d gives, done on outputs while they
-// are in the cache: the bits are those of the two calls one after the other.
+// Batch norm with known statistics (batch_norm.h) of what conv2d gives: on the CPU while outputs are
+// in the cache, on a GPU in place. The bits are those of the two calls one after the other.
 struct ConvNorm {
   NormParameters parameters;  // (K) each
   ConstValues residual{};     // like y, or null

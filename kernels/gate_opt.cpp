@@ -114,14 +114,30 @@ int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::sp
 
 void gate_opt(Stream stream, std::span<const float> g_f, std::span<const float> g_r,
               std::span<const float> phi, double beta, std::span<float> w) {
-  const auto n = std::ssize(w);
-  const auto on_cuda = [&] {
-    Tensor workspace({static_cast<int64_t>(cuda::gate_opt_workspace(n))}, DType::u8, stream);
-    cuda::gate_opt(stream, n, g_f.data(), g_r.data(), phi.empty() ? nullptr : phi.data(), beta,
-                   w.data(), workspace.bytes());
+  const GateTensor whole{0, std::ssize(w)};
+  gate_opt(stream, {&whole, 1}, g_f, g_r, phi, beta, w);
+}
+
+void gate_opt(Stream stream, std::span<const GateTensor> tensors, std::span<const float> g_f,
+              std::span<const float> g_r, std::span<const float> phi, double beta,
+              std::span<float> w) {
+  const auto on_cpu = [&] {
+    for (const GateTensor& t : tensors) {
+      const auto own = [&](auto flat) {
+        return flat.empty()
+                   ? flat
+                   : flat.subspan(static_cast<size_t>(t.offset), static_cast<size_t>(t.size));
+      };
+      gate_opt(own(g_f), own(g_r), own(phi), beta, own(w));
+    }
   };
-  dispatch(
-      stream, [&] { gate_opt(g_f, g_r, phi, beta, w); }, on_cuda);
+  const auto on_cuda = [&] {
+    const auto bytes = static_cast<int64_t>(cuda::gate_opt_workspace(tensors));
+    const Tensor workspace({bytes}, DType::u8, stream);
+    cuda::gate_opt(stream, tensors, g_f.data(), g_r.data(), phi.empty() ? nullptr : phi.data(),
+                   beta, w.data(), workspace.bytes());
+  };
+  dispatch(stream, on_cpu, on_cuda);
 }
 
 }  // namespace expunge::kernels

@@ -1,21 +1,19 @@
-#include "kernels/columns.cuh"
-#include "kernels/each.cuh"
-#include "kernels/gate_opt_math.h"
-#include "kernels/gates.h"
-#include "kernels/sort.cuh"
+#include <utility>
 
-// OPT: negative products in order; sums over what is left behind each prefix, from the other end;
-// the first of them that is feasible. All in a fixed order, and nothing waits for the host.
+#include "kernels/gate_opt.cuh"
+#include "kernels/gates.h"
+
+// OPT of several tensors side by side: negative products in order; sums over what is left behind
+// each prefix, from the other end; the first of them that is feasible. All in a fixed order, and
+// nothing waits for the host.
 namespace expunge::kernels::cuda {
 namespace {
 
-using math::Opt, math::OptSums;
-
 constexpr unsigned kThreads = RadixSort::kThreads, kTile = RadixSort::kTile;
-constexpr unsigned kOwn = kTile / kThreads;              // elements of a thread
-constexpr unsigned kFew = 1024, kMostWarps = kFew / 32;  // in one block, a thread each
+constexpr unsigned kOwn = kTile / kThreads;  // elements of a thread
 constexpr uint32_t kUnknown = 0xffffffffu;
 
+// Of a tensor.
 struct State {
   OptSums kept;        // of products >= 0
   uint32_t conflicts;  // negative products; 0 where none need be dropped
@@ -23,164 +21,178 @@ struct State {
 };
 
 struct Workspace {
-  State* state;
-  OptSums* tiles;  // of each tile of sorted elements; then of what is behind it
+  State* state;         // of each tensor
+  OptSums *kept, *all;  // of each tile: products >= 0, and all
+  OptSums* tiles;       // of each tile of sorted elements; then of what is behind it
   RadixSort sort;
-  void* columns;  // of reduce_columns
 };
 
-__device__ OptSums sum_before(const OptSums& mine, double* of_warp) {
-  return {kernels::sum_before(mine.uu, of_warp), kernels::sum_before(mine.cc, of_warp + kMostWarps),
-          kernels::sum_before(mine.uc, of_warp + 2 * kMostWarps)};
+// Where all products are feasible there is nothing to sort. First by tiles,
+__global__ void __launch_bounds__(kThreads)
+    sums_kernel(Flat flat, TiledArrays arrays, Workspace w) {
+  KERNEL_SHARED(double, of_warp, 6 * kMostWarps);
+  const Tile tile(arrays, blockIdx.x);
+  const Array& array = arrays.of[tile.array];
+  const Opt opt = flat.of(array);
+  OptSums kept, all;
+#pragma unroll 2  // by 4 registers spill on compute capability 9.0
+  for (unsigned k = 0; k < kOwn; ++k) {
+    const unsigned i = tile.number * kTile + k * kThreads + threadIdx.x;
+    if (i >= array.size) break;
+    const OptSums element = math::opt_sums(opt, i);
+    math::add(all, element);
+    if (!(element.uc < 0)) math::add(kept, element);
+  }
+  math::add(kept, sum_before(kept, of_warp));
+  math::add(all, sum_before(all, of_warp + 3 * kMostWarps));
+  if (threadIdx.x == kThreads - 1) w.kept[blockIdx.x] = kept, w.all[blockIdx.x] = all;
 }
 
-// Sums of products >= 0, and of all: where these are feasible there is nothing to sort.
-struct Begin {
-  using State = Partial<6>;
-  static constexpr int kVector = 1;
-  Opt opt;
-  cuda::State* state;
-
-  template <int V>
-  __device__ void take(int64_t begin, int64_t end, int64_t step, int64_t, State (&sums)[V]) const {
-    for (int64_t i = begin; i < end; i += step) {
-      const OptSums element = math::opt_sums(opt, i);
-      const double keep = element.uc < 0 ? 0 : 1;
-      add(sums[0], State{{keep * element.uu, keep * element.cc, keep * element.uc, element.uu,
-                          element.cc, element.uc}});
-    }
+// then by tensors.
+__global__ void __launch_bounds__(kThreads)
+    begin_kernel(Flat flat, TiledArrays arrays, Workspace w) {
+  KERNEL_SHARED(double, of_warp, 6 * kMostWarps);
+  const Array& array = arrays.of[blockIdx.x];
+  const unsigned own = (array.tiles() + kThreads - 1) / kThreads, begin = threadIdx.x * own,
+                 end = begin + own < array.tiles() ? begin + own : array.tiles();
+  OptSums kept, all;
+  for (unsigned k = begin; k < end; ++k) {
+    math::add(kept, w.kept[array.first_tile + k]);
+    math::add(all, w.all[array.first_tile + k]);
   }
-  __device__ static void merge(State& into, const State& other) { add(into, other); }
-  __device__ void finish(int64_t, const State& sums) const {
-    const auto& v = sums.v;
-    const bool feasible = math::opt_feasible(opt, {v[3], v[4], v[5]});
-    *state = {{v[0], v[1], v[2]}, feasible ? 0 : kUnknown, 0};
-  }
-};
+  math::add(kept, sum_before(kept, of_warp));
+  math::add(all, sum_before(all, of_warp + 3 * kMostWarps));
+  if (threadIdx.x == kThreads - 1)
+    w.state[blockIdx.x] = {kept, math::opt_feasible(flat.opt, all) ? 0 : kUnknown, 0};
+}
 
 // What the first pass sorts, and what the others do.
 struct Conflicts {
-  Opt opt;
-  int64_t n;
+  Flat flat;
   const State* state;
-  __device__ uint32_t size() const { return state->conflicts == 0 ? 0 : static_cast<uint32_t>(n); }
-  __device__ uint64_t key(uint32_t i) const { return math::conflict_key(math::opt_sums(opt, i)); }
-  __device__ uint32_t index(uint32_t i) const { return i; }
+  struct Elements {
+    Opt opt;
+    uint32_t n;
+    __device__ uint32_t size() const { return n; }
+    __device__ uint64_t key(uint32_t i) const { return math::conflict_key(math::opt_sums(opt, i)); }
+    __device__ uint32_t index(uint32_t i) const { return i; }
+  };
+  __device__ Elements of(unsigned number, const Array& array) const {
+    return {flat.of(array), state[number].conflicts == 0 ? 0 : array.size};
+  }
 };
 struct Moved {
-  Sorted from;
+  Sorted all;
   const State* state;
-  __device__ uint32_t size() const { return state->conflicts; }
-  __device__ uint64_t key(uint32_t i) const { return from.key[i]; }
-  __device__ uint32_t index(uint32_t i) const { return from.index[i]; }
+  struct Elements {
+    Sorted from;
+    uint32_t n;
+    __device__ uint32_t size() const { return n; }
+    __device__ uint64_t key(uint32_t i) const { return from.key[i]; }
+    __device__ uint32_t index(uint32_t i) const { return from.index[i]; }
+  };
+  __device__ Elements of(unsigned number, const Array& array) const {
+    return {all.of(array), state[number].conflicts};
+  }
 };
 
 // After the first pass: how many there are. To drop them all would do.
 __global__ void __launch_bounds__(kThreads) conflicts_kernel(Workspace w) {
   KERNEL_SHARED(unsigned, of_warp, RadixSort::kWarps);
-  const unsigned mine = w.sort.totals[threadIdx.x], before = kernels::sum_before(mine, of_warp);
-  if (threadIdx.x == kThreads - 1) w.state->conflicts = w.state->first = before + mine;
+  const unsigned mine = w.sort.totals_of(blockIdx.x)[threadIdx.x],
+                 before = kernels::sum_before(mine, of_warp);
+  State& state = w.state[blockIdx.x];
+  if (threadIdx.x == kThreads - 1) state.conflicts = state.first = before + mine;
 }
 
 // Threads take the elements of a tile from its end, so that what is left behind a prefix is a sum
 // of threads before.
 struct Own {
   uint64_t begin, end;
-  __device__ explicit Own(uint64_t size) {
-    begin = uint64_t{blockIdx.x} * kTile + (kThreads - 1 - threadIdx.x) * kOwn;
+  __device__ Own(unsigned tile, uint64_t size) {
+    begin = uint64_t{tile} * kTile + (kThreads - 1 - threadIdx.x) * kOwn;
     end = begin + kOwn < size ? begin + kOwn : size;
   }
 };
-__device__ OptSums own_sums(const Opt& opt, const Workspace& w) {
+__device__ OptSums own_sums(const Opt& opt, const Own& own, const Sorted& sorted) {
   OptSums mine;
-  const Own own(w.state->conflicts);
   for (uint64_t k = own.end; k-- > own.begin;)
-    math::add(mine, math::opt_sums(opt, w.sort.buffer[1].index[k]));
+    math::add(mine, math::opt_sums(opt, sorted.index[k]));
   return mine;
 }
 
-__global__ void __launch_bounds__(kThreads) tiles_kernel(Opt opt, Workspace w) {
+__global__ void __launch_bounds__(kThreads)
+    tiles_kernel(Flat flat, TiledArrays arrays, Workspace w) {
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
-  const OptSums mine = own_sums(opt, w);
+  const Tile tile(arrays, blockIdx.x);
+  const Array& array = arrays.of[tile.array];
+  const Own own(tile.number, w.state[tile.array].conflicts);
+  const OptSums mine = own_sums(flat.of(array), own, w.sort.buffer[1].of(array));
   OptSums sums = sum_before(mine, of_warp);
   math::add(sums, mine);
   if (threadIdx.x == kThreads - 1) w.tiles[blockIdx.x] = sums;
 }
 
-// tiles[k] becomes what is behind tile k: the tiles after it, and what is kept.
-__global__ void __launch_bounds__(kThreads) behind_kernel(Workspace w) {
+// tiles[k] becomes what is behind tile k: the tensor's tiles after it, and what is kept.
+__global__ void __launch_bounds__(kThreads) behind_kernel(TiledArrays arrays, Workspace w) {
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
-  const unsigned tiles = w.sort.blocks, own = (tiles + kThreads - 1) / kThreads,
+  const Array& array = arrays.of[blockIdx.x];
+  OptSums* of_tile = w.tiles + array.first_tile;
+  const unsigned tiles = array.tiles(), own = (tiles + kThreads - 1) / kThreads,
                  begin = (kThreads - 1 - threadIdx.x) * own,
                  end = begin + own < tiles ? begin + own : tiles;
   OptSums mine;
-  for (unsigned k = end; k > begin; --k) math::add(mine, w.tiles[k - 1]);
-  OptSums behind = w.state->kept;
+  for (unsigned k = end; k > begin; --k) math::add(mine, of_tile[k - 1]);
+  OptSums behind = w.state[blockIdx.x].kept;
   math::add(behind, sum_before(mine, of_warp));
   for (unsigned k = end; k > begin; --k) {
-    const OptSums tile = w.tiles[k - 1];
-    w.tiles[k - 1] = behind;
+    const OptSums tile = of_tile[k - 1];
+    of_tile[k - 1] = behind;
     math::add(behind, tile);
   }
 }
 
-__global__ void __launch_bounds__(kThreads) first_kernel(Opt opt, Workspace w) {
+__global__ void __launch_bounds__(kThreads)
+    first_kernel(Flat flat, TiledArrays arrays, Workspace w) {
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
-  const uint32_t conflicts = w.state->conflicts;
+  const Tile tile(arrays, blockIdx.x);
+  const Array& array = arrays.of[tile.array];
+  const Opt opt = flat.of(array);
+  const Sorted sorted = w.sort.buffer[1].of(array);
+  State& state = w.state[tile.array];
+  const uint32_t conflicts = state.conflicts;
+  const Own own(tile.number, conflicts);
   OptSums left = w.tiles[blockIdx.x];
-  math::add(left, sum_before(own_sums(opt, w), of_warp));
+  math::add(left, sum_before(own_sums(opt, own, sorted), of_warp));
   uint64_t first = conflicts;
-  const Own own(conflicts);
+#pragma unroll 1  // otherwise registers spill on compute capability 9.0
   for (uint64_t k = own.end; k-- > own.begin;) {
-    math::add(left, math::opt_sums(opt, w.sort.buffer[1].index[k]));
+    math::add(left, math::opt_sums(opt, sorted.index[k]));
     if (math::opt_feasible(opt, left)) first = k;
   }
-  if (first < conflicts) atomicMin(&w.state->first, static_cast<uint32_t>(first));
+  if (first < conflicts) atomicMin(&state.first, static_cast<uint32_t>(first));
 }
 
-struct Write {
-  Opt opt;
-  Workspace w;
-  float* out;
-  __device__ bool dropped(int64_t i) const {
-    const State state = *w.state;
-    const uint64_t key = math::conflict_key(math::opt_sums(opt, i));
-    if (key == math::kNoConflict || state.first == 0) return false;
-    if (state.first == state.conflicts) return true;
-    const Sorted sorted = w.sort.buffer[1];
-    const uint64_t least = sorted.key[state.first];
-    return key < least || (key == least && i < sorted.index[state.first]);
-  }
-  __device__ void operator()(int64_t i) const {
-    out[i] = dropped(i) ? 0.0f : static_cast<float>(math::opt_weight(opt, i));
-  }
-};
+__device__ bool is_dropped(const State& state, const Sorted& sorted, uint64_t key, uint32_t i) {
+  if (key == math::kNoConflict || state.first == 0) return false;
+  if (state.first == state.conflicts) return true;
+  const uint64_t least = sorted.key[state.first];
+  return key < least || (key == least && i < sorted.index[state.first]);
+}
 
-// The whole of it for few elements: those without a conflict come last, so that they are in every
-// sum of what is left.
-__global__ void __launch_bounds__(kFew) few_kernel(unsigned n, Opt opt, float* out) {
-  KERNEL_SHARED(uint64_t, keys, kFew);
-  KERNEL_SHARED(unsigned, order, kFew);
-  KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
-  KERNEL_SHARED(unsigned, first, 1);
-  const unsigned i = threadIdx.x;
-  if (i == 0) first[0] = kFew;
-  const uint64_t mine = i < n ? math::conflict_key(math::opt_sums(opt, i)) : math::kNoConflict;
-  keys[i] = mine;
-  __syncthreads();
-  unsigned place = 0;
-  for (unsigned k = 0; k < n; ++k) place += keys[k] < mine || (keys[k] == mine && k < i);
-  if (i < n) order[place] = i;
-  __syncthreads();
-  const unsigned k = blockDim.x - 1 - i;  // from the end
-  const OptSums element = k < n ? math::opt_sums(opt, order[k]) : OptSums{};
-  OptSums left = sum_before(element, of_warp);
-  math::add(left, element);
-  if (k < n && math::opt_feasible(opt, left)) atomicMin(&first[0], k);
-  __syncthreads();
-  if (k >= n) return;
-  const bool dropped = k < first[0] && keys[order[k]] != math::kNoConflict;
-  out[order[k]] = dropped ? 0.0f : static_cast<float>(math::opt_weight(opt, order[k]));
+__global__ void __launch_bounds__(kThreads)
+    write_kernel(Flat flat, TiledArrays arrays, Workspace w) {
+  const Tile tile(arrays, blockIdx.x);
+  const Array& array = arrays.of[tile.array];
+  const Opt opt = flat.of(array);
+  const State state = w.state[tile.array];
+  const Sorted sorted = w.sort.buffer[1].of(array);
+  for (unsigned k = 0; k < kOwn; ++k) {
+    const unsigned i = tile.number * kTile + k * kThreads + threadIdx.x;
+    if (i >= array.size) return;
+    const bool dropped = is_dropped(state, sorted, math::conflict_key(math::opt_sums(opt, i)), i);
+    flat.w[array.offset + i] = dropped ? 0.0f : static_cast<float>(math::opt_weight(opt, i));
+  }
 }
 
 // Places in memory, one behind the other; without memory they are only counted.
@@ -195,51 +207,67 @@ struct Places {
   }
 };
 
-Workspace places(int64_t n, Places& memory) {
-  const unsigned blocks = RadixSort::blocks_of(n);
-  const auto size = static_cast<size_t>(n);
+Workspace places(const TiledArrays& arrays, Places& memory) {
+  const auto count = static_cast<size_t>(arrays.count);
+  const size_t tiles = arrays.tiles, size = tiles * kTile;
   Workspace w{};
-  w.state = memory.of<State>(1);
-  w.tiles = memory.of<OptSums>(blocks);
-  w.sort.blocks = blocks;
-  w.sort.counts = memory.of<unsigned>(size_t{RadixSort::kDigits} * blocks);
-  w.sort.totals = memory.of<unsigned>(RadixSort::kDigits);
+  w.state = memory.of<State>(count);
+  for (OptSums** sums : {&w.kept, &w.all, &w.tiles}) *sums = memory.of<OptSums>(tiles);
+  w.sort.counts = memory.of<unsigned>(RadixSort::kDigits * tiles);
+  w.sort.totals = memory.of<unsigned>(RadixSort::kDigits * count);
   for (Sorted& buffer : w.sort.buffer)
     buffer = {memory.of<uint64_t>(size), memory.of<uint32_t>(size)};
-  w.columns = memory.of<unsigned char>(columns_workspace<Begin>(ColumnGrid(n, 1)));
   return w;
+}
+
+void opt_of_many(const StreamAt& stream, const Flat& flat, const TiledArrays& arrays,
+                 void* workspace) {
+  Places memory{static_cast<unsigned char*>(workspace)};
+  const Workspace w = places(arrays, memory);
+  const auto count = static_cast<unsigned>(arrays.count);
+  launch(sums_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);
+  launch(begin_kernel, count, kThreads, 0, stream, flat, arrays, w);
+  sort_pass(stream, Conflicts{flat, w.state}, 0, arrays, w.sort);
+  launch(conflicts_kernel, count, kThreads, 0, stream, w);
+  for (int pass = 1; pass < RadixSort::kPasses; ++pass)
+    sort_pass(stream, Moved{w.sort.buffer[(pass - 1) % 2], w.state}, pass, arrays, w.sort);
+  launch(tiles_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);
+  launch(behind_kernel, count, kThreads, 0, stream, arrays, w);
+  launch(first_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);
+  launch(write_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);
+}
+
+// body(arrays) for as many tensors as one launch takes, of few elements or of more.
+template <class Body>
+void for_launches(std::span<const GateTensor> tensors, bool few, Body body) {
+  TiledArrays arrays;
+  for (const GateTensor& t : tensors) {
+    if (t.size == 0 || (t.size <= int64_t{kFew}) != few) continue;
+    arrays.add(t.offset, t.size);
+    if (arrays.count == TiledArrays::kMost) body(std::exchange(arrays, TiledArrays{}));
+  }
+  if (arrays.count > 0) body(arrays);
 }
 
 }  // namespace
 
-size_t gate_opt_workspace(int64_t n) {
-  if (n <= int64_t{kFew}) return 0;
-  Places memory{nullptr};
-  places(n, memory);
-  return memory.bytes;
+size_t gate_opt_workspace(std::span<const GateTensor> tensors) {
+  size_t most = 0;
+  for_launches(tensors, false, [&](const TiledArrays& arrays) {
+    Places memory{nullptr};
+    places(arrays, memory);
+    most = memory.bytes > most ? memory.bytes : most;
+  });
+  return most;
 }
 
-void gate_opt(Stream stream, int64_t n, const float* g_f, const float* g_r, const float* phi,
-              double beta, float* w, void* workspace) {
-  if (n == 0) return;
-  const Opt opt{g_f, g_r, phi, beta};
-  if (n <= int64_t{kFew}) {
-    const unsigned threads = blocks_for(n, 32) * 32;
-    launch(few_kernel, 1, threads, 0, stream, static_cast<unsigned>(n), opt, w);
-    return;
-  }
-  Places memory{static_cast<unsigned char*>(workspace)};
-  const Workspace of = places(n, memory);
-  const unsigned tiles = of.sort.blocks;
-  reduce_columns(stream, ColumnGrid(n, 1), Begin{opt, of.state}, of.columns);
-  sort_pass(stream, Conflicts{opt, n, of.state}, 0, of.sort);
-  launch(conflicts_kernel, 1, kThreads, 0, stream, of);
-  for (int pass = 1; pass < RadixSort::kPasses; ++pass)
-    sort_pass(stream, Moved{of.sort.buffer[(pass - 1) % 2], of.state}, pass, of.sort);
-  launch(tiles_kernel, tiles, kThreads, 0, stream, opt, of);
-  launch(behind_kernel, 1, kThreads, 0, stream, of);
-  launch(first_kernel, tiles, kThreads, 0, stream, opt, of);
-  each(stream, n, Write{opt, of, w});
+void gate_opt(Stream stream, std::span<const GateTensor> tensors, const float* g_f,
+              const float* g_r, const float* phi, double beta, float* w, void* workspace) {
+  const StreamAt at = stream;
+  const Flat flat{{g_f, g_r, phi, beta}, w};
+  for_launches(tensors, true, [&](const TiledArrays& few) { opt_of_few(at, flat, few); });
+  for_launches(tensors, false,
+               [&](const TiledArrays& many) { opt_of_many(at, flat, many, workspace); });
 }
 
 }  // namespace expunge::kernels::cuda

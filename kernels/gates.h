@@ -46,6 +46,15 @@ void gate_fdr(Stream stream, std::span<const float> phi, double alpha, std::span
 void gate_opt(Stream stream, std::span<const float> g_f, std::span<const float> g_r,
               std::span<const float> phi, double beta, std::span<float> w);
 
+// A tensor in flat buffers.
+struct GateTensor {
+  int64_t offset, size;
+};
+// opt of each of the tensors: on a GPU in the same launches.
+void gate_opt(Stream stream, std::span<const GateTensor> tensors, std::span<const float> g_f,
+              std::span<const float> g_r, std::span<const float> phi, double beta,
+              std::span<float> w);
+
 // On a GPU (gates.cu, gate_opt.cu), with gate_workspace() bytes to work in; n below 2^32. opt sorts
 // all negative products, and its sums come in another order than the CPU's: another prefix where
 // rounding decides which is feasible.
@@ -58,8 +67,9 @@ void gate_top(Stream stream, int64_t n, const float* score, int64_t keep, float*
               void* workspace);
 void gate_fdr(Stream stream, int64_t n, const float* phi, double alpha, float* w, void* workspace);
 
-size_t gate_opt_workspace(int64_t n);
-void gate_opt(Stream stream, int64_t n, const float* g_f, const float* g_r,
+size_t gate_opt_workspace(std::span<const GateTensor> tensors);
+void gate_opt(Stream stream, std::span<const GateTensor> tensors, const float* g_f,
+              const float* g_r,
               const float* phi,  // may be null: 1
               double beta, float* w, void* workspace);
 

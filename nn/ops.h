@@ -37,8 +37,8 @@ struct BatchNormInputs {
 };
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options = {});
 
-// batch_norm of conv2d(in.x, w, bias), with the same bits. In evaluation, where nothing is
-// recorded, outputs are normalised while they are in the cache (kernels/conv2d.h).
+// batch_norm of conv2d(in.x, w, bias), with the same bits. In evaluation, where nothing is recorded,
+// one call of kernels/conv2d.h.
 Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptions conv,
                       const BatchNormInputs& in, BatchNormOptions norm = {});
 
@@ -69,11 +69,12 @@ Var average_pool2d(const Ctx& ctx, const Var& x,
 Var adaptive_average_pool2d(const Ctx& ctx, const Var& x, int64_t height, int64_t width);
 Var global_average_pool2d(const Ctx& ctx, const Var& x);  // (N, H, W, C) -> (N, C)
 
+// Each label (N) must be a class: Error otherwise. Those on a GPU nobody looks at, so they are
+// checked before they are sent there.
+void check_labels(const Tensor& labels, int64_t classes);
+
 // Losses: a scalar, the mean over the batch. `losses`, where given, receives each sample's own (N).
 // Labels and targets may lie on the CPU wherever the work is.
-// Each label must be a class: Error otherwise. Those on a GPU nobody looks at, so they are checked
-// before they are sent there.
-void check_labels(const Tensor& labels, int64_t classes);
 Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float smoothing = 0,
                   Tensor* losses = nullptr);
 Var soft_cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& targets,

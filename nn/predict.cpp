@@ -24,7 +24,8 @@ Answers answers(const Model& model, const Tensor& x, const Tensor& labels) {
 }
 
 // On a GPU: answers are read while it works on the next batch. Forward passes of many batches are
-// recorded (nn/step_recorder.h); of few it would take longer than it saves.
+// recorded (nn/step_recorder.h); of few, to record and to make the graph is expected to take longer
+// than it saves (not yet timed).
 class Ahead {
  public:
   // Of a source with so many batches, of `images` at most.
@@ -39,12 +40,12 @@ class Ahead {
         late_losses_(stream_, losses_.size(), kMost) {}
 
   static constexpr size_t kMost = 2;
+  bool holds(const Batch& batch) const { return batch.size() <= losses_.size(); }
   bool is_full() const { return late_logits_.on_their_way() == kMost; }
   bool is_empty() const { return late_logits_.on_their_way() == 0; }
 
   void queue(const Batch& batch) {
     const int64_t n = batch.size(), C = model_.spec.classes;
-    EXPUNGE_CHECK(n <= losses_.size(), "predict: a batch of {} after one of {}", n, losses_.size());
     const Tensor labels = batch.labels ? labels_.slice(0, {n}) : Tensor();
     check_labels(batch.labels, C);
     if (labels) labels.copy_from(batch.labels);
@@ -85,14 +86,21 @@ class Ahead {
 void predict_ahead(const Model& model, BatchSource& source,
                    const std::function<bool(const Prediction&)>& visit) {
   std::optional<Ahead> ahead;
+  const auto visit_all = [&] {
+    while (ahead && !ahead->is_empty())
+      if (!ahead->visit_oldest(visit)) return false;
+    return true;
+  };
   Batch batch;
   while (source.next(batch)) {
-    if (!ahead) ahead.emplace(model, source.batches(), batch.size());
+    if (!ahead || !ahead->holds(batch)) {
+      if (!visit_all()) return;
+      ahead.emplace(model, source.batches(), batch.size());
+    }
     if (ahead->is_full() && !ahead->visit_oldest(visit)) return;
     ahead->queue(batch);
   }
-  while (ahead && !ahead->is_empty())
-    if (!ahead->visit_oldest(visit)) return;
+  visit_all();
 }
 
 }  // namespace

@@ -53,6 +53,34 @@ TEST_CASE(
       [](double x) { return 2 * x; });
 }
 
+TEST_CASE("rows: some of a matrix, the others have no gradient; overlapping ones add up") {
+  const auto rows = [](const Values& x, int64_t C, int64_t begin, int64_t end) {
+    return Values(x.begin() + begin * C, x.begin() + end * C);
+  };
+  for (const auto& [b, e] : {std::pair<int64_t, int64_t>{0, 7}, {2, 5}, {6, 7}, {3, 3}}) {
+    const int64_t begin = b, end = e;
+    check_op({.name = "rows",
+              .inputs = {{7, 3}},
+              .op = [=](const Ctx& ctx, Vars in) { return nn::rows(ctx, in[0], begin, end); },
+              .reference = [=](Inputs in) { return rows(in[0], 3, begin, end); },
+              .tolerance = kElement});
+  }
+  check_op({.name = "rows of rows",
+            .inputs = {{7, 3}},
+            .op =
+                [](const Ctx& ctx, Vars in) {
+                  return nn::add(ctx, nn::rows(ctx, in[0], 1, 5), nn::rows(ctx, in[0], 3, 7));
+                },
+            .reference =
+                [=](Inputs in) {
+                  Values y = rows(in[0], 3, 1, 5);
+                  const Values more = rows(in[0], 3, 3, 7);
+                  for (size_t i = 0; i < y.size(); ++i) y[i] += more[i];
+                  return y;
+                },
+            .tolerance = kElement});
+}
+
 TEST_CASE("add: both inputs get the gradient") {
   for (int64_t n : {0, 1, 31, 4097})
     check_op({.name = "add",

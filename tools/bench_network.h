@@ -35,8 +35,9 @@ BenchNetworkResult bench_infer(const BenchNetwork& options);
 
 // Whole steps of unlearning: a pass over a forget batch, one over a retain batch, for some gates
 // one more, statistics, gate, Adam. With passes apart the first steps must have the bits of steps
-// call by call that update inside the backward pass; a joint pass, for which cuDNN may choose other
-// engines, must begin with the same losses. Otherwise ExitCode::verification.
+// call by call that update inside the backward pass; joint passes, for which cuDNN may choose other
+// engines, must come to the same means of gradients but for rounding. Otherwise
+// ExitCode::verification.
 BenchNetworkResult bench_step(const BenchNetwork& options);
 
 // Uniform images keyed by `key`, labels in turn, positions from 0.

@@ -8,6 +8,8 @@ constexpr const char* kCompute =
     "train unlearn eval compare predict bench-kernels bench-train bench-infer bench-step "
     "bench-unlearn sweep "
     "recipe-check";
+constexpr const char* kPasses =
+    "on a GPU: both sides' batches through the network together, or one after the other";
 constexpr const char* kBench = "bench-kernels bench-train bench-infer bench-step bench-unlearn";
 
 constexpr Option kOptions[] = {
@@ -46,9 +48,7 @@ constexpr Option kOptions[] = {
      "before the estimator knows anything: update all, or nothing", "unlearn"},
     {"bn", Kind::choice, "train", "train|frozen|eval",
      "batch norm: batch statistics; the same, running ones kept; running ones", "unlearn"},
-    {"passes", Kind::choice, "joint", "joint|apart",
-     "on a GPU: both sides' batches through the network together, or one after the other",
-     "unlearn"},
+    {"passes", Kind::choice, "joint", "joint|apart", kPasses, "unlearn"},
     {"beta", Kind::real, "", "0..1", "weight of the retain gradient (by preset)", "unlearn"},
     {"alpha", Kind::real, "", "0..1e6",
      "weight of scrub's distillation, of ft-l1's penalty (by preset)", "unlearn"},
@@ -198,9 +198,7 @@ constexpr Option kOptions[] = {
      "bench-train bench-step", false},
     {"overlap", Kind::choice, "on", "on|off",
      "on a GPU: gradients of weights in a stream of their own", "bench-train bench-step", false},
-    {"passes", Kind::choice, "joint", "joint|apart",
-     "on a GPU: both sides' batches through the network together, or one after the other",
-     "bench-step", false},
+    {"passes", Kind::choice, "joint", "joint|apart", kPasses, "bench-step", false},
     {"format", Kind::choice, "md", "md|csv|json", "how the table is printed", kBench, false},
     {"steps", Kind::integer, "10", "1..1000000", "timed steps", kBench, false},
     {"warmup-steps", Kind::integer, "3", "2..1000000", "steps before the timing", kBench, false},

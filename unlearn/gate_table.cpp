@@ -29,6 +29,9 @@ void saliency(const GateInput& in) {
 void opt(const GateInput& in) {
   kernels::gate_opt(in.stream, in.g_f, in.g_r, in.phi, in.beta, in.w);
 }
+void opt_of_tensors(const GateInput& in, std::span<const kernels::GateTensor> tensors) {
+  kernels::gate_opt(in.stream, tensors, in.g_f, in.g_r, in.phi, in.beta, in.w);
+}
 
 void random(const GateInput& in) {
   const int64_t n = std::ssize(in.w);
@@ -96,6 +99,7 @@ const std::vector<GateRow>& gates() {
        .uses = kGradients,
        .weigh = opt,
        .anywhere = true,
+       .weigh_tensors = opt_of_tensors,
        .recordable = true,
        .summary = "drops the worst products g_f g_r of a tensor until the step is feasible"},
       {.name = "focus-opt",
@@ -103,6 +107,7 @@ const std::vector<GateRow>& gates() {
        .uses = kPhi,
        .weigh = opt,
        .anywhere = true,
+       .weigh_tensors = opt_of_tensors,
        .recordable = true,
        .summary = "opt on phi g_f and phi g_r"},
       {.name = "random",

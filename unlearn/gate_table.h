@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/step_scalars.h"
+#include "kernels/gates.h"
 #include "kernels/grad_alignment.h"
 
 // The gates: how much of the step each parameter gets (docs/unlearning.md). One is a function and a
@@ -48,6 +49,9 @@ struct GateRow {
   kernels::ElementGate element = kernels::ElementGate::given;  // Scope::element
   void (*weigh)(const GateInput&) = nullptr;                   // the other scopes
   bool anywhere = false;  // weigh works in a GPU's memory; otherwise it is given copies on the CPU
+  // Scope::tensor, on a GPU in place of weigh where it is given: all tensors at once, which lie in
+  // spans of the whole model with padding between them.
+  void (*weigh_tensors)(const GateInput&, std::span<const kernels::GateTensor>) = nullptr;
   // It queues the same work in every step, and may be recorded there (unlearn/whole_gate.h): it
   // waits for nothing, sends nothing, and does not look at `scalars`.
   bool recordable = false;

@@ -1,7 +1,8 @@
 #include "unlearn/pass.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
-#include <vector>
 
 #include "nn/fit.h"
 #include "nn/ops.h"
@@ -56,26 +57,41 @@ double loss_of(const Pass& pass, const Batch& batch, const StepScalars& scalars,
 }
 
 void queue_losses(std::span<const QueuedPass> passes, const Tensor& seed, Tape& tape) {
-  const QueuedPass& first = passes[0];
+  constexpr size_t kMost = 2;
+  EXPUNGE_CHECK(!passes.empty() && passes.size() <= kMost, "joint pass: {} passes", passes.size());
+  const QueuedPass& first = passes.front();
+  EXPUNGE_CHECK(std::ranges::all_of(passes,
+                                    [&](const QueuedPass& p) {
+                                      return &p.pass.network == &first.pass.network &&
+                                             &p.pass.values == &first.pass.values &&
+                                             p.pass.mode == first.pass.mode;
+                                    }),
+                "joint pass: passes of several networks, values or modes");
   Ctx ctx = context(first.pass, first.scalars, &tape);
   ctx.scalars_there = first.scalars_there;
-  std::vector<JointBatch> joint;
-  if (passes.size() > 1)
-    for (const QueuedPass& p : passes)
-      joint.push_back({p.batch.size(), p.pass.batch_norm, &p.scalars, p.scalars_there});
-  ctx.joint = joint;
+  std::array<JointBatch, kMost> joint;
+  std::array<Tensor, kMost> teachers;
+  for (size_t k = 0; k < passes.size(); ++k) {
+    const QueuedPass& p = passes[k];
+    joint[k] = {p.batch.size(), p.pass.batch_norm, &p.scalars, p.scalars_there};
+    teachers[k] = teacher_of(p.pass, p.batch);
+  }
+  if (passes.size() > 1) {
+    ctx.joint = std::span(joint).first(passes.size());
+    ctx.scalars = ctx.scalars_there = nullptr;  // each has its own
+  }
   Var total;
   {
     const Tensor x = images_of(passes);
     const Var logits = first.pass.network.forward(ctx, {x, Var::kNone});
     size_t next = 0;
     ctx.for_batches(x.dim(0), [&](const Ctx& own, int64_t n0, int64_t n1) {
-      const QueuedPass& p = passes[next++];
-      const Var mine = joint.empty() ? logits : nn::rows(own, logits, n0, n1);
-      const Var loss =
-          p.pass.objective.loss({own, mine, p.labels, teacher_of(p.pass, p.batch), p.pass.numbers});
+      const size_t k = next++;
+      const QueuedPass& p = passes[k];
+      const Var mine = passes.size() == 1 ? logits : nn::rows(own, logits, n0, n1);
+      const Var loss = p.pass.objective.loss({own, mine, p.labels, teachers[k], p.pass.numbers});
       nn::note_loss(loss.value, p.loss);
-      total = next == 1 ? loss : nn::add(own, total, loss);
+      total = k == 0 ? loss : nn::add(own, total, loss);
     });
   }
   tape.backward(total, seed);

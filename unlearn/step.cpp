@@ -151,7 +151,8 @@ void UnlearnStep::queue_together(std::span<const Planned> passes) {
     bind(passes[0]);
   } else {
     tape_.reset();
-    tape_.bind_joint(model_.params, passes[0].grads, passes[1].grads, passes[0].batch->size());
+    tape_.bind_joint(model_.params, {passes[0].grads, passes[0].batch->size()},
+                     {passes[1].grads, passes[1].batch->size()});
   }
   queue_losses(queued, scale_.seed(), tape_);
 }

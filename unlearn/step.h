@@ -28,7 +28,8 @@ struct StepConfig : UpdateConfig {
   // scrub); otherwise by g_f
   bool saliency_pass = false;
   // Element gates: update each parameter inside the retain backward pass, as soon as its gradient
-  // is final. Otherwise, and in fp16, after it, on a GPU in one launch. The bits are the same.
+  // is final. Otherwise, and in fp16, after it, on a GPU in one launch. The bits are the same, with
+  // passes apart.
   bool in_backward = true;
   // On a GPU: both sides' batches in one joint pass (Ctx::joint), each with batch norm of its own.
   bool joint = true;

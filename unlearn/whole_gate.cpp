@@ -16,6 +16,10 @@ std::span<float> part(const Tensor& flat, const Range& range) {
   return {flat.data() + range.offset, static_cast<size_t>(range.size)};
 }
 
+std::span<float> span_of(const Tensor& t) {
+  return t ? t.span() : std::span<float>();
+}
+
 // Unpadded: all ranges one after the other.
 Tensor gather(const RangeTable& table, const Tensor& flat) {
   Tensor values({table.size()}, DType::f32, flat.stream());
@@ -51,6 +55,7 @@ WholeGate::WholeGate(const ParamStore& params, GateSpec gate, double beta, Whole
   int64_t first = 0;
   for (const Range& range : table) {
     first_.push_back(first);
+    tensors_.push_back({range.offset, range.size});
     first += range.size;
   }
   by_size_.resize(first_.size());
@@ -94,18 +99,39 @@ void WholeGate::one_tensor(const Buffers& of, int parameter, const StepScalars& 
                .w = part(of.w, range)});
 }
 
+// w of each tensor, into buffers.w.
+void WholeGate::all_tensors(const Buffers& of, const StepScalars& scalars) const {
+  const auto one = [&](int64_t i) { one_tensor(of, by_size_[static_cast<size_t>(i)], scalars); };
+  const int64_t count = params_.parameters().count();
+  if (gate_stream().device == Device::cpu) return parallel_for(count, one);
+  if (row().weigh_tensors == nullptr) {
+    for (int64_t i = 0; i < count; ++i) one(i);
+    return;
+  }
+  row().weigh_tensors({.stream = gate_stream(),
+                       .g_f = span_of(of.g_f),
+                       .g_r = span_of(of.g_r),
+                       .s = span_of(of.s),
+                       .phi = span_of(of.phi),
+                       .beta = beta_,
+                       .value = gate_.value,
+                       .scalars = scalars,
+                       .first = 0,
+                       .w = span_of(of.w)},
+                      tensors_);
+}
+
 // w of all parameters, into buffers.w.
 void WholeGate::whole_model(const Buffers& of, const StepScalars& scalars) const {
   const RangeTable& table = params_.parameters();
   const auto used = [&](const Tensor& flat) { return flat ? gather(table, flat) : Tensor(); };
   const Tensor g_f = used(of.g_f), g_r = used(of.g_r), s = used(of.s), phi = used(of.phi),
                w({table.size()}, DType::f32, of.w.stream());
-  const auto span = [](const Tensor& t) { return t ? t.span() : std::span<float>(); };
   row().weigh({.stream = gate_stream(),
-               .g_f = span(g_f),
-               .g_r = span(g_r),
-               .s = span(s),
-               .phi = span(phi),
+               .g_f = span_of(g_f),
+               .g_r = span_of(g_r),
+               .s = span_of(s),
+               .phi = span_of(phi),
                .beta = beta_,
                .value = gate_.value,
                .scalars = scalars,
@@ -115,15 +141,8 @@ void WholeGate::whole_model(const Buffers& of, const StepScalars& scalars) const
 }
 
 void WholeGate::all_of_it(const StepScalars& scalars) const {
-  const RangeTable& table = params_.parameters();
   const Buffers of = buffers();
-  const auto one = [&](int64_t i) { one_tensor(of, by_size_[static_cast<size_t>(i)], scalars); };
-  if (row().scope == Scope::model)
-    whole_model(of, scalars);
-  else if (gate_stream().device == Device::cpu)
-    parallel_for(table.count(), one);
-  else
-    for (int i = 0; i < table.count(); ++i) one(i);
+  row().scope == Scope::model ? whole_model(of, scalars) : all_tensors(of, scalars);
   if (of.w.bytes() != w_.bytes()) w_.copy_from(of.w);
   // padding is 0
   kernels::count_positive_to(w_.stream(), w_.size(), w_.data(),

@@ -18,7 +18,7 @@ struct WholeGateInputs {
 
 // A gate of tensors (Scope::tensor) or of the model: w of every parameter, from the same buffers
 // each time. On a GPU rows that may be are recorded (nn/step_recorder.h): a tensor takes some ten
-// launches, `opt` some thirty.
+// launches; `opt` some thirty, of all tensors together.
 class WholeGate {
  public:
   // w: flat, where the model is; padding is 0 and stays so.
@@ -41,6 +41,7 @@ class WholeGate {
   Stream gate_stream() const;
   Buffers buffers() const;
   void one_tensor(const Buffers& of, int parameter, const StepScalars& scalars) const;
+  void all_tensors(const Buffers& of, const StepScalars& scalars) const;
   void whole_model(const Buffers& of, const StepScalars& scalars) const;
   void all_of_it(const StepScalars& scalars) const;
 
@@ -52,6 +53,7 @@ class WholeGate {
   const bool record_;
   std::vector<int64_t> first_;  // logical index of each range's first parameter
   std::vector<int> by_size_;    // parameters, the largest first
+  std::vector<kernels::GateTensor> tensors_;
   nn::StepRecorder recorder_;
 };
 

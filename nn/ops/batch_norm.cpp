@@ -12,8 +12,8 @@ namespace {
 // What is normalised by the same numbers: a batch, or one of the two of a joint pass.
 struct Normalised {
   kernels::BatchNormShape shape{};
-  int64_t first = 0;   // of its values
-  bool batch = false;  // by statistics of its own
+  int64_t first = 0;      // of its values
+  bool by_batch = false;  // by statistics of its own
   Tensor mean{}, invstd{};
 };
 
@@ -46,14 +46,14 @@ Normalised normalise(const Ctx& ctx, const BatchNormInputs& in, const BatchNormO
   const int64_t C = in.gamma.value.size();
   Normalised n{.shape = {.pixels = p1 - p0, .C = C, .relu = options.relu},
                .first = p0 * C,
-               .batch = ctx.batch_norm != BatchNormMode::eval,
+               .by_batch = ctx.batch_norm != BatchNormMode::eval,
                .mean = in.running_mean,
                .invstd = Tensor(Shape{C}, DType::f32, ctx.stream)};
-  EXPUNGE_CHECK(!n.batch || n.shape.pixels > 1,
+  EXPUNGE_CHECK(!n.by_batch || n.shape.pixels > 1,
                 "batch_norm: batch statistics need more than one value per channel, got {}",
                 in.x.shape().str());
   const ConstValues x = from(in.x.value, n.first);
-  if (n.batch) {
+  if (n.by_batch) {
     n.mean = empty_like(n.invstd);
     kernels::RunningStatistics running;
     if (ctx.batch_norm == BatchNormMode::train)
@@ -86,7 +86,7 @@ void differentiate(Tape& tape, const BatchNorm& b, int batch, const Tensor& dy, 
                                    .gamma = b.gamma.value.data(),
                                    .sum_g = sum_g,
                                    .sum_gx = sum_gx,
-                                   .batch = n.batch};
+                                   .batch = n.by_batch};
   const auto sum_up = [&](int64_t p0, int64_t p1, double* g, double* gx) {
     kernels::batch_norm_sums(b.stream, n.shape, p0, p1, terms.x, terms.y, terms.dy, terms.mean,
                              terms.invstd, g, gx);
@@ -138,7 +138,10 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
               .images = images};
   ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
     const auto row = [&](int64_t n) { return images > 0 ? n * (pixels / images) : 0; };
-    b.of.at(static_cast<size_t>(b.count++)) = normalise(own, in, options, row(n0), row(n1), y);
+    Normalised& n = b.of.at(static_cast<size_t>(b.count++));
+    n = normalise(own, in, options, row(n0), row(n1), y);
+    // another batch may move the running mean before this one's gradient reads it
+    if (!ctx.joint.empty() && !n.by_batch) n.mean = n.mean.clone();
   });
   const auto backward = [b = std::move(b)](Tape& tape, const Tensor& dy) {
     const GradSink dx = b.x.wants_grad() ? tape.sink(b.x) : GradSink{};

@@ -134,11 +134,12 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
         {{s.N * s.P() * s.Q(), s.K, norm.relu}, in.residual != nullptr});
   const Operands of = operands(ctx, in.x, w, s);
   const Var y{Tensor({s.N, s.P(), s.Q(), s.K}, of.w.dtype(), ctx.stream), Var::kNone};
-  EXPUNGE_CHECK(in.gamma.shape() == Shape{s.K} &&
-                    (in.residual == nullptr || (in.residual->shape() == y.shape() &&
-                                                in.residual->value.dtype() == y.value.dtype())),
-                "conv2d_batch_norm: y is {}, gamma {}, and the residual has another shape or type",
-                y.shape().str(), in.gamma.shape().str());
+  EXPUNGE_CHECK(in.gamma.shape() == Shape{s.K}, "conv2d_batch_norm: gamma must be ({}), got {}",
+                s.K, in.gamma.shape().str());
+  EXPUNGE_CHECK(in.residual == nullptr || (in.residual->shape() == y.shape() &&
+                                           in.residual->value.dtype() == y.value.dtype()),
+                "conv2d_batch_norm: residual {} on y {}, or another type",
+                in.residual->shape().str(), y.shape().str());
   const Tensor invstd(Shape{s.K}, DType::f32, ctx.stream);
   kernels::batch_norm_invstd(ctx.stream, s.K, in.running_var.data(), norm.eps, invstd.data());
   kernels::conv2d_batch_norm(

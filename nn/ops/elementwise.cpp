@@ -1,6 +1,7 @@
 #include "kernels/elementwise.h"
 
-#include <vector>
+#include <array>
+#include <span>
 
 #include "kernels/elementwise_math.h"
 #include "nn/ops.h"
@@ -29,8 +30,8 @@ void add_to_sink(Tape& tape, Stream stream, const Var& x, const Tensor& dy, floa
 
 // Elements of a batch in a dropout's input, and the key of their draws.
 struct Dropped {
-  int64_t first, n;
-  kernels::DropoutKey key;
+  int64_t first = 0, n = 0;
+  kernels::DropoutKey key{};
 };
 
 }  // namespace
@@ -100,17 +101,18 @@ Var dropout(const Ctx& ctx, const Var& any, float p, int layer) {
   EXPUNGE_CHECK(p >= 0.0f && p < 1.0f, "dropout: p must be in [0, 1), got {}", p);
   if (ctx.mode == Mode::eval || p == 0.0f) return any;
   const Var x = cast(ctx, any, DType::f32);
-  std::vector<Dropped> batches;
+  std::array<Dropped, 2> batches{};  // one, or two of a joint pass
+  size_t count = 0;
   const int64_t images = x.value.dim(0);
   ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
     EXPUNGE_CHECK(own.scalars != nullptr,
                   "dropout: training needs ctx.scalars for the key of its draws (p {})", p);
     const int64_t of_image = images > 0 ? x.value.size() / images : 0;
-    batches.push_back(
-        {n0 * of_image, (n1 - n0) * of_image, {*own.scalars, layer, own.scalars_there}});
+    batches.at(count++) = {
+        n0 * of_image, (n1 - n0) * of_image, {*own.scalars, layer, own.scalars_there}};
   });
   const auto drop = [=, stream = ctx.stream](const float* from, float beta, float* to) {
-    for (const Dropped& b : batches)
+    for (const Dropped& b : std::span(batches).first(count))
       kernels::dropout(stream, b.n, p, b.key, from + b.first, beta, to + b.first);
   };
   const Tensor y = empty_like(x.value);

@@ -39,7 +39,7 @@ void check_labels(const Tensor& labels, int64_t classes) {
   if (!labels || labels.stream().device != Device::cpu) return;
   for (int64_t i = 0; i < labels.size(); ++i)
     EXPUNGE_CHECK(labels.as<int32_t>()[i] >= 0 && labels.as<int32_t>()[i] < classes,
-                  "cross_entropy: label {} of {} classes", labels.as<int32_t>()[i], classes);
+                  "label {} of {} classes", labels.as<int32_t>()[i], classes);
 }
 
 Var cross_entropy(const Ctx& ctx, const Var& logits, const Tensor& labels, float smoothing,

@@ -36,13 +36,16 @@ void check(const Floats& in, const OnCpu& on_cpu, const OnCuda& on_cuda) {
 }
 
 // As cuda::gate_opt does it, in memory that holds what it was last time.
-Floats cuda_opt(const Floats& g_f, const Floats& g_r, const Floats& phi, double beta) {
-  const auto n = static_cast<int64_t>(g_f.size());
-  const DeviceArray<float> dev_f(g_f), dev_r(g_r), dev_phi(phi), w(g_f.size());
-  const DeviceArray<char> workspace(cuda::gate_opt_workspace(n));
-  cuda::gate_opt(kStream, n, dev_f.data(), dev_r.data(), phi.empty() ? nullptr : dev_phi.data(),
-                 beta, w.data(), workspace.data());
+Floats cuda_opt(const std::vector<GateTensor>& tensors, const Floats& g_f, const Floats& g_r,
+                const Floats& phi, double beta) {
+  const DeviceArray<float> dev_f(g_f), dev_r(g_r), dev_phi(phi), w(Floats(g_f.size(), -1.0f));
+  const DeviceArray<char> workspace(cuda::gate_opt_workspace(tensors));
+  cuda::gate_opt(kStream, tensors, dev_f.data(), dev_r.data(),
+                 phi.empty() ? nullptr : dev_phi.data(), beta, w.data(), workspace.data());
   return w.values();
+}
+Floats cuda_opt(const Floats& g_f, const Floats& g_r, const Floats& phi, double beta) {
+  return cuda_opt({{0, static_cast<int64_t>(g_f.size())}}, g_f, g_r, phi, beta);
 }
 
 void check_opt(const Floats& g_f, const Floats& g_r, const Floats& phi, double beta) {
@@ -147,6 +150,36 @@ TEST_CASE("cuda gate opt: equal elements, of which the first by index go") {
     const auto kept = static_cast<size_t>(std::ranges::count(w, 1.0f));
     CHECK(kept == n / 2 + n / 8);
     for (size_t i = 0; i < n; ++i) CHECK(w[i] == (i % 2 == 1 || i >= 2 * (n / 2 - n / 8) ? 1 : 0));
+  }
+}
+
+TEST_CASE("cuda gate opt: tensors side by side, small ones and several tiles, each by itself") {
+  // more than one launch takes of each kind; gaps between them stay as they are
+  std::vector<GateTensor> tensors;
+  int64_t end = 3;
+  for (int k = 0; k < 70; ++k)
+    for (const int64_t size : {int64_t{1} + 13 * k, int64_t{1025} + 61 * k}) {
+      tensors.push_back({end, size});
+      end += size + k % 3;
+    }
+  tensors.push_back({end, 0});
+  tensors.push_back({end, 9000});
+  end += 9003;
+  const Floats g_f = draw(end, 21), g_r = against(g_f, 0.4f, 22), phi = focus_like(g_f.size(), 23);
+  for (const Floats& weights : {Floats{}, phi}) {
+    Floats expected(g_f.size(), -1.0f);
+    for (const GateTensor& t : tensors) {
+      const auto own = [&](const Floats& flat) {
+        return flat.empty() ? Floats{}
+                            : Floats(flat.begin() + t.offset, flat.begin() + t.offset + t.size);
+      };
+      Floats w(static_cast<size_t>(t.size));
+      gate_opt(own(g_f), own(g_r), own(weights), 0.9, w);
+      std::ranges::copy(w, expected.begin() + t.offset);
+    }
+    const Floats found = cuda_opt(tensors, g_f, g_r, weights, 0.9);
+    CHECK(same_bits(found, expected));
+    CHECK(std::ranges::count(found, 0.0f) > 1000);
   }
 }
 

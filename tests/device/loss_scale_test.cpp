@@ -52,6 +52,7 @@ struct Run {
     config.estimator = unlearn::EstimatorSpec::parse("welford:2");
     config.record = record;
     config.in_backward = !record;
+    config.joint = false;  // for the bits of both
     auto made = std::make_unique<unlearn::UnlearnStep>(model, optimizer, other, config);
     buffers = made->state();
     step = std::move(made);

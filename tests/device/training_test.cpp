@@ -103,6 +103,37 @@ TEST_CASE("device: evaluation from batches of one place, recorded, with a short 
   CHECK(batches == 2);
 }
 
+TEST_CASE("device: evaluation of batches that grow") {
+  class Growing final : public BatchSource {
+   public:
+    int64_t samples() const override { return 1 + 3 + 6; }
+    int64_t batches() const override { return 3; }
+    void start(int, int64_t batch) override { next_ = batch; }
+    bool next(Batch& batch) override {
+      constexpr int64_t kSizes[] = {1, 3, 6};
+      if (next_ == 3) return false;
+      const int64_t n = kSizes[next_];
+      batch = images_.at(0, next_++);
+      batch.x = batch.x.slice(0, {n, 8, 8, 3});
+      batch.labels = batch.labels.slice(0, {n});
+      return true;
+    }
+
+   private:
+    ImagesAt images_{device(), 7, 3};
+    int64_t next_ = 0;
+  } source;
+  nn::Model model = tiny_model<TinyResNet>();
+  model.params.move_to(device());
+  std::vector<int64_t> sizes;
+  nn::predict(model, source, [&](const nn::Prediction& p) {
+    sizes.push_back(p.logits.dim(0));
+    CHECK(p.batch.labels.size() == p.logits.dim(0));
+    return true;
+  });
+  CHECK(sizes == std::vector<int64_t>{1, 3, 6});
+}
+
 TEST_CASE("device: labels that are no classes are refused before they are sent") {
   nn::Model model = tiny_model<TinyResNet>();
   model.params.move_to(device());

@@ -123,6 +123,7 @@ TEST_CASE("device: a launch a parameter or one for all, the bits are the same, p
         StepConfig config = config_of(kNgplus, gate, estimator);
         const nn::OptimConfig adam{
             .kind = nn::OptimKind::adam, .weight_decay = 1e-2f, .decay_norm_bias = decay_all};
+        config.joint = false;
         config.in_backward = true;
         Run each(device(), config, adam);
         config.in_backward = false;
