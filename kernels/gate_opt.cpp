@@ -132,6 +132,9 @@ void gate_opt(Stream stream, std::span<const GateTensor> tensors, std::span<cons
     }
   };
   const auto on_cuda = [&] {
+    for (const GateTensor& t : tensors)
+      EXPUNGE_CHECK(t.size < int64_t{1} << 32, "opt: {} parameters, fewer than 2^32 expected",
+                    t.size);
     const auto bytes = static_cast<int64_t>(cuda::gate_opt_workspace(tensors));
     const Tensor workspace({bytes}, DType::u8, stream);
     cuda::gate_opt(stream, tensors, g_f.data(), g_r.data(), phi.empty() ? nullptr : phi.data(),

@@ -23,11 +23,11 @@ struct State {
 struct Workspace {
   State* state;         // of each tensor
   OptSums *kept, *all;  // of each tile: products >= 0, and all
-  OptSums* tiles;       // of each tile of sorted elements; then of what is behind it
+  OptSums* tile_sums;   // of each tile of sorted elements; then of what is behind it
   RadixSort sort;
 };
 
-// Where all products are feasible there is nothing to sort. First by tiles,
+// Sums of products >= 0, and of all, by tiles.
 __global__ void __launch_bounds__(kThreads)
     sums_kernel(Flat flat, TiledArrays arrays, Workspace w) {
   KERNEL_SHARED(double, of_warp, 6 * kMostWarps);
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == kThreads - 1) w.kept[blockIdx.x] = kept, w.all[blockIdx.x] = all;
 }
 
-// then by tensors.
+// The same by tensors. Where the sum of all is feasible there is nothing to sort.
 __global__ void __launch_bounds__(kThreads)
     begin_kernel(Flat flat, TiledArrays arrays, Workspace w) {
   KERNEL_SHARED(double, of_warp, 6 * kMostWarps);
@@ -130,14 +130,14 @@ __global__ void __launch_bounds__(kThreads)
   const OptSums mine = own_sums(flat.of(array), own, w.sort.buffer[1].of(array));
   OptSums sums = sum_before(mine, of_warp);
   math::add(sums, mine);
-  if (threadIdx.x == kThreads - 1) w.tiles[blockIdx.x] = sums;
+  if (threadIdx.x == kThreads - 1) w.tile_sums[blockIdx.x] = sums;
 }
 
 // tiles[k] becomes what is behind tile k: the tensor's tiles after it, and what is kept.
 __global__ void __launch_bounds__(kThreads) behind_kernel(TiledArrays arrays, Workspace w) {
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
   const Array& array = arrays.of[blockIdx.x];
-  OptSums* of_tile = w.tiles + array.first_tile;
+  OptSums* of_tile = w.tile_sums + array.first_tile;
   const unsigned tiles = array.tiles(), own = (tiles + kThreads - 1) / kThreads,
                  begin = (kThreads - 1 - threadIdx.x) * own,
                  end = begin + own < tiles ? begin + own : tiles;
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kThreads)
   State& state = w.state[tile.array];
   const uint32_t conflicts = state.conflicts;
   const Own own(tile.number, conflicts);
-  OptSums left = w.tiles[blockIdx.x];
+  OptSums left = w.tile_sums[blockIdx.x];
   math::add(left, sum_before(own_sums(opt, own, sorted), of_warp));
   uint64_t first = conflicts;
 #pragma unroll 1  // otherwise registers spill on compute capability 9.0
@@ -212,7 +212,7 @@ Workspace places(const TiledArrays& arrays, Places& memory) {
   const size_t tiles = arrays.tiles, size = tiles * kTile;
   Workspace w{};
   w.state = memory.of<State>(count);
-  for (OptSums** sums : {&w.kept, &w.all, &w.tiles}) *sums = memory.of<OptSums>(tiles);
+  for (OptSums** sums : {&w.kept, &w.all, &w.tile_sums}) *sums = memory.of<OptSums>(tiles);
   w.sort.counts = memory.of<unsigned>(RadixSort::kDigits * tiles);
   w.sort.totals = memory.of<unsigned>(RadixSort::kDigits * count);
   for (Sorted& buffer : w.sort.buffer)
@@ -220,8 +220,7 @@ Workspace places(const TiledArrays& arrays, Places& memory) {
   return w;
 }
 
-void opt_of_many(const StreamAt& stream, const Flat& flat, const TiledArrays& arrays,
-                 void* workspace) {
+void opt_of_many(Stream stream, const Flat& flat, const TiledArrays& arrays, void* workspace) {
   Places memory{static_cast<unsigned char*>(workspace)};
   const Workspace w = places(arrays, memory);
   const auto count = static_cast<unsigned>(arrays.count);
@@ -263,11 +262,10 @@ size_t gate_opt_workspace(std::span<const GateTensor> tensors) {
 
 void gate_opt(Stream stream, std::span<const GateTensor> tensors, const float* g_f,
               const float* g_r, const float* phi, double beta, float* w, void* workspace) {
-  const StreamAt at = stream;
   const Flat flat{{g_f, g_r, phi, beta}, w};
-  for_launches(tensors, true, [&](const TiledArrays& few) { opt_of_few(at, flat, few); });
+  for_launches(tensors, true, [&](const TiledArrays& few) { opt_of_few(stream, flat, few); });
   for_launches(tensors, false,
-               [&](const TiledArrays& many) { opt_of_many(at, flat, many, workspace); });
+               [&](const TiledArrays& many) { opt_of_many(stream, flat, many, workspace); });
 }
 
 }  // namespace expunge::kernels::cuda

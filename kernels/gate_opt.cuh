@@ -3,7 +3,7 @@
 #include "kernels/gate_opt_math.h"
 #include "kernels/sort.cuh"
 
-// OPT of tensors that a block holds, and what the others (gate_opt.cu) share with it.
+// Only for gate_opt.cu: OPT of tensors that a block holds, and what the others share with it.
 namespace expunge::kernels::cuda {
 namespace {
 
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kFew) few_kernel(Flat flat, TiledArrays arrays
   out[order[k]] = dropped ? 0.0f : static_cast<float>(math::opt_weight(opt, order[k]));
 }
 
-void opt_of_few(const StreamAt& stream, const Flat& flat, const TiledArrays& arrays) {
+void opt_of_few(Stream stream, const Flat& flat, const TiledArrays& arrays) {
   unsigned most = 0;
   for (int k = 0; k < arrays.count; ++k)
     if (arrays.of[k].size > most) most = arrays.of[k].size;

@@ -55,9 +55,10 @@ void gate_opt(Stream stream, std::span<const GateTensor> tensors, std::span<cons
               std::span<const float> g_r, std::span<const float> phi, double beta,
               std::span<float> w);
 
-// On a GPU (gates.cu, gate_opt.cu), with gate_workspace() bytes to work in; n below 2^32. opt sorts
-// all negative products, and its sums come in another order than the CPU's: another prefix where
-// rounding decides which is feasible.
+// On a GPU (gates.cu, gate_opt.cu), with gate_workspace() bytes to work in; tensors below 2^32. opt
+// sorts all negative products of up to 64 tensors at a time, in gate_opt_workspace() bytes, some 24
+// an element, and its sums come in another order than the CPU's: another prefix where rounding
+// decides which is feasible.
 namespace cuda {
 
 size_t gate_workspace();

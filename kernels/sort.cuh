@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/launch.h"
 #include "kernels/tiles.cuh"
 
 // A stable radix sort of 64-bit keys with 32-bit indices, of several arrays side by side. It waits

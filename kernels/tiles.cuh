@@ -14,13 +14,13 @@ struct TiledArrays {
   struct Array {
     int64_t offset;
     uint32_t size, first_tile;
-    EXPUNGE_MEMBER_HD unsigned tiles() const { return (size + kTile - 1) / kTile; }
+    EXPUNGE_MEMBER_HD unsigned tiles() const { return size / kTile + (size % kTile != 0); }
   };
-  Array of[kMost];
+  Array of[kMost]{};
   int count = 0;
   unsigned tiles = 0;  // in all
 
-  void add(int64_t offset, int64_t size) {
+  void add(int64_t offset, int64_t size) {  // size below 2^32
     of[count] = {offset, static_cast<uint32_t>(size), tiles};
     tiles += of[count++].tiles();
   }

@@ -17,7 +17,8 @@ namespace expunge::unlearn {
 // How a gate looks at the model: a parameter alone, its tensor, or everything at once.
 enum class Scope : unsigned char { element, tensor, model };
 
-// What a gate is given: one tensor, or the whole model in the order of its ranges, without padding.
+// What a gate is given: one tensor, or the whole model in the order of its ranges, without padding
+// (but for weigh_tensors).
 struct GateInput {
   Stream stream{};                  // where the spans lie: the CPU unless the row says `anywhere`
   std::span<const float> g_f, g_r;  // (n) the two gradients, of this batch; empty unless used
@@ -49,8 +50,8 @@ struct GateRow {
   kernels::ElementGate element = kernels::ElementGate::given;  // Scope::element
   void (*weigh)(const GateInput&) = nullptr;                   // the other scopes
   bool anywhere = false;  // weigh works in a GPU's memory; otherwise it is given copies on the CPU
-  // Scope::tensor, on a GPU in place of weigh where it is given: all tensors at once, which lie in
-  // spans of the whole model with padding between them.
+  // Scope::tensor, in place of weigh on a GPU, where it is given: all tensors at once, which lie in
+  // spans of the model's layout with padding between them; `first` is 0.
   void (*weigh_tensors)(const GateInput&, std::span<const kernels::GateTensor>) = nullptr;
   // It queues the same work in every step, and may be recorded there (unlearn/whole_gate.h): it
   // waits for nothing, sends nothing, and does not look at `scalars`.

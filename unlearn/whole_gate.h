@@ -18,7 +18,7 @@ struct WholeGateInputs {
 
 // A gate of tensors (Scope::tensor) or of the model: w of every parameter, from the same buffers
 // each time. On a GPU rows that may be are recorded (nn/step_recorder.h): a tensor takes some ten
-// launches; `opt` some thirty, of all tensors together.
+// launches; `opt` some thirty, of up to 64 large tensors together.
 class WholeGate {
  public:
   // w: flat, where the model is; padding is 0 and stays so.
@@ -53,7 +53,7 @@ class WholeGate {
   const bool record_;
   std::vector<int64_t> first_;  // logical index of each range's first parameter
   std::vector<int> by_size_;    // parameters, the largest first
-  std::vector<kernels::GateTensor> tensors_;
+  std::vector<kernels::GateTensor> tensors_;  // parameters, in flat buffers
   nn::StepRecorder recorder_;
 };
 

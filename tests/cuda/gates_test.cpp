@@ -35,7 +35,7 @@ void check(const Floats& in, const OnCpu& on_cpu, const OnCuda& on_cuda) {
   CHECK(same_bits(dev_w.values(), w));
 }
 
-// As cuda::gate_opt does it, in memory that holds what it was last time.
+// As cuda::gate_opt does it, in memory that is not 0.
 Floats cuda_opt(const std::vector<GateTensor>& tensors, const Floats& g_f, const Floats& g_r,
                 const Floats& phi, double beta) {
   const DeviceArray<float> dev_f(g_f), dev_r(g_r), dev_phi(phi), w(Floats(g_f.size(), -1.0f));
@@ -153,8 +153,8 @@ TEST_CASE("cuda gate opt: equal elements, of which the first by index go") {
   }
 }
 
-TEST_CASE("cuda gate opt: tensors side by side, small ones and several tiles, each by itself") {
-  // more than one launch takes of each kind; gaps between them stay as they are
+TEST_CASE("cuda gate opt: tensors side by side, each by itself, feasible ones among others") {
+  // of few and of many elements, more of each than one launch takes; gaps between them stay
   std::vector<GateTensor> tensors;
   int64_t end = 3;
   for (int k = 0; k < 70; ++k)
@@ -165,22 +165,42 @@ TEST_CASE("cuda gate opt: tensors side by side, small ones and several tiles, ea
   tensors.push_back({end, 0});
   tensors.push_back({end, 9000});
   end += 9003;
-  const Floats g_f = draw(end, 21), g_r = against(g_f, 0.4f, 22), phi = focus_like(g_f.size(), 23);
+  const Floats g_f = draw(end, 21), phi = focus_like(g_f.size(), 23);
+  Floats g_r = against(g_f, 0.4f, 22);
+  for (size_t k = 0; k < tensors.size(); ++k)
+    for (int64_t i = tensors[k].offset; i < tensors[k].offset + tensors[k].size; ++i) {
+      const auto at = static_cast<size_t>(i);
+      if (k / 2 % 4 == 1) g_r[at] += 0.38f * g_f[at];  // conflicts, of which none need go
+      if (k / 2 % 4 == 2) g_r[at] = -g_f[at];          // all go
+    }
   for (const Floats& weights : {Floats{}, phi}) {
     Floats expected(g_f.size(), -1.0f);
-    for (const GateTensor& t : tensors) {
-      const auto own = [&](const Floats& flat) {
-        return flat.empty() ? Floats{}
-                            : Floats(flat.begin() + t.offset, flat.begin() + t.offset + t.size);
-      };
-      Floats w(static_cast<size_t>(t.size));
-      gate_opt(own(g_f), own(g_r), own(weights), 0.9, w);
-      std::ranges::copy(w, expected.begin() + t.offset);
-    }
+    gate_opt({}, tensors, g_f, g_r, weights, 0.9, expected);
     const Floats found = cuda_opt(tensors, g_f, g_r, weights, 0.9);
     CHECK(same_bits(found, expected));
-    CHECK(std::ranges::count(found, 0.0f) > 1000);
+    int64_t none = 0, some = 0, all = 0;  // of many elements
+    for (const GateTensor& t : tensors) {
+      const auto dropped =
+          std::count(found.begin() + t.offset, found.begin() + t.offset + t.size, 0.0f);
+      if (t.size > 1024) ++(dropped == 0 ? none : dropped == t.size ? all : some);
+    }
+    CHECK(none > 10);
+    CHECK(some > 10);
+    CHECK(all > 10);
   }
+}
+
+TEST_CASE("cuda gate opt: more tiles than threads, of which few conflict") {
+  constexpr size_t n = 257 * 4096 + 5;
+  Floats g_f = draw(n, 31), g_r(n);
+  for (size_t i = 0; i < n; ++i) g_r[i] = i % 100 == 7 ? -30 * g_f[i] : 0.05f * g_f[i];
+  const Floats found = cuda_opt(g_f, g_r, {}, 0.9);
+  Floats expected(n);
+  gate_opt(g_f, g_r, {}, 0.9, expected);
+  CHECK(same_bits(found, expected));
+  const auto dropped = std::ranges::count(found, 0.0f);
+  CHECK(dropped > 0);
+  CHECK(dropped < static_cast<int64_t>(n / 100));
 }
 
 TEST_CASE("cuda gate opt: nothing to drop, everything to drop, zeros") {

@@ -67,6 +67,7 @@ TEST_CASE("gate table: every row has what its scope needs") {
     CHECK((row.scope == Scope::element) == (row.weigh == nullptr));
     CHECK((row.element != kernels::ElementGate::given || row.uses.mask) ==
           (row.scope == Scope::element));
+    CHECK((row.weigh_tensors == nullptr || (row.scope == Scope::tensor && row.anywhere)));
     CHECK(GateSpec::parse(row.name).row == &row);
   }
 }
