@@ -245,7 +245,6 @@ BenchNetwork step_options(const Settings& settings) {
   BenchNetwork options = network_options(settings);
   options.record = settings.text("graph") == "on";
   options.overlap = settings.text("overlap") == "on";
-  options.joint = settings.text("passes") == "joint";
   return options;
 }
 
@@ -292,6 +291,7 @@ ExitCode run_bench_infer(Settings& settings) {
 
 ExitCode run_bench_step(Settings& settings) {
   BenchNetwork options = step_options(settings);
+  options.joint = settings.text("passes") == "joint";
   options.method = settings.text("method");
   options.gate = settings.text("gate");
   gate_of(options.gate);
