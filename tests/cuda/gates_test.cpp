@@ -158,7 +158,7 @@ TEST_CASE("cuda gate opt: tensors side by side, each by itself, feasible ones am
   std::vector<GateTensor> tensors;
   int64_t end = 3;
   for (int k = 0; k < 70; ++k)
-    for (const int64_t size : {int64_t{1} + 13 * k, int64_t{1025} + 61 * k}) {
+    for (const int64_t size : {int64_t{1} + 13 * k, int64_t{1025} + (k % 8 == 7 ? 4000 : 7 * k)}) {
       tensors.push_back({end, size});
       end += size + k % 3;
     }
