@@ -17,11 +17,11 @@ int64_t chunk_rows(int64_t C) {
 }
 
 template <class Body>
-void for_chunks(int64_t p0, int64_t p1, int64_t C, Body body) {
+void for_chunks(int64_t pixels, int64_t C, Body body) {
   const int64_t rows = chunk_rows(C);
-  parallel_for((p1 - p0 + rows - 1) / rows, [&](int64_t chunk) {
-    const int64_t begin = p0 + chunk * rows;
-    body(chunk, begin, std::min(begin + rows, p1));
+  parallel_for((pixels + rows - 1) / rows, [&](int64_t chunk) {
+    const int64_t begin = chunk * rows;
+    body(chunk, begin, std::min(begin + rows, pixels));
   });
 }
 
@@ -71,11 +71,12 @@ void backward_row(int64_t C, const BatchNormBackward& t, int64_t at, const float
 
 // A chunk's mean first, then its sum of squared deviations while it is still in the cache; chunks
 // are joined in order by Chan, Golub & LeVeque's update. No cancellation where the mean is large.
-void statistics(const BatchNormShape& s, const float* x, float eps,
-                const RunningStatistics& running, float* mean, float* invstd) {
-  const int64_t C = s.C, rows = chunk_rows(C), chunks = (s.pixels + rows - 1) / rows;
+void statistics(const BatchNormStatistics& of) {
+  const int64_t C = of.shape.C, pixels = of.shape.pixels, rows = chunk_rows(C),
+                chunks = (pixels + rows - 1) / rows;
+  const float* x = of.x.f32();
   const Tensor parts(Shape{2 * chunks * 2 * C});  // (chunks, {mean, M2}, C) doubles
-  for_chunks(0, s.pixels, C, [&](int64_t chunk, int64_t begin, int64_t end) {
+  for_chunks(pixels, C, [&](int64_t chunk, int64_t begin, int64_t end) {
     double *m = doubles(parts) + chunk * 2 * C, *m2 = m + C;
     const Tensor sums(Shape{2 * C});
     float *sum = sums.data(), *centre = sum + C;
@@ -102,21 +103,22 @@ void statistics(const BatchNormShape& s, const float* x, float eps,
     math::ChannelMoments all{};
     for (int64_t k = 0; k < chunks; ++k) {
       const double *m = doubles(parts) + k * 2 * C, *m2 = m + C;
-      math::merge(all, {static_cast<double>(std::min(rows, s.pixels - k * rows)), m[c], m2[c]});
+      math::merge(all, {static_cast<double>(std::min(rows, pixels - k * rows)), m[c], m2[c]});
     }
-    math::batch_statistics(all, c, eps, running, mean, invstd);
+    math::batch_statistics(all, c, of.eps, of.running, of.mean, of.invstd);
   }
 }
 
-void apply(const BatchNormShape& s, const float* x, const NormParameters& parameters,
-           const float* residual, float* y) {
-  const int64_t C = s.C;
+void apply(const BatchNormApply& of) {
+  const int64_t C = of.shape.C;
+  const float *x = of.x.f32(), *residual = of.residual.f32();
+  float* y = of.y.f32();
   const Tensor line(Shape{2 * C});
-  norm_lines(C, parameters, line.data());
-  for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
+  norm_lines(C, of.parameters, line.data());
+  for_chunks(of.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
     NormTile tile;
     tile.a = line.data(), tile.b = line.data() + C, tile.n = C;
-    tile.relu = s.relu, tile.adds = residual != nullptr;
+    tile.relu = of.shape.relu, tile.adds = residual != nullptr;
     for (int64_t p = begin; p < end; p += tile.m) {
       tile.m = static_cast<int>(std::min<int64_t>(NormTile::kRows, end - p));
       for (int64_t i = 0, at = p * C; i < tile.m; ++i, at += C) {
@@ -128,15 +130,16 @@ void apply(const BatchNormShape& s, const float* x, const NormParameters& parame
   });
 }
 
-void sums(const BatchNormShape& s, int64_t p0, int64_t p1, const float* x, const float* y,
-          const float* dy, const float* mean, const float* invstd, double* sum_g, double* sum_gx) {
-  const int64_t C = s.C, rows = chunk_rows(C), chunks = (p1 - p0 + rows - 1) / rows;
+void sums(const BatchNormSums& of) {
+  const auto [pixels, C, relu] = of.shape;
+  const int64_t rows = chunk_rows(C), chunks = (pixels + rows - 1) / rows;
   const Tensor parts(
       Shape{std::max<int64_t>(1, chunks) * 2 * C});  // (chunks, {g, g (x - mean)}, C)
-  for_chunks(p0, p1, C, [&](int64_t chunk, int64_t begin, int64_t end) {
+  const auto add = relu ? add_sums<true> : add_sums<false>;
+  for_chunks(pixels, C, [&, C = C](int64_t chunk, int64_t begin, int64_t end) {
     float *g_sum = parts.data() + chunk * 2 * C, *gx_sum = g_sum + C;
     std::fill_n(g_sum, 2 * C, 0.0f);
-    (s.relu ? add_sums<true> : add_sums<false>)(C, begin, end, x, y, dy, mean, g_sum, gx_sum);
+    add(C, begin, end, of.x.f32(), of.y.f32(), of.dy.f32(), of.mean, g_sum, gx_sum);
   });
   for (int64_t c = 0; c < C; ++c) {
     double g = 0, gx = 0;
@@ -144,22 +147,22 @@ void sums(const BatchNormShape& s, int64_t p0, int64_t p1, const float* x, const
       g += double{parts.data()[k * 2 * C + c]};
       gx += double{parts.data()[k * 2 * C + C + c]};
     }
-    sum_g[c] = g;
-    sum_gx[c] = gx * double{invstd[c]};
+    of.sum_g[c] = g;
+    of.sum_gx[c] = gx * double{of.invstd[c]};
   }
 }
 
-void backward(const BatchNormShape& s, const BatchNormBackward& t) {
-  const int64_t C = s.C;
+void backward(const BatchNormBackward& t) {
+  const int64_t C = t.shape.C;
   const Tensor line(Shape{3 * C});  // dx = a g + b x + k
   float *a = line.data(), *b = a + C, *k = b + C;
   for (int64_t c = 0; c < C; ++c) {
-    const math::NormSlope dx = math::norm_slope(t, s.pixels, c);
+    const math::NormSlope dx = math::norm_slope(t, c);
     a[c] = dx.a, b[c] = dx.b, k[c] = dx.k;
     math::norm_parameters(t, c);
   }
-  for_chunks(0, s.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
-    const auto row = s.relu ? backward_row<true> : backward_row<false>;
+  for_chunks(t.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
+    const auto row = t.shape.relu ? backward_row<true> : backward_row<false>;
     for (int64_t p = begin; p < end; ++p) row(C, t, p * C, a, b, k);
   });
 }
@@ -168,16 +171,28 @@ Tensor workspace(Stream stream, size_t bytes) {
   return Tensor(Shape{static_cast<int64_t>(bytes / sizeof(float))}, DType::f32, stream);
 }
 
+// Batch by batch on the CPU; on_cuda() does all of them.
+template <class T, class Cuda>
+void each_batch(Stream stream, const Batches<T>& of, void (*on_cpu)(const T&), Cuda on_cuda) {
+  EXPUNGE_CHECK(!of.empty() && of.size() <= size_t{kMostBatches}, "batch norm: {} batches",
+                of.size());
+  for (const T& batch : of)
+    EXPUNGE_CHECK(batch.shape.C == of[0].shape.C && batch.shape.relu == of[0].shape.relu,
+                  "batch norm: batches of {} and of {} channels, or one with ReLU and one without",
+                  of[0].shape.C, batch.shape.C);
+  const auto in_turn = [&] {
+    for (const T& batch : of) on_cpu(batch);
+  };
+  dispatch(stream, in_turn, on_cuda);
+}
+
 }  // namespace
 
-void batch_norm_statistics(Stream stream, const BatchNormShape& s, ConstValues x, float eps,
-                           const RunningStatistics& running, float* mean, float* invstd) {
-  const auto on_cuda = [&] {
-    const Tensor parts = workspace(stream, cuda::statistics_workspace(s, x.type));
-    cuda::batch_norm_statistics(stream, s, x, eps, running, mean, invstd, parts.bytes());
-  };
-  dispatch(
-      stream, [&] { statistics(s, x.f32(), eps, running, mean, invstd); }, on_cuda);
+void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of) {
+  each_batch(stream, of, statistics, [&] {
+    const Tensor parts = workspace(stream, cuda::statistics_workspace(of));
+    cuda::batch_norm_statistics(stream, of, parts.bytes());
+  });
 }
 
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd) {
@@ -194,32 +209,22 @@ void norm_lines(int64_t C, const NormParameters& p, float* line) {
   }
 }
 
-void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x,
-                      const NormParameters& parameters, ConstValues residual, Values y) {
-  dispatch(
-      stream, [&] { apply(s, x.f32(), parameters, residual.f32(), y.f32()); },
-      [&] { cuda::batch_norm_apply(stream, s, x, parameters, residual, y); });
+void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of) {
+  each_batch(stream, of, apply, [&] { cuda::batch_norm_apply(stream, of); });
 }
 
-void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t p1, ConstValues x,
-                     ConstValues y, ConstValues dy, const float* mean, const float* invstd,
-                     double* sum_g, double* sum_gx) {
-  const auto on_cuda = [&] {
-    const Tensor parts = workspace(stream, cuda::sums_workspace(s, x.type, p1 - p0));
-    cuda::batch_norm_sums(stream, s, p0, p1, x, y, dy, mean, invstd, sum_g, sum_gx, parts.bytes());
-  };
-  dispatch(
-      stream, [&] { sums(s, p0, p1, x.f32(), y.f32(), dy.f32(), mean, invstd, sum_g, sum_gx); },
-      on_cuda);
+void batch_norm_sums(Stream stream, const Batches<BatchNormSums>& of) {
+  each_batch(stream, of, sums, [&] {
+    const Tensor parts = workspace(stream, cuda::sums_workspace(of));
+    cuda::batch_norm_sums(stream, of, parts.bytes());
+  });
 }
 
-void batch_norm_backward(Stream stream, const BatchNormShape& s, const BatchNormBackward& t) {
-  const auto on_cuda = [&] {
-    const Tensor slopes(Shape{3 * s.C}, DType::f32, stream);
-    cuda::batch_norm_backward(stream, s, t, slopes.data());
-  };
-  dispatch(
-      stream, [&] { backward(s, t); }, on_cuda);
+void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of) {
+  each_batch(stream, of, backward, [&] {
+    const Tensor slopes({static_cast<int64_t>(of.size()), 3, of[0].shape.C}, DType::f32, stream);
+    cuda::batch_norm_backward(stream, of, slopes.data());
+  });
 }
 
 }  // namespace expunge::kernels

@@ -1,4 +1,5 @@
 #include "kernels/batch_norm_math.h"
+#include "kernels/beside.cuh"
 #include "kernels/columns.cuh"
 #include "kernels/each.cuh"
 
@@ -98,12 +99,18 @@ struct Invstd {
 // V neighbouring channels of a pixel.
 template <int V, class T>
 struct Apply {
+  int64_t n;        // groups of all pixels
   unsigned groups;  // C / V
   bool relu;
   const T* x;
   NormParameters parameters;
   const T* residual;
   T* y;
+  static Apply of(const BatchNormApply& b) {
+    const auto groups = static_cast<unsigned>(b.shape.C / V);
+    return {b.shape.pixels * groups, groups,     b.shape.relu, b.x.as<T>(), b.parameters,
+            b.residual.as<T>(),      b.y.as<T>()};
+  }
   __device__ void operator()(int64_t i) const {
     const int64_t c = channel<V>(i, groups);
     Floats<V> out = load<V>(x + V * i), more{};
@@ -123,18 +130,19 @@ struct Apply {
 
 // Of a channel: the slopes of dx, and the gradients of gamma and beta where they are wanted.
 struct Slopes {
+  int64_t n;  // C
   BatchNormBackward t;
-  int64_t pixels, C;
   float* slopes;  // ({a, b, k}, C)
   __device__ void operator()(int64_t c) const {
-    const math::NormSlope dx = math::norm_slope(t, pixels, c);
-    slopes[c] = dx.a, slopes[C + c] = dx.b, slopes[2 * C + c] = dx.k;
+    const math::NormSlope dx = math::norm_slope(t, c);
+    slopes[c] = dx.a, slopes[n + c] = dx.b, slopes[2 * n + c] = dx.k;
     math::norm_parameters(t, c);
   }
 };
 
 template <int V, class T>
 struct Backward {
+  int64_t n;
   unsigned groups;
   bool relu;
   const T *x, *y, *dy;
@@ -143,6 +151,21 @@ struct Backward {
   float beta_residual;
   T* dresidual;
   const float* slopes;
+  static Backward of(const Slopes& from) {
+    const BatchNormBackward& t = from.t;
+    const auto groups = static_cast<unsigned>(t.shape.C / V);
+    return {t.shape.pixels * groups,
+            groups,
+            t.shape.relu,
+            t.x.as<T>(),
+            t.y.as<T>(),
+            t.dy.as<T>(),
+            t.beta_dx,
+            t.dx.as<T>(),
+            t.beta_residual,
+            t.dresidual.as<T>(),
+            from.slopes};
+  }
   __device__ void operator()(int64_t i) const {
     const int64_t c = channel<V>(i, groups), C = int64_t{V} * groups;
     const Floats<V> out = load<V>(y + V * i);
@@ -158,39 +181,48 @@ struct Backward {
   }
 };
 
-// body<V, T> for each group of V channels of each pixel
-template <template <int, class> class Body, class T, class... A>
-void each_group(const StreamAt& stream, const BatchNormShape& s, const A&... arguments) {
+// Body<V, T> for each group of V channels of each pixel, side by side for all
+template <template <int, class> class Body, class T, class Batch>
+void each_group(const StreamAt& stream, int64_t C, std::span<const Batch> of) {
+  const auto run = [&]<class Of>(Of) {
+    EachBeside<Of> bodies;
+    for (const Batch& batch : of) bodies.add(Of::of(batch));
+    bodies.run(stream);
+  };
   constexpr int V = kVector<T>;
-  const auto C = static_cast<unsigned>(s.C);
-  if (C % V == 0)
-    each(stream, s.pixels * s.C / V, Body<V, T>{C / V, s.relu, arguments...});
-  else
-    each(stream, s.pixels * s.C, Body<1, T>{C, s.relu, arguments...});
+  C % V == 0 ? run(Body<V, T>{}) : run(Body<1, T>{});
 }
 
-// Columns of (rows, C), as many at once as an access of the type moves.
-ColumnGrid grid_of(DType type, int64_t rows, int64_t C) {
-  return ColumnGrid(rows, C, kAccess / static_cast<int>(size_of(type)));
+// Columns of (pixels, C), as many at once as an access of the type moves.
+ColumnGrid grid_of(DType type, const BatchNormShape& s) {
+  return ColumnGrid(s.pixels, s.C, kAccess / static_cast<int>(size_of(type)));
+}
+
+template <class Work, class Batch>
+size_t workspace_of(const Batches<Batch>& of) {
+  size_t bytes = 0;
+  for (const Batch& b : of) bytes += columns_workspace<Work>(grid_of(b.x.type, b.shape));
+  return bytes;
 }
 
 }  // namespace
 
-size_t statistics_workspace(const BatchNormShape& s, DType type) {
-  return columns_workspace<Statistics<float>>(grid_of(type, s.pixels, s.C));
+size_t statistics_workspace(const Batches<BatchNormStatistics>& of) {
+  return workspace_of<Statistics<float>>(of);
 }
 
-size_t sums_workspace(const BatchNormShape& s, DType type, int64_t pixels) {
-  return columns_workspace<Sums<float>>(grid_of(type, pixels, s.C));
+size_t sums_workspace(const Batches<BatchNormSums>& of) {
+  return workspace_of<Sums<float>>(of);
 }
 
-void batch_norm_statistics(Stream stream, const BatchNormShape& s, ConstValues x, float eps,
-                           const RunningStatistics& running, float* mean, float* invstd,
-                           void* workspace) {
+void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of, void* workspace) {
   const StreamAt at = stream;
-  of_type(x.type, [&]<class T>(T) {
-    reduce_columns(at, grid_of(x.type, s.pixels, s.C),
-                   Statistics<T>{s.C, x.as<T>(), eps, running, mean, invstd}, workspace);
+  of_type(of[0].x.type, [&]<class T>(T) {
+    ColumnSet<Statistics<T>, kMostBatches> set;
+    for (const BatchNormStatistics& b : of)
+      set.add(grid_of(b.x.type, b.shape),
+              {b.shape.C, b.x.as<T>(), b.eps, b.running, b.mean, b.invstd});
+    set.reduce(at, workspace);
   });
 }
 
@@ -198,35 +230,36 @@ void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, fl
   each(stream, C, Invstd{var, eps, invstd});
 }
 
-void batch_norm_apply(Stream stream, const BatchNormShape& s, ConstValues x,
-                      const NormParameters& parameters, ConstValues residual, Values y) {
+void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of) {
   const StreamAt at = stream;
-  of_type(x.type, [&]<class T>(T) {
-    each_group<Apply, T>(at, s, x.as<T>(), parameters, residual.as<T>(), y.as<T>());
+  of_type(of[0].x.type, [&]<class T>(T) {
+    each_group<Apply, T>(at, of[0].shape.C, std::span<const BatchNormApply>(of));
   });
 }
 
-void batch_norm_sums(Stream stream, const BatchNormShape& s, int64_t p0, int64_t p1, ConstValues x,
-                     ConstValues y, ConstValues dy, const float* mean, const float* invstd,
-                     double* sum_g, double* sum_gx, void* workspace) {
-  const int64_t from = p0 * s.C;
+void batch_norm_sums(Stream stream, const Batches<BatchNormSums>& of, void* workspace) {
   const StreamAt at = stream;
-  of_type(x.type, [&]<class T>(T) {
-    reduce_columns(at, grid_of(x.type, p1 - p0, s.C),
-                   Sums<T>{s.C, s.relu, x.as<T>() + from, y.as<T>() + from, dy.as<T>() + from, mean,
-                           invstd, sum_g, sum_gx},
-                   workspace);
+  of_type(of[0].x.type, [&]<class T>(T) {
+    ColumnSet<Sums<T>, kMostBatches> set;
+    for (const BatchNormSums& b : of)
+      set.add(grid_of(b.x.type, b.shape), {b.shape.C, b.shape.relu, b.x.as<T>(), b.y.as<T>(),
+                                           b.dy.as<T>(), b.mean, b.invstd, b.sum_g, b.sum_gx});
+    set.reduce(at, workspace);
   });
 }
 
-void batch_norm_backward(Stream stream, const BatchNormShape& s, const BatchNormBackward& t,
-                         float* slopes) {
-  each(stream, s.C, Slopes{t, s.pixels, s.C, slopes});
+void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of, float* slopes) {
   const StreamAt at = stream;
-  of_type(t.x.type, [&]<class T>(T) {
-    each_group<Backward, T>(at, s, t.x.as<T>(), t.y.as<T>(), t.dy.as<T>(), t.beta_dx, t.dx.as<T>(),
-                            t.beta_residual, t.dresidual.as<T>(),
-                            static_cast<const float*>(slopes));
+  const int64_t C = of[0].shape.C;
+  Slopes all[kMostBatches]{};
+  EachBeside<Slopes> each_channel;
+  for (size_t k = 0; k < of.size(); ++k) {
+    all[k] = {C, of[k], slopes + static_cast<int64_t>(k) * 3 * C};
+    each_channel.add(all[k]);
+  }
+  each_channel.run(at);
+  of_type(of[0].x.type, [&]<class T>(T) {
+    each_group<Backward, T>(at, C, std::span<const Slopes>(all, of.size()));
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "core/device.h"
 #include "core/dtype.h"
@@ -17,6 +18,15 @@ struct BatchNormShape {
   bool relu = false;
 };
 
+// One batch, or both of a joint pass (core/ctx.h), of one C and one type: each gets what a call of
+// its own would give it, in this order; on a GPU in the same launches.
+inline constexpr int kMostBatches = 2;
+template <class T>
+struct Batches : std::span<const T> {
+  Batches(const T& one) : std::span<const T>(&one, 1) {}  // NOLINT: one is as good as many
+  explicit Batches(std::span<const T> all) : std::span<const T>(all) {}
+};
+
 // mean and invstd = 1/sqrt(var + eps) of x: (C) each. Where running statistics are given:
 //   running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch
 //   does.
@@ -25,8 +35,14 @@ struct RunningStatistics {
   float* var = nullptr;
   float momentum = 0.1f;
 };
-void batch_norm_statistics(Stream stream, const BatchNormShape& shape, ConstValues x, float eps,
-                           const RunningStatistics& running, float* mean, float* invstd);
+struct BatchNormStatistics {
+  BatchNormShape shape;
+  ConstValues x;
+  float eps;
+  RunningStatistics running;
+  float *mean, *invstd;
+};
+void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of);
 
 // invstd of a variance, of evaluation: (C) each
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
@@ -35,23 +51,35 @@ void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, fl
 struct NormParameters {
   const float *mean, *invstd, *gamma, *beta;  // (C) each
 };
-void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x,
-                      const NormParameters& parameters, ConstValues residual, Values y);
+struct BatchNormApply {
+  BatchNormShape shape;
+  ConstValues x;
+  NormParameters parameters;
+  ConstValues residual;
+  Values y;
+};
+void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of);
 
 // On the CPU: line ({a, b}, C) of gamma xhat + beta = a x + b
 void norm_lines(int64_t C, const NormParameters& parameters, float* line);
 
-// The gradient that reaches the sum: g = dy [y > 0] where relu, otherwise dy. For rows [p0, p1):
+// The gradient that reaches the sum: g = dy [y > 0] where relu, otherwise dy. Of all rows, or of
+// some where x, y and dy point to them:
 //   sum_g[c] = sum g,   sum_gx[c] = sum g xhat       (C) doubles each: dbeta and dgamma of these
 //   rows
-void batch_norm_sums(Stream stream, const BatchNormShape& shape, int64_t p0, int64_t p1,
-                     ConstValues x, ConstValues y, ConstValues dy, const float* mean,
-                     const float* invstd, double* sum_g, double* sum_gx);
+struct BatchNormSums {
+  BatchNormShape shape;
+  ConstValues x, y, dy;
+  const float *mean, *invstd;
+  double *sum_g, *sum_gx;
+};
+void batch_norm_sums(Stream stream, const Batches<BatchNormSums>& of);
 
 // dx = beta dx + gamma invstd (g - [sum_g + xhat sum_gx] / pixels); the bracket only with batch
 // statistics. dresidual = beta_residual dresidual + g. dgamma = beta_gamma dgamma + sum_gx, dbeta
 // likewise + sum_g. Any output may be null.
 struct BatchNormBackward {
+  BatchNormShape shape;
   ConstValues x, y, dy;
   const float *mean, *invstd, *gamma;
   const double *sum_g, *sum_gx;
@@ -65,25 +93,19 @@ struct BatchNormBackward {
   float beta_beta = 0;
   float* dbeta = nullptr;
 };
-void batch_norm_backward(Stream stream, const BatchNormShape& shape, const BatchNormBackward& a);
+void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of);
 
 // The same on a GPU (batch_norm.cu), with memory to work in: bytes as the first two say; slopes:
-// (3, C). x, y and what has their shape: on multiples of 16 bytes.
+// (batches, 3, C). x, y and what has their shape: on multiples of 16 bytes.
 namespace cuda {
 
-size_t statistics_workspace(const BatchNormShape& shape, DType type);
-size_t sums_workspace(const BatchNormShape& shape, DType type, int64_t pixels);
-void batch_norm_statistics(Stream stream, const BatchNormShape& shape, ConstValues x, float eps,
-                           const RunningStatistics& running, float* mean, float* invstd,
-                           void* workspace);
+size_t statistics_workspace(const Batches<BatchNormStatistics>& of);
+size_t sums_workspace(const Batches<BatchNormSums>& of);
+void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of, void* workspace);
 void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
-void batch_norm_apply(Stream stream, const BatchNormShape& shape, ConstValues x,
-                      const NormParameters& parameters, ConstValues residual, Values y);
-void batch_norm_sums(Stream stream, const BatchNormShape& shape, int64_t p0, int64_t p1,
-                     ConstValues x, ConstValues y, ConstValues dy, const float* mean,
-                     const float* invstd, double* sum_g, double* sum_gx, void* workspace);
-void batch_norm_backward(Stream stream, const BatchNormShape& shape, const BatchNormBackward& a,
-                         float* slopes);
+void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of);
+void batch_norm_sums(Stream stream, const Batches<BatchNormSums>& of, void* workspace);
+void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of, float* slopes);
 
 }  // namespace cuda
 

@@ -63,8 +63,9 @@ EXPUNGE_HD float masked(bool relu, float dy, float y) {
 struct NormSlope {
   float a, b, k;
 };
-EXPUNGE_HD NormSlope norm_slope(const kernels::BatchNormBackward& t, int64_t pixels, int64_t c) {
-  const double scale = double{t.gamma[c]} * double{t.invstd[c]}, n = static_cast<double>(pixels);
+EXPUNGE_HD NormSlope norm_slope(const kernels::BatchNormBackward& t, int64_t c) {
+  const double scale = double{t.gamma[c]} * double{t.invstd[c]},
+               n = static_cast<double>(t.shape.pixels);
   if (!t.batch) return {static_cast<float>(scale), 0, 0};
   const double slope = -scale * t.sum_gx[c] * double{t.invstd[c]} / n;
   return {static_cast<float>(scale), static_cast<float>(slope),

@@ -1,11 +1,13 @@
 #pragma once
 
+#include "kernels/beside.cuh"
 #include "kernels/columns.h"
 #include "kernels/launch.h"
 #include "kernels/vector.cuh"
 
 // Columns of (rows, C) brought to a few numbers each, in a fixed order: threads over rows, then a
-// tree over a block, then the parts.
+// tree over a block, then the parts. One such array, or two side by side; their results come in
+// turn.
 //
 // Work: a struct of device pointers and numbers with
 //   using State = Partial<n>                             what a column is brought to
@@ -28,18 +30,29 @@ __device__ void add(Partial<n>& into, const Partial<n>& other) {
   for (int k = 0; k < n; ++k) into.v[k] += other.v[k];
 }
 
+template <class Work>
+struct ColumnJob {
+  int64_t rows, part, parts;
+  Work work;
+};
+template <class Work, int kMost>
+using ColumnJobs = Beside<ColumnJob<Work>, kMost>;
+
 // Threads (x, y) of a block: V columns each, and rows y, y + blockDim.y, ... of its part. Their
 // states lie in shared memory as (y, column), columns ordered by (v, x): neighbours write side by
 // side. Then a thread takes V of a column's states, and a tree what is left of it.
-template <int V, class Work>
+template <int V, class Work, int kMost>
 __global__ void __launch_bounds__(ColumnGrid::kThreads)
-    columns_kernel(int64_t rows, int64_t C, int64_t part, Work work, typename Work::State* parts) {
+    columns_kernel(int64_t C, ColumnJobs<Work, kMost> jobs, typename Work::State* parts) {
   using State = typename Work::State;
   KERNEL_SHARED(State, shared, ColumnGrid::kThreads * V);
+  unsigned block = blockIdx.y;
+  const ColumnJob<Work>& job = jobs.take(block);
   const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * V;
-  const int64_t begin = int64_t{blockIdx.y} * part, end = begin + part < rows ? begin + part : rows;
+  const int64_t begin = int64_t{block} * job.part,
+                end = begin + job.part < job.rows ? begin + job.part : job.rows;
   State state[V] = {};
-  if (c < C) work.template take<V>(begin + threadIdx.y, end, int64_t{blockDim.y}, c, state);
+  if (c < C) job.work.template take<V>(begin + threadIdx.y, end, int64_t{blockDim.y}, c, state);
   const unsigned columns = blockDim.x * V, thread = threadIdx.y * blockDim.x + threadIdx.x;
   for (unsigned v = 0; v < V; ++v)
     shared[threadIdx.y * columns + v * blockDim.x + threadIdx.x] = state[v];
@@ -61,29 +74,38 @@ __global__ void __launch_bounds__(ColumnGrid::kThreads)
 
 constexpr unsigned kWarp = 32, kFinishLanes = 128;
 
-// kFinishLanes threads a column take parts in turn; then warps, then the columns' warps.
-template <class Work>
+// kFinishLanes threads a column take its parts in turn; then warps, then the columns' warps.
+template <class Work, int kMost>
 __global__ void __launch_bounds__(ColumnGrid::kThreads)
-    columns_finish_kernel(int64_t parts, int64_t C, Work work, const typename Work::State* part) {
+    columns_finish_kernel(int64_t C, ColumnJobs<Work, kMost> jobs,
+                          const typename Work::State* part) {
   using State = typename Work::State;
   constexpr unsigned kAll = 0xffffffffu, kWarps = kFinishLanes / kWarp;
   KERNEL_SHARED(State, shared, ColumnGrid::kThreads / kWarp);
   const unsigned lane = threadIdx.x % kFinishLanes;
   const int64_t c = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kFinishLanes;
-  State state = {};
-  if (c < C)
-    for (int64_t k = lane; k < parts; k += kFinishLanes) Work::merge(state, part[k * C + c]);
-  for (unsigned lanes = kWarp / 2; lanes > 0; lanes /= 2) {
-    State other;
-    for (int k = 0; k < static_cast<int>(sizeof(other.v) / sizeof(double)); ++k)
-      other.v[k] = __shfl_down_sync(kAll, state.v[k], lanes);
-    Work::merge(state, other);
+#pragma unroll  // otherwise registers spill
+  for (int number = 0; number < kMost; ++number) {
+    if (number == jobs.count) return;
+    const ColumnJob<Work>& job = jobs.of[number];
+    State state = {};
+    if (c < C)
+      for (int64_t k = lane; k < job.parts; k += kFinishLanes) Work::merge(state, part[k * C + c]);
+    for (unsigned lanes = kWarp / 2; lanes > 0; lanes /= 2) {
+      State other;
+      for (int k = 0; k < static_cast<int>(sizeof(other.v) / sizeof(double)); ++k)
+        other.v[k] = __shfl_down_sync(kAll, state.v[k], lanes);
+      Work::merge(state, other);
+    }
+    if (lane % kWarp == 0) shared[threadIdx.x / kWarp] = state;
+    __syncthreads();
+    if (lane == 0 && c < C) {
+      for (unsigned k = 1; k < kWarps; ++k) Work::merge(state, shared[threadIdx.x / kWarp + k]);
+      job.work.finish(c, state);
+    }
+    part += job.parts * C;
+    __syncthreads();
   }
-  if (lane % kWarp == 0) shared[threadIdx.x / kWarp] = state;
-  __syncthreads();
-  if (lane != 0 || c >= C) return;
-  for (unsigned k = 1; k < kWarps; ++k) Work::merge(state, shared[threadIdx.x / kWarp + k]);
-  work.finish(c, state);
 }
 
 template <class Work>
@@ -91,20 +113,41 @@ size_t columns_workspace(const ColumnGrid& grid) {
   return static_cast<size_t>(grid.parts() * grid.C) * sizeof(typename Work::State);
 }
 
-// workspace: columns_workspace bytes
+// One array or two, of as many columns, moved as many at once: their columns side by side.
+template <class Work, int kMost>
+class ColumnSet {
+ public:
+  void add(const ColumnGrid& grid, const Work& work) {
+    grid_ = grid;
+    jobs_.add({grid.rows, grid.part, grid.parts(), work}, static_cast<unsigned>(grid.parts()));
+  }
+  // workspace: columns_workspace bytes of each
+  void reduce(const StreamAt& stream, void* workspace) const {
+    const int64_t C = grid_.C;
+    if (C == 0) return;
+    auto* parts = static_cast<typename Work::State*>(workspace);
+    const dim3 blocks(static_cast<unsigned>(grid_.blocks()), jobs_.all_blocks()),
+        threads(grid_.threads, ColumnGrid::kThreads / grid_.threads);
+    if (jobs_.all_blocks() > 0)
+      launch(grid_.vector > 1 ? columns_kernel<Work::kVector, Work, kMost>
+                              : columns_kernel<1, Work, kMost>,
+             blocks, threads, 0, stream, C, jobs_, parts);
+    launch(columns_finish_kernel<Work, kMost>, blocks_for(C, ColumnGrid::kThreads / kFinishLanes),
+           ColumnGrid::kThreads, 0, stream, C, jobs_,
+           const_cast<const typename Work::State*>(parts));
+  }
+
+ private:
+  ColumnGrid grid_{0, 0};
+  ColumnJobs<Work, kMost> jobs_;
+};
+
 template <class Work>
 void reduce_columns(const StreamAt& stream, const ColumnGrid& grid, const Work& work,
                     void* workspace) {
-  if (grid.C == 0) return;
-  auto* parts = static_cast<typename Work::State*>(workspace);
-  const dim3 blocks(static_cast<unsigned>(grid.blocks()), static_cast<unsigned>(grid.parts())),
-      threads(grid.threads, ColumnGrid::kThreads / grid.threads);
-  if (grid.rows > 0)
-    launch(grid.vector > 1 ? columns_kernel<Work::kVector, Work> : columns_kernel<1, Work>, blocks,
-           threads, 0, stream, grid.rows, grid.C, grid.part, work, parts);
-  launch(columns_finish_kernel<Work>, blocks_for(grid.C, ColumnGrid::kThreads / kFinishLanes),
-         ColumnGrid::kThreads, 0, stream, grid.parts(), grid.C, work,
-         const_cast<const typename Work::State*>(parts));
+  ColumnSet<Work, 1> one;
+  one.add(grid, work);
+  one.reduce(stream, workspace);
 }
 
 }  // namespace expunge::kernels

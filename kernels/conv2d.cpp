@@ -189,8 +189,11 @@ void conv2d_batch_norm(Stream stream, const Conv2dShape& s, ConstValues x, Const
   };
   dispatch(stream, on_cpu, [&] {
     cuda::conv2d(stream, s, x, w, bias, y);
-    cuda::batch_norm_apply(stream, {s.N * s.P() * s.Q(), s.K, norm.relu}, y, norm.parameters,
-                           norm.residual, y);
+    cuda::batch_norm_apply(stream, BatchNormApply{.shape = {s.N * s.P() * s.Q(), s.K, norm.relu},
+                                                  .x = y,
+                                                  .parameters = norm.parameters,
+                                                  .residual = norm.residual,
+                                                  .y = y});
   });
 }
 

@@ -38,12 +38,21 @@ struct Norm {
     return BenchBuffer::drawn({s.pixels, s.C}, key, kernels::activation_type());
   }
   void forward() const {
-    kernels::batch_norm_statistics(compute_stream(), s, x.values(), kEps,
-                                   {running.data(), running.data() + s.C, 0.1f}, mean.data(),
-                                   invstd.data());
-    kernels::batch_norm_apply(compute_stream(), s, x.values(),
-                              {mean.data(), invstd.data(), gamma.data(), beta.data()},
-                              add ? residual.values() : Values(), y.values());
+    kernels::batch_norm_statistics(
+        compute_stream(),
+        kernels::BatchNormStatistics{.shape = s,
+                                     .x = x.values(),
+                                     .eps = kEps,
+                                     .running = {running.data(), running.data() + s.C, 0.1f},
+                                     .mean = mean.data(),
+                                     .invstd = invstd.data()});
+    kernels::batch_norm_apply(
+        compute_stream(), kernels::BatchNormApply{
+                              .shape = s,
+                              .x = x.values(),
+                              .parameters = {mean.data(), invstd.data(), gamma.data(), beta.data()},
+                              .residual = add ? residual.values() : Values(),
+                              .y = y.values()});
   }
 };
 
@@ -109,22 +118,30 @@ KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name
               (b->add ? dresidual.bytes() : 0);
   run.call = [=] {
     double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + b->s.C;
-    kernels::batch_norm_sums(compute_stream(), b->s, 0, b->s.pixels, b->x.values(), b->y.values(),
-                             dy.values(), b->mean.data(), b->invstd.data(), sum_g, sum_gx);
-    kernels::batch_norm_backward(compute_stream(), b->s,
-                                 {.x = b->x.values(),
-                                  .y = b->y.values(),
-                                  .dy = dy.values(),
-                                  .mean = b->mean.data(),
-                                  .invstd = b->invstd.data(),
-                                  .gamma = b->gamma.data(),
-                                  .sum_g = sum_g,
-                                  .sum_gx = sum_gx,
-                                  .batch = true,
-                                  .beta_dx = 0,
-                                  .dx = dx.values(),
-                                  .beta_residual = 0,
-                                  .dresidual = b->add ? dresidual.values() : Values()});
+    kernels::batch_norm_sums(compute_stream(), kernels::BatchNormSums{.shape = b->s,
+                                                                      .x = b->x.values(),
+                                                                      .y = b->y.values(),
+                                                                      .dy = dy.values(),
+                                                                      .mean = b->mean.data(),
+                                                                      .invstd = b->invstd.data(),
+                                                                      .sum_g = sum_g,
+                                                                      .sum_gx = sum_gx});
+    kernels::batch_norm_backward(
+        compute_stream(),
+        kernels::BatchNormBackward{.shape = b->s,
+                                   .x = b->x.values(),
+                                   .y = b->y.values(),
+                                   .dy = dy.values(),
+                                   .mean = b->mean.data(),
+                                   .invstd = b->invstd.data(),
+                                   .gamma = b->gamma.data(),
+                                   .sum_g = sum_g,
+                                   .sum_gx = sum_gx,
+                                   .batch = true,
+                                   .beta_dx = 0,
+                                   .dx = dx.values(),
+                                   .beta_residual = 0,
+                                   .dresidual = b->add ? dresidual.values() : Values()});
   };
   run.check = [=] {
     b->y.fetch(), dx.fetch(), dresidual.fetch();

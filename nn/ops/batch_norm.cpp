@@ -1,6 +1,7 @@
 #include "kernels/batch_norm.h"
 
 #include <array>
+#include <span>
 
 #include "kernels/reduce.h"
 #include "nn/ops.h"
@@ -14,16 +15,30 @@ struct Normalised {
   kernels::BatchNormShape shape{};
   int64_t first = 0;      // of its values
   bool by_batch = false;  // by statistics of its own
+  bool updates = false;   // the running ones, with them
   Tensor mean{}, invstd{};
 };
+
+using kernels::kMostBatches;
 
 struct BatchNorm {
   Stream stream;
   Var x, gamma, beta, residual;
   Tensor y;
   int64_t images;
-  std::array<Normalised, 2> of{};
+  std::array<Normalised, kMostBatches> of{};
   int count = 0;
+};
+
+// What a kernel is given of each batch.
+template <class T>
+struct PerBatch {
+  std::array<T, kMostBatches> of{};
+  size_t count = 0;
+  void add(const T& batch) { of.at(count++) = batch; }
+  kernels::Batches<T> all() const {
+    return kernels::Batches<T>(std::span<const T>(of.data(), count));
+  }
 };
 
 ConstValues from(const Tensor& t, int64_t first) {
@@ -40,84 +55,142 @@ void check(const BatchNormInputs& in) {
                 in.x.shape().str());
 }
 
-// Rows [p0, p1) of x, under the batch's own ctx.
-Normalised normalise(const Ctx& ctx, const BatchNormInputs& in, const BatchNormOptions& options,
-                     int64_t p0, int64_t p1, const Tensor& y) {
+// Rows [p0, p1) of x, under the batch's own ctx: what they will be normalised by.
+Normalised normalised(const Ctx& ctx, const BatchNormInputs& in, const BatchNormOptions& options,
+                      int64_t p0, int64_t p1) {
   const int64_t C = in.gamma.value.size();
-  Normalised n{.shape = {.pixels = p1 - p0, .C = C, .relu = options.relu},
-               .first = p0 * C,
-               .by_batch = ctx.batch_norm != BatchNormMode::eval,
-               .mean = in.running_mean,
-               .invstd = Tensor(Shape{C}, DType::f32, ctx.stream)};
-  EXPUNGE_CHECK(!n.by_batch || n.shape.pixels > 1,
+  const bool by_batch = ctx.batch_norm != BatchNormMode::eval;
+  const Tensor invstd(Shape{C}, DType::f32, ctx.stream);
+  EXPUNGE_CHECK(!by_batch || p1 - p0 > 1,
                 "batch_norm: batch statistics need more than one value per channel, got {}",
                 in.x.shape().str());
-  const ConstValues x = from(in.x.value, n.first);
-  if (n.by_batch) {
-    n.mean = empty_like(n.invstd);
-    kernels::RunningStatistics running;
-    if (ctx.batch_norm == BatchNormMode::train)
-      running = {in.running_mean.data(), in.running_var.data(), options.momentum};
-    kernels::batch_norm_statistics(ctx.stream, n.shape, x, options.eps, running, n.mean.data(),
-                                   n.invstd.data());
-  } else {
-    kernels::batch_norm_invstd(ctx.stream, C, in.running_var.data(), options.eps, n.invstd.data());
+  return {.shape = {.pixels = p1 - p0, .C = C, .relu = options.relu},
+          .first = p0 * C,
+          .by_batch = by_batch,
+          .updates = ctx.batch_norm == BatchNormMode::train,
+          .mean = by_batch ? empty_like(invstd) : in.running_mean,
+          .invstd = invstd};
+}
+
+// mean and invstd of all, in their order: each may move the running ones, that evaluation reads.
+void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOptions& options,
+                     std::span<Normalised> all) {
+  const kernels::RunningStatistics running{in.running_mean.data(), in.running_var.data(),
+                                           options.momentum};
+  PerBatch<kernels::BatchNormStatistics> by_batch;
+  const auto find = [&] {
+    if (by_batch.count > 0) kernels::batch_norm_statistics(stream, by_batch.all());
+    by_batch.count = 0;
+  };
+  for (Normalised& n : all) {
+    if (n.by_batch) {
+      by_batch.add({.shape = n.shape,
+                    .x = from(in.x.value, n.first),
+                    .eps = options.eps,
+                    .running = n.updates ? running : kernels::RunningStatistics{},
+                    .mean = n.mean.data(),
+                    .invstd = n.invstd.data()});
+      continue;
+    }
+    find();
+    kernels::batch_norm_invstd(stream, n.shape.C, in.running_var.data(), options.eps,
+                               n.invstd.data());
+    if (all.size() > 1) n.mean = n.mean.clone();
   }
-  kernels::batch_norm_apply(
-      ctx.stream, n.shape, x,
-      {n.mean.data(), n.invstd.data(), in.gamma.value.data(), in.beta.value.data()},
-      from(in.residual != nullptr ? in.residual->value : Tensor{}, n.first),
-      y.values().from(n.first));
-  return n;
+  find();
+}
+
+void normalise(Stream stream, const BatchNormInputs& in, std::span<const Normalised> all,
+               const Tensor& y) {
+  PerBatch<kernels::BatchNormApply> of;
+  for (const Normalised& n : all)
+    of.add({.shape = n.shape,
+            .x = from(in.x.value, n.first),
+            .parameters = {n.mean.data(), n.invstd.data(), in.gamma.value.data(),
+                           in.beta.value.data()},
+            .residual = from(in.residual != nullptr ? in.residual->value : Tensor{}, n.first),
+            .y = y.values().from(n.first)});
+  kernels::batch_norm_apply(stream, of.all());
+}
+
+// Of rows [p0, p1) of a batch.
+kernels::BatchNormSums sums_of(const BatchNorm& b, const Normalised& n, const Tensor& dy,
+                               int64_t p0, int64_t p1, const Tensor& sums) {
+  const int64_t C = n.shape.C, at = n.first + p0 * C;
+  double* sum_g = static_cast<double*>(sums.bytes());
+  return {.shape = {p1 - p0, C, n.shape.relu},
+          .x = from(b.x.value, at),
+          .y = from(b.y, at),
+          .dy = from(dy, at),
+          .mean = n.mean.data(),
+          .invstd = n.invstd.data(),
+          .sum_g = sum_g,
+          .sum_gx = sum_g + C};
+}
+
+// Gradients of gamma and beta slice by slice of the one batch.
+void add_slices(Tape& tape, const BatchNorm& b, const Normalised& n, const Tensor& dy) {
+  const int64_t C = n.shape.C, pixels = n.shape.pixels / b.images;
+  const Tensor slice(Shape{4 * C}, DType::f32, b.stream);
+  const double* sums = static_cast<const double*>(slice.bytes());
+  const auto parts = [&](const double* part) {
+    return [&, part](Stream, int64_t n0, int64_t n1, const GradSink& sink) {
+      kernels::batch_norm_sums(b.stream, sums_of(b, n, dy, n0 * pixels, n1 * pixels, slice));
+      kernels::add_sums(b.stream, C, part, sink.beta, sink.grad.data());
+    };
+  };
+  if (b.beta.wants_grad()) tape.add_parts(b.beta, {b.images}, parts(sums));
+  if (b.gamma.wants_grad()) tape.add_parts(b.gamma, {b.images}, parts(sums + C));
 }
 
 // Gradients by x and the residual go to the sinks, which are of all batches.
-void differentiate(Tape& tape, const BatchNorm& b, int batch, const Tensor& dy, const GradSink& dx,
-                   const GradSink& dresidual) {
+kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, int batch,
+                                    const kernels::BatchNormSums& sums, const GradSink& dx,
+                                    const GradSink& dresidual) {
   const Normalised& n = b.of[static_cast<size_t>(batch)];
-  const int64_t C = n.shape.C;
-  const Tensor sums(Shape{4 * C}, DType::f32, b.stream);  // sum g, sum g xhat: (2, C) doubles
-  double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + C;
-  kernels::BatchNormBackward terms{.x = from(b.x.value, n.first),
-                                   .y = from(b.y, n.first),
-                                   .dy = from(dy, n.first),
-                                   .mean = n.mean.data(),
-                                   .invstd = n.invstd.data(),
-                                   .gamma = b.gamma.value.data(),
-                                   .sum_g = sum_g,
-                                   .sum_gx = sum_gx,
-                                   .batch = n.by_batch};
-  const auto sum_up = [&](int64_t p0, int64_t p1, double* g, double* gx) {
-    kernels::batch_norm_sums(b.stream, n.shape, p0, p1, terms.x, terms.y, terms.dy, terms.mean,
-                             terms.invstd, g, gx);
-  };
-  sum_up(0, n.shape.pixels, sum_g, sum_gx);
   const auto whole = [&](const Var& parameter) {
     return parameter.wants_grad() && !tape.watches_slices() ? tape.sink_of(parameter, batch)
                                                             : GradSink{};
   };
   const GradSink dgamma = whole(b.gamma), dbeta = whole(b.beta);
-  terms.beta_gamma = dgamma.beta, terms.dgamma = dgamma.grad.data();
-  terms.beta_beta = dbeta.beta, terms.dbeta = dbeta.grad.data();
-  if (tape.watches_slices()) {
-    const int64_t pixels = n.shape.pixels / b.images;
-    const Tensor slice = empty_like(sums);
-    double *slice_g = static_cast<double*>(slice.bytes()), *slice_gx = slice_g + C;
-    const auto parts = [&](const double* part) {
-      return [&, part](Stream, int64_t n0, int64_t n1, const GradSink& sink) {
-        sum_up(n0 * pixels, n1 * pixels, slice_g, slice_gx);
-        kernels::add_sums(b.stream, C, part, sink.beta, sink.grad.data());
-      };
-    };
-    if (b.beta.wants_grad()) tape.add_parts(b.beta, {b.images}, parts(slice_g));
-    if (b.gamma.wants_grad()) tape.add_parts(b.gamma, {b.images}, parts(slice_gx));
-  }
   const auto to = [&](const GradSink& sink) {
     return sink.grad ? sink.grad.values().from(n.first) : Values{};
   };
-  terms.beta_dx = dx.beta, terms.dx = to(dx);
-  terms.beta_residual = dresidual.beta, terms.dresidual = to(dresidual);
-  kernels::batch_norm_backward(b.stream, n.shape, terms);
+  return {.shape = n.shape,
+          .x = sums.x,
+          .y = sums.y,
+          .dy = sums.dy,
+          .mean = sums.mean,
+          .invstd = sums.invstd,
+          .gamma = b.gamma.value.data(),
+          .sum_g = sums.sum_g,
+          .sum_gx = sums.sum_gx,
+          .batch = n.by_batch,
+          .beta_dx = dx.beta,
+          .dx = to(dx),
+          .beta_residual = dresidual.beta,
+          .dresidual = to(dresidual),
+          .beta_gamma = dgamma.beta,
+          .dgamma = dgamma.grad.data(),
+          .beta_beta = dbeta.beta,
+          .dbeta = dbeta.grad.data()};
+}
+
+void differentiate(Tape& tape, const BatchNorm& b, const Tensor& dy) {
+  const GradSink dx = b.x.wants_grad() ? tape.sink(b.x) : GradSink{};
+  const GradSink dresidual = b.residual.wants_grad() ? tape.sink(b.residual) : GradSink{};
+  const int64_t C = b.of[0].shape.C;
+  const Tensor room({b.count, 4 * C}, DType::f32, b.stream);  // sum g, sum g xhat: (2, C) doubles
+  PerBatch<kernels::BatchNormSums> sums;
+  PerBatch<kernels::BatchNormBackward> terms;
+  for (int k = 0; k < b.count; ++k) {
+    const Normalised& n = b.of[static_cast<size_t>(k)];
+    sums.add(sums_of(b, n, dy, 0, n.shape.pixels, room.slice(k * 4 * C, {4 * C})));
+    terms.add(terms_of(tape, b, k, sums.of[static_cast<size_t>(k)], dx, dresidual));
+  }
+  kernels::batch_norm_sums(b.stream, sums.all());
+  if (tape.watches_slices()) add_slices(tape, b, b.of[0], dy);
+  kernels::batch_norm_backward(b.stream, terms.all());
 }
 
 }  // namespace
@@ -138,15 +211,13 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
               .images = images};
   ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
     const auto row = [&](int64_t n) { return images > 0 ? n * (pixels / images) : 0; };
-    Normalised& n = b.of.at(static_cast<size_t>(b.count++));
-    n = normalise(own, in, options, row(n0), row(n1), y);
-    // another batch may move the running mean before this one's gradient reads it
-    if (!ctx.joint.empty() && !n.by_batch) n.mean = n.mean.clone();
+    b.of.at(static_cast<size_t>(b.count++)) = normalised(own, in, options, row(n0), row(n1));
   });
+  const std::span<Normalised> all(b.of.data(), static_cast<size_t>(b.count));
+  find_statistics(ctx.stream, in, options, all);
+  normalise(ctx.stream, in, all, y);
   const auto backward = [b = std::move(b)](Tape& tape, const Tensor& dy) {
-    const GradSink dx = b.x.wants_grad() ? tape.sink(b.x) : GradSink{};
-    const GradSink dresidual = b.residual.wants_grad() ? tape.sink(b.residual) : GradSink{};
-    for (int batch = 0; batch < b.count; ++batch) differentiate(tape, b, batch, dy, dx, dresidual);
+    differentiate(tape, b, dy);
   };
   return ctx.record(y, {&in.x, &in.gamma, &in.beta, in.residual}, backward);
 }

@@ -53,8 +53,12 @@ void check(const Case& c, bool bias, bool relu, bool adds) {
   const float* b = bias ? c.bias.data() : nullptr;
   const Tensor apart({n});
   kernels::conv2d({}, c.s, c.x.data(), c.w.data(), b, apart.data());
-  kernels::batch_norm_apply({}, {c.pixels(), c.s.K, relu}, apart.data(), c.parameters(),
-                            adds ? c.residual.data() : nullptr, apart.data());
+  kernels::batch_norm_apply({},
+                            kernels::BatchNormApply{.shape = {c.pixels(), c.s.K, relu},
+                                                    .x = apart.data(),
+                                                    .parameters = c.parameters(),
+                                                    .residual = adds ? c.residual.data() : nullptr,
+                                                    .y = apart.data()});
   for (const auto& [threads, fence] : {std::pair{1, Fence::behind}, std::pair{3, Fence::before}}) {
     set_thread_count(threads);
     const Fenced y(n, fence), residual(c.residual.data(), n, fence);
@@ -100,8 +104,12 @@ TEST_CASE("batch norm with known statistics: the same bits on every instruction 
       found.clear();
       on_every_isa([&] {
         const Tensor y({pixels * C});
-        kernels::batch_norm_apply({}, {pixels, C, relu}, x.data(), c.parameters(),
-                                  relu ? c.residual.data() : nullptr, y.data());
+        kernels::batch_norm_apply(
+            {}, kernels::BatchNormApply{.shape = {pixels, C, relu},
+                                        .x = x.data(),
+                                        .parameters = c.parameters(),
+                                        .residual = relu ? c.residual.data() : nullptr,
+                                        .y = y.data()});
         found.push_back(y);
       });
       for (const Tensor& y : found) CHECK(same(y.data(), found[0].data(), pixels * C));

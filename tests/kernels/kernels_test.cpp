@@ -19,9 +19,18 @@ TEST_CASE("batch norm: parameter gradients of row ranges add up to the whole") {
   const Tensor mean = Tensor::of({0.1f, 0.2f, 0.3f}), invstd = Tensor::of({1, 2, 3});
   double g[3][3], gx[3][3];
   const int64_t ranges[3][2] = {{0, 50}, {0, 13}, {13, 50}};
-  for (int r = 0; r < 3; ++r)
-    kernels::batch_norm_sums({}, s, ranges[r][0], ranges[r][1], x.data(), x.data(), dy.data(),
-                             mean.data(), invstd.data(), g[r], gx[r]);
+  for (int r = 0; r < 3; ++r) {
+    const auto [begin, end] = ranges[r];
+    const float* rows = x.data() + begin * s.C;
+    kernels::batch_norm_sums({}, kernels::BatchNormSums{.shape = {end - begin, s.C, s.relu},
+                                                        .x = rows,
+                                                        .y = rows,
+                                                        .dy = dy.data() + begin * s.C,
+                                                        .mean = mean.data(),
+                                                        .invstd = invstd.data(),
+                                                        .sum_g = g[r],
+                                                        .sum_gx = gx[r]});
+  }
   for (int c = 0; c < 3; ++c) {
     CHECK(g[1][c] + g[2][c] == doctest::Approx(g[0][c]).epsilon(1e-5));
     CHECK(gx[1][c] + gx[2][c] == doctest::Approx(gx[0][c]).epsilon(1e-5));
@@ -42,9 +51,13 @@ TEST_CASE(
   for (int64_t i = 0; i < 4096; ++i)
     m2 += (double{x.data()[2 * i]} - mean) * (double{x.data()[2 * i]} - mean);
   Tensor running_mean = Tensor::of({5, 5}), running_var = Tensor::of({2, 2}), got({2}), invstd({2});
-  kernels::batch_norm_statistics({}, {.pixels = 4096, .C = 2}, x.data(), 1e-5f,
-                                 {running_mean.data(), running_var.data(), 0.1f}, got.data(),
-                                 invstd.data());
+  kernels::batch_norm_statistics(
+      {}, kernels::BatchNormStatistics{.shape = {.pixels = 4096, .C = 2},
+                                       .x = x.data(),
+                                       .eps = 1e-5f,
+                                       .running = {running_mean.data(), running_var.data(), 0.1f},
+                                       .mean = got.data(),
+                                       .invstd = invstd.data()});
   CHECK(double{got.data()[0]} == doctest::Approx(mean).epsilon(1e-7));
   CHECK(double{invstd.data()[0]} == doctest::Approx(1 / std::sqrt(m2 / 4096 + 1e-5)).epsilon(1e-5));
   CHECK(double{running_mean.data()[0]} == doctest::Approx(0.9 * 5 + 0.1 * mean).epsilon(1e-6));
@@ -59,8 +72,12 @@ TEST_CASE("ReLU: NaN stays NaN, alone and behind batch norm") {
   CHECK(y.data()[0] == 0);
   CHECK(std::isnan(y.data()[1]));
   CHECK(y.data()[2] == 2);
-  kernels::batch_norm_apply({}, {.pixels = 1, .C = 3, .relu = true}, x.data(),
-                            {zero.data(), one.data(), one.data(), zero.data()}, nullptr, y.data());
+  kernels::batch_norm_apply(
+      {}, kernels::BatchNormApply{.shape = {.pixels = 1, .C = 3, .relu = true},
+                                  .x = x.data(),
+                                  .parameters = {zero.data(), one.data(), one.data(), zero.data()},
+                                  .residual = nullptr,
+                                  .y = y.data()});
   CHECK(y.data()[0] == 0);
   CHECK(std::isnan(y.data()[1]));
   CHECK(y.data()[2] == 2);

@@ -1,0 +1,161 @@
+#include <array>
+
+#include "cuda/both.h"
+#include "kernels/batch_norm.h"
+
+// Two batches in the same launches, as a joint pass has them: the bits that each gets alone.
+namespace expunge::kernels {
+namespace {
+
+using namespace test;
+
+template <class T>
+using Pair = std::array<T, 2>;
+
+// What a batch has on the device; outputs hold something before.
+template <class T>
+struct Batch {
+  BatchNormShape s;
+  DeviceArray<T> x, dy, residual, y, dx, dr;
+  DeviceArray<float> mean, invstd, dgamma, dbeta;
+  DeviceArray<double> sum_g, sum_gx;
+
+  Batch(const BatchNormShape& shape, uint64_t key)
+      : s(shape),
+        x(values(key)),
+        dy(values(key + 1)),
+        residual(values(key + 2)),
+        y(values(key + 3)),
+        dx(values(key + 4)),
+        dr(values(key + 5)),
+        mean(channels()),
+        invstd(channels()),
+        dgamma(draw(s.C, key + 6)),
+        dbeta(draw(s.C, key + 7)),
+        sum_g(channels()),
+        sum_gx(channels()) {}
+  size_t channels() const { return static_cast<size_t>(s.C); }
+  std::vector<T> values(uint64_t key) const { return rounded<T>(draw(s.pixels * s.C, key)); }
+
+  BatchNormStatistics statistics(const RunningStatistics& running) const {
+    return {s, x.data(), 1e-5f, running, mean.data(), invstd.data()};
+  }
+  BatchNormApply apply(const float* gamma, const float* beta, bool adds) const {
+    return {s,
+            x.data(),
+            {mean.data(), invstd.data(), gamma, beta},
+            adds ? residual.data() : nullptr,
+            y.data()};
+  }
+  BatchNormSums sums() const {
+    return {s,           x.data(),      y.data(),     dy.data(),
+            mean.data(), invstd.data(), sum_g.data(), sum_gx.data()};
+  }
+  BatchNormBackward backward(const float* gamma, float keep) const {
+    return {.shape = s,
+            .x = x.data(),
+            .y = y.data(),
+            .dy = dy.data(),
+            .mean = mean.data(),
+            .invstd = invstd.data(),
+            .gamma = gamma,
+            .sum_g = sum_g.data(),
+            .sum_gx = sum_gx.data(),
+            .batch = true,
+            .beta_dx = keep,
+            .dx = dx.data(),
+            .beta_residual = 0,
+            .dresidual = dr.data(),
+            .beta_gamma = keep,
+            .dgamma = dgamma.data(),
+            .beta_beta = 0,
+            .dbeta = dbeta.data()};
+  }
+};
+
+// All four steps of both batches; the second moves the running statistics or does not.
+template <class T>
+struct Run {
+  Pair<Batch<T>> of;
+  DeviceArray<float> gamma, beta, running_mean, running_var;
+  bool moves;
+
+  Run(const BatchNormShape& first, const BatchNormShape& second, bool second_moves)
+      : of{Batch<T>(first, 10), Batch<T>(second, 20)},
+        gamma(draw(first.C, 1)),
+        beta(draw(first.C, 2)),
+        running_mean(draw(first.C, 3)),
+        running_var(draw(first.C, 4)),
+        moves(second_moves) {}
+
+  // call(what both batches give) where `together`, else one after the other
+  template <class Make, class Call>
+  void each(bool together, Make make, Call call) {
+    using Argument = decltype(make(0));
+    const Pair<Argument> both{make(0), make(1)};
+    if (together) return call(Batches<Argument>(std::span<const Argument>(both)));
+    for (const Argument& one : both) call(Batches<Argument>(one));
+  }
+  void all(bool together) {
+    const RunningStatistics running{running_mean.data(), running_var.data(), 0.1f};
+    each(
+        together,
+        [&](size_t k) { return of[k].statistics(k == 0 || moves ? running : RunningStatistics{}); },
+        [](const auto& a) {
+          const DeviceArray<char> workspace(cuda::statistics_workspace(a));
+          cuda::batch_norm_statistics(kStream, a, workspace.data());
+        });
+    each(
+        together, [&](size_t k) { return of[k].apply(gamma.data(), beta.data(), moves); },
+        [](const auto& a) { cuda::batch_norm_apply(kStream, a); });
+    each(
+        together, [&](size_t k) { return of[k].sums(); },
+        [](const auto& a) {
+          const DeviceArray<char> workspace(cuda::sums_workspace(a));
+          cuda::batch_norm_sums(kStream, a, workspace.data());
+        });
+    each(
+        together, [&](size_t k) { return of[k].backward(gamma.data(), moves ? 1.0f : 0.0f); },
+        [](const auto& a) {
+          const DeviceArray<float> slopes(3 * a.size() * static_cast<size_t>(a[0].shape.C));
+          cuda::batch_norm_backward(kStream, a, slopes.data());
+        });
+  }
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("cuda batch norm: two batches at once, the bits of each alone", T, float, bf16) {
+  constexpr Pair<BatchNormShape> kBatches[] = {{{{33, 3, true}, {20, 3, true}}},
+                                               {{{40, 64, true}, {700, 64, true}}},
+                                               {{{1030, 10, false}, {9, 10, false}}},
+                                               {{{64, 260, true}, {64, 260, true}}}};
+  for (const auto& pair : kBatches)
+    for (const bool moves : {true, false}) {
+      CAPTURE(pair[0].C);
+      CAPTURE(moves);
+      Run<T> together(pair[0], pair[1], moves), apart(pair[0], pair[1], moves);
+      together.all(true);
+      apart.all(false);
+      const auto same = [](const auto& a, const auto& b) {
+        return same_bits(a.values(), b.values());
+      };
+      CHECK(same(together.running_mean, apart.running_mean));
+      CHECK(same(together.running_var, apart.running_var));
+      for (size_t k = 0; k < 2; ++k) {
+        CAPTURE(k);
+        const Batch<T>&a = together.of[k], &b = apart.of[k];
+        CHECK(same(a.mean, b.mean));
+        CHECK(same(a.invstd, b.invstd));
+        CHECK(same(a.y, b.y));
+        CHECK(same(a.sum_g, b.sum_g));
+        CHECK(same(a.sum_gx, b.sum_gx));
+        CHECK(same(a.dx, b.dx));
+        CHECK(same(a.dr, b.dr));
+        CHECK(same(a.dgamma, b.dgamma));
+        CHECK(same(a.dbeta, b.dbeta));
+      }
+    }
+}
+
+}  // namespace expunge::kernels
