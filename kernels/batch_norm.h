@@ -18,11 +18,13 @@ struct BatchNormShape {
   bool relu = false;
 };
 
-// One batch, or both of a joint pass (core/ctx.h), of one C and one type: each gets what a call of
-// its own would give it, in this order; on a GPU in the same launches.
+// One batch, or both of a joint pass (core/ctx.h), of one C and one type, with ReLU or without:
+// each gets what a call of its own would give it, on a GPU in the same launches. They may share
+// running statistics, which see them in this order, and nothing else that is written.
 inline constexpr int kMostBatches = 2;
 template <class T>
 struct Batches : std::span<const T> {
+  // holds on to `one`, a temporary of the call
   Batches(const T& one) : std::span<const T>(&one, 1) {}  // NOLINT: one is as good as many
   explicit Batches(std::span<const T> all) : std::span<const T>(all) {}
 };
@@ -96,7 +98,8 @@ struct BatchNormBackward {
 void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of);
 
 // The same on a GPU (batch_norm.cu), with memory to work in: bytes as the first two say; slopes:
-// (batches, 3, C). x, y and what has their shape: on multiples of 16 bytes.
+// (batches, 3, C). x, y and what has their shape: on multiples of 16 bytes
+// where C is one of what 16 bytes hold.
 namespace cuda {
 
 size_t statistics_workspace(const Batches<BatchNormStatistics>& of);

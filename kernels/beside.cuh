@@ -21,7 +21,11 @@ struct Beside {
     of[count] = job;
     blocks[count++] = its_blocks;
   }
-  unsigned all_blocks() const { return blocks[0] + blocks[kMost - 1] * (kMost - 1); }
+  unsigned all_blocks() const {
+    unsigned all = 0;
+    for (const unsigned own : blocks) all += own;
+    return all;
+  }
   // Whose block `block` is; and which of its blocks, from then on.
   __device__ const Job& take(unsigned& block) const {
     if (kMost == 1 || block < blocks[0]) return of[0];

@@ -138,7 +138,7 @@ class ColumnSet {
   }
 
  private:
-  ColumnGrid grid_{0, 0};
+  ColumnGrid grid_{0, 0};  // of the last: all have its columns, and move as many at once
   ColumnJobs<Work, kMost> jobs_;
 };
 

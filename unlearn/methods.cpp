@@ -83,7 +83,7 @@ const std::vector<Method>& methods() {
        "away from the original network's answers on F, near them on R; not the original SCRUB: "
        "its term is no divergence"},
       {"msg", nullptr, "ce", false, Prologue::perturb, "paper",
-       "weights with small gradients on both sides times N(0, 1), then ft"},
+       "weights with a small gradient on one side or both times N(0, 1), then ft"},
       {"ct", nullptr, "ce", false, Prologue::transpose, "paper", "kernels transposed, then ft"},
       {"ft-l1", nullptr, "ce-l1", false, Prologue::none, "l1-sparse",
        "ft with a penalty on the size of all weights that fades out"},

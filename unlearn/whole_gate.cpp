@@ -81,22 +81,28 @@ WholeGate::Buffers WholeGate::buffers() const {
           .w = w_.to(gate_stream())};
 }
 
+// The gate's input, of what part(flat buffer) takes of each.
+template <class Part>
+GateInput WholeGate::input(const Buffers& of, const StepScalars& scalars, Part part) const {
+  return {.stream = gate_stream(),
+          .g_f = part(of.g_f),
+          .g_r = part(of.g_r),
+          .s = part(of.s),
+          .phi = part(of.phi),
+          .beta = beta_,
+          .value = gate_.value,
+          .scalars = scalars,
+          .first = 0,
+          .w = part(of.w)};
+}
+
 // w of one tensor, into buffers.w.
 void WholeGate::one_tensor(const Buffers& of, int parameter, const StepScalars& scalars) const {
-  const Range& range = params_.parameters()[parameter];
-  const auto used = [&](const Tensor& flat) {
-    return flat ? part(flat, range) : std::span<float>();
-  };
-  row().weigh({.stream = gate_stream(),
-               .g_f = used(of.g_f),
-               .g_r = used(of.g_r),
-               .s = used(of.s),
-               .phi = used(of.phi),
-               .beta = beta_,
-               .value = gate_.value,
-               .scalars = scalars,
-               .first = first_[static_cast<size_t>(parameter)],
-               .w = part(of.w, range)});
+  GateInput its = input(of, scalars, [&](const Tensor& flat) {
+    return flat ? part(flat, params_.parameters()[parameter]) : std::span<float>();
+  });
+  its.first = first_[static_cast<size_t>(parameter)];
+  row().weigh(its);
 }
 
 // w of each tensor, into buffers.w.
@@ -104,40 +110,22 @@ void WholeGate::all_tensors(const Buffers& of, const StepScalars& scalars) const
   const auto one = [&](int64_t i) { one_tensor(of, by_size_[static_cast<size_t>(i)], scalars); };
   const int64_t count = params_.parameters().count();
   if (gate_stream().device == Device::cpu) return parallel_for(count, one);
-  if (row().weigh_tensors == nullptr) {
-    for (int64_t i = 0; i < count; ++i) one(i);
-    return;
-  }
-  row().weigh_tensors({.stream = gate_stream(),
-                       .g_f = span_of(of.g_f),
-                       .g_r = span_of(of.g_r),
-                       .s = span_of(of.s),
-                       .phi = span_of(of.phi),
-                       .beta = beta_,
-                       .value = gate_.value,
-                       .scalars = scalars,
-                       .first = 0,
-                       .w = span_of(of.w)},
-                      tensors_);
+  if (row().weigh_tensors != nullptr)
+    return row().weigh_tensors(input(of, scalars, span_of), tensors_);
+  for (int64_t i = 0; i < count; ++i) one(i);
 }
 
 // w of all parameters, into buffers.w.
 void WholeGate::whole_model(const Buffers& of, const StepScalars& scalars) const {
   const RangeTable& table = params_.parameters();
   const auto used = [&](const Tensor& flat) { return flat ? gather(table, flat) : Tensor(); };
-  const Tensor g_f = used(of.g_f), g_r = used(of.g_r), s = used(of.s), phi = used(of.phi),
-               w({table.size()}, DType::f32, of.w.stream());
-  row().weigh({.stream = gate_stream(),
-               .g_f = span_of(g_f),
-               .g_r = span_of(g_r),
-               .s = span_of(s),
-               .phi = span_of(phi),
-               .beta = beta_,
-               .value = gate_.value,
-               .scalars = scalars,
-               .first = 0,
-               .w = w.span()});
-  scatter(table, w, of.w);
+  const Buffers unpadded{.g_f = used(of.g_f),
+                         .g_r = used(of.g_r),
+                         .s = used(of.s),
+                         .phi = used(of.phi),
+                         .w = Tensor({table.size()}, DType::f32, of.w.stream())};
+  row().weigh(input(unpadded, scalars, span_of));
+  scatter(table, unpadded.w, of.w);
 }
 
 void WholeGate::all_of_it(const StepScalars& scalars) const {

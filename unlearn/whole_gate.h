@@ -40,6 +40,8 @@ class WholeGate {
   const GateRow& row() const { return *gate_.row; }
   Stream gate_stream() const;
   Buffers buffers() const;
+  template <class Part>
+  GateInput input(const Buffers& of, const StepScalars& scalars, Part part) const;
   void one_tensor(const Buffers& of, int parameter, const StepScalars& scalars) const;
   void all_tensors(const Buffers& of, const StepScalars& scalars) const;
   void whole_model(const Buffers& of, const StepScalars& scalars) const;
@@ -51,8 +53,8 @@ class WholeGate {
   const WholeGateInputs inputs_;
   const Tensor w_, kept_;
   const bool record_;
-  std::vector<int64_t> first_;  // logical index of each range's first parameter
-  std::vector<int> by_size_;    // parameters, the largest first
+  std::vector<int64_t> first_;                // logical index of each range's first parameter
+  std::vector<int> by_size_;                  // parameters, the largest first
   std::vector<kernels::GateTensor> tensors_;  // parameters, in flat buffers
   nn::StepRecorder recorder_;
 };

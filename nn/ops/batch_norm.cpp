@@ -56,7 +56,7 @@ void check(const BatchNormInputs& in) {
 }
 
 // Rows [p0, p1) of x, under the batch's own ctx: what they will be normalised by.
-Normalised normalised(const Ctx& ctx, const BatchNormInputs& in, const BatchNormOptions& options,
+Normalised numbers_of(const Ctx& ctx, const BatchNormInputs& in, const BatchNormOptions& options,
                       int64_t p0, int64_t p1) {
   const int64_t C = in.gamma.value.size();
   const bool by_batch = ctx.batch_norm != BatchNormMode::eval;
@@ -72,7 +72,7 @@ Normalised normalised(const Ctx& ctx, const BatchNormInputs& in, const BatchNorm
           .invstd = invstd};
 }
 
-// mean and invstd of all, in their order: each may move the running ones, that evaluation reads.
+// mean and invstd of all, in their order: each may move the running ones, which evaluation reads.
 void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOptions& options,
                      std::span<Normalised> all) {
   const kernels::RunningStatistics running{in.running_mean.data(), in.running_var.data(),
@@ -95,6 +95,7 @@ void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOp
     find();
     kernels::batch_norm_invstd(stream, n.shape.C, in.running_var.data(), options.eps,
                                n.invstd.data());
+    // another batch may move it before this one is normalised, or differentiated
     if (all.size() > 1) n.mean = n.mean.clone();
   }
   find();
@@ -128,8 +129,10 @@ kernels::BatchNormSums sums_of(const BatchNorm& b, const Normalised& n, const Te
           .sum_gx = sum_g + C};
 }
 
-// Gradients of gamma and beta slice by slice of the one batch.
-void add_slices(Tape& tape, const BatchNorm& b, const Normalised& n, const Tensor& dy) {
+// Gradients of gamma and beta slice by slice.
+void add_slices(Tape& tape, const BatchNorm& b, const Tensor& dy) {
+  EXPUNGE_CHECK(b.count == 1, "batch_norm: slices of {} batches", b.count);
+  const Normalised& n = b.of[0];
   const int64_t C = n.shape.C, pixels = n.shape.pixels / b.images;
   const Tensor slice(Shape{4 * C}, DType::f32, b.stream);
   const double* sums = static_cast<const double*>(slice.bytes());
@@ -177,8 +180,9 @@ kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, int batch,
 }
 
 void differentiate(Tape& tape, const BatchNorm& b, const Tensor& dy) {
-  const GradSink dx = b.x.wants_grad() ? tape.sink(b.x) : GradSink{};
+  // in the order of writing: the residual may be x
   const GradSink dresidual = b.residual.wants_grad() ? tape.sink(b.residual) : GradSink{};
+  const GradSink dx = b.x.wants_grad() ? tape.sink(b.x) : GradSink{};
   const int64_t C = b.of[0].shape.C;
   const Tensor room({b.count, 4 * C}, DType::f32, b.stream);  // sum g, sum g xhat: (2, C) doubles
   PerBatch<kernels::BatchNormSums> sums;
@@ -189,7 +193,7 @@ void differentiate(Tape& tape, const BatchNorm& b, const Tensor& dy) {
     terms.add(terms_of(tape, b, k, sums.of[static_cast<size_t>(k)], dx, dresidual));
   }
   kernels::batch_norm_sums(b.stream, sums.all());
-  if (tape.watches_slices()) add_slices(tape, b, b.of[0], dy);
+  if (tape.watches_slices()) add_slices(tape, b, dy);
   kernels::batch_norm_backward(b.stream, terms.all());
 }
 
@@ -211,7 +215,7 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
               .images = images};
   ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
     const auto row = [&](int64_t n) { return images > 0 ? n * (pixels / images) : 0; };
-    b.of.at(static_cast<size_t>(b.count++)) = normalised(own, in, options, row(n0), row(n1));
+    b.of.at(static_cast<size_t>(b.count++)) = numbers_of(own, in, options, row(n0), row(n1));
   });
   const std::span<Normalised> all(b.of.data(), static_cast<size_t>(b.count));
   find_statistics(ctx.stream, in, options, all);
