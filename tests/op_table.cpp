@@ -140,16 +140,18 @@ TEST_CASE("batch norm: with batch and running statistics, with residual and ReLU
   for (const Shape& shape : {Shape{4, 3, 3, 5}, Shape{2, 1}, Shape{31, 4}, Shape{9, 16, 16, 20}})
     for (bool batch : {true, false})
       for (bool relu : {false, true})
-        for (bool residual : {false, true}) {
+        for (const int residual : {0, 1, 2}) {  // 2: x itself
           const int64_t C = shape[shape.rank() - 1];
           const reference::Norm s{shape.size() / C, C, 1e-5, relu};
           const Values mean = normal_values(C, 3);
           Values var;
           for (double v : normal_values(C, 4)) var.push_back(v * v + 0.5);
           std::vector<Shape> inputs = {shape, {C}, {C}};
-          if (residual) inputs.push_back(shape);
+          if (residual == 1) inputs.push_back(shape);
+          const size_t at = residual == 1 ? 3 : 0;  // of the residual, among the inputs
           check_op({.name = "batch_norm " + shape.str() + (batch ? " batch" : " running") +
-                            (relu ? " relu" : "") + (residual ? " residual" : ""),
+                            (relu ? " relu" : "") + (residual > 0 ? " residual" : "") +
+                            (residual == 2 ? ", x itself" : ""),
                     .inputs = inputs,
                     .op =
                         [=](const Ctx& ctx, Vars in) {
@@ -159,13 +161,13 @@ TEST_CASE("batch norm: with batch and running statistics, with residual and ReLU
                                                  .beta = in[2],
                                                  .running_mean = to_tensor(mean, {C}),
                                                  .running_var = to_tensor(var, {C}),
-                                                 .residual = residual ? &in[3] : nullptr},
+                                                 .residual = residual > 0 ? &in[at] : nullptr},
                                                 {.relu = relu});
                         },
                     .reference =
                         [=](Inputs in) {
                           return reference::batch_norm(
-                              s, in[0], in[1], in[2], residual ? &in[3] : nullptr,
+                              s, in[0], in[1], in[2], residual > 0 ? &in[at] : nullptr,
                               batch ? nullptr : &mean, batch ? nullptr : &var);
                         },
                     .tolerance = shape.size() == 2

@@ -81,6 +81,16 @@ for method in ssd:2 fisher:1e-4 influence:1,iterations=2 influence:1,form=optml;
 done
 check "fisher takes a pass a class" grep -q "\"passes\": $((2 * $(sed -n 's/.*"steps": \([0-9]*\).*/\1/p' \
   once-fisher-1e-4/run.json)))" once-fisher-1e-4/run.json
+# With next to no noise elsewhere, that of the row of a class of which nothing is left shows.
+noise_within() {  # folder, least, most
+  awk -v low="$2" -v high="$3" 'match($0, /"noise_rms":[0-9.e+-]+/) { x = substr($0, RSTART + 12, RLENGTH - 12) + 0
+    found = x >= low && x <= high } END { exit !found }' "$1/metrics.jsonl"
+}
+for spec in class:0 class:0:3; do
+  expect "fisher, $spec" 0 'forget_acc' unlearn --from a --forget $spec --method fisher:1e-16 --batch-size 4 --out "f-$spec"
+done
+check "fisher starts the row of a class that is gone anew" noise_within f-class:0 1e-4 1e-2
+check "and of no other" noise_within f-class:0:3 1e-8 1e-6
 expect "the default folder of a method with values" 0 'runs/a-ssd-2-dampen-1-none-0' unlearn "${once[@]}" \
   --method ssd:2,dampen=1
 expect "a run's configuration can be used again" 0 '' unlearn --config once-ssd-2/config.toml --out once-again

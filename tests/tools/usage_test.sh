@@ -54,7 +54,7 @@ for what in models methods presets gates estimators objectives metrics attacks d
   expect "list $what as JSON" 0 "\"$what\":" list $what --json
   check "it is one document" is_json out
 done
-for what in metrics methods; do
+for what in metrics methods gates estimators attacks; do
   expunge list $what
   cut -d' ' -f1 out > names
   check "there are $what" test -s names
