@@ -267,13 +267,14 @@ ExitCode run_bench_network(const Settings& settings, const char* name, const Ben
   append(table.columns, kTimes);
   append(table.columns, {{"images_per_s", "images/s", 1}, {"gflops", "GFLOP/s", 1}});
   if (here) table.columns.push_back({"peak_percent", "% of peak", 0});
-  table.columns.push_back({"peak_rss_mb", "peak MB", 0});
+  table.columns.push_back(here ? BenchTable::Column{"peak_rss_mb", "peak MB", 0}
+                               : BenchTable::Column{"device_mb", "GPU MB", 0});
   const double gflops = 1e-6 * r.flops / r.time.median_ms;
   Row row = {options.model, options.batch_size};
   append(row, cells(r.time));
   append(row, Row{1e3 * static_cast<double>(options.batch_size) / r.time.median_ms, gflops});
   if (here) row.emplace_back(100 * gflops / peak);
-  row.emplace_back(r.peak_rss_mb);
+  row.emplace_back(r.peak_mb);
   table.rows = {row};
   print_table(settings, table);
   return ExitCode::done;

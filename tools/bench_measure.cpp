@@ -70,7 +70,8 @@ double gpu_copy_gb_per_s() {
 }
 
 // VmHWM; getrusage, where there is none, also knows the process that started this one.
-int64_t peak_rss_mb() {
+int64_t peak_mb() {
+  if (compute_stream().device == Device::cuda) return pool_stats(Device::cuda).bytes_held >> 20;
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) >> 10;

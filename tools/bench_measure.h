@@ -31,7 +31,9 @@ double gpu_copy_gb_per_s();
 constexpr double mb_of(int64_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);
 }
-int64_t peak_rss_mb();  // of this process so far
+// MiB: resident, the most that this process had so far; where a GPU computes, what the pool holds
+// of its memory, cached blocks too.
+int64_t peak_mb();
 
 // Uniform in [-1.7, 1.7), variance about 1; `key` tells buffers apart.
 void fill_uniform(const Tensor& x, uint32_t key);

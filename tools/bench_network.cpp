@@ -87,7 +87,7 @@ BenchNetworkResult bench_train(const BenchNetwork& options) {
          "bench train {}: the loss went from {} to {} on one batch, expected a fall", options.model,
          first_loss, last_loss);
   const Timing time = time_calls(1, options.steps, [&] { run(); });
-  return {time, flops_of(model, 3, options.batch_size), peak_rss_mb(),
+  return {time, flops_of(model, 3, options.batch_size), peak_mb(),
           fmt::format("loss of the first steps: {:.4f} to {:.4f}", first_loss, last_loss)};
 }
 
@@ -97,7 +97,7 @@ BenchNetworkResult bench_infer(const BenchNetwork& options) {
   settle_statistics(model, batch);
   const double worst = check_singles(model, batch.x, logits_of(model, batch.x));
   const Timing time = time_calls(options.warmup, options.steps, [&] { logits_of(model, batch.x); });
-  return {time, flops_of(model, 1, options.batch_size), peak_rss_mb(),
+  return {time, flops_of(model, 1, options.batch_size), peak_mb(),
           fmt::format("logits in the batch and of single images differ by {:.1e}", worst)};
 }
 

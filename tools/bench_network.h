@@ -20,8 +20,8 @@ struct BenchNetwork {
 
 struct BenchNetworkResult {
   Timing time;
-  double flops;  // of a step by the formulas: 2 a multiply-add, convolutions and linear layers
-  int64_t peak_rss_mb;
+  double flops;     // of a step by the formulas: 2 a multiply-add, convolutions and linear layers
+  int64_t peak_mb;  // resident, or of the GPU's memory: what the pool held in the end
   std::string checked;  // what was found before the timing, in words
 };
 

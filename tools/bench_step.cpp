@@ -119,11 +119,12 @@ BenchNetworkResult bench_step(const BenchNetwork& options) {
   const double loss = check_step(options);
   const bool joint = options.joint && options.record && compute_stream().device == Device::cuda;
   if (joint) check_joint(options);
+  pool_trim();  // what the checks had does not count
   StepProblem problem(options, compute_stream().device == Device::cpu);
   const Timing time = time_calls(options.warmup, options.steps, [&] { problem.run(); });
   const int passes = problem.step.passes();
   return {
-      time, flops_of(problem.model, 3 * passes, options.batch_size), peak_rss_mb(),
+      time, flops_of(problem.model, 3 * passes, options.batch_size), peak_mb(),
       fmt::format("{} with {}: {} passes a step{}, images/s of one batch; with passes apart the "
                   "same bits as steps call by call, retain loss {:.4f}",
                   options.method, options.gate, passes, joint ? ", two of them joint" : "", loss)};

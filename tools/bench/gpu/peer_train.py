@@ -70,11 +70,17 @@ def as_graph(step):
 
 
 def timed(run, loss, o):
-    """Losses of the first steps, and milliseconds of the later ones; the loss is read after each, as ours is."""
+    """Losses of the first steps, and milliseconds of the later ones; the loss is read after each, as ours is.
+
+    device_mb: what PyTorch's allocator held of the GPU's memory in the later ones, after giving back what tuning took.
+    """
     losses = []
     for _ in range(o.warmup):
         run()
         losses.append(loss.item())
+    if o.device != "cpu":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     times = []
     for _ in range(o.steps):
         begin = time.perf_counter()
@@ -82,7 +88,10 @@ def timed(run, loss, o):
         loss.item()
         times.append((time.perf_counter() - begin) * 1e3)
     times.sort()
-    return losses, {"median_ms": statistics.median(times), "min_ms": times[0], "max_ms": times[-1]}
+    found = {"median_ms": statistics.median(times), "min_ms": times[0], "max_ms": times[-1]}
+    if o.device != "cpu":
+        found["device_mb"] = torch.cuda.max_memory_reserved() >> 20
+    return losses, found
 
 
 def main():

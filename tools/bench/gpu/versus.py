@@ -45,7 +45,8 @@ def lines_of(command):
 def ours(o, part, model, batch, precision):
     found = lines_of([o.expunge, "bench", PARTS[part][0], "--model", model, "--batch-size", batch, "--precision",
                       precision, "--device", o.device, "--steps", o.steps, "--json"])[0]
-    return {"form": "expunge", "median_ms": found["rows"][0]["median_ms"]}
+    row = found["rows"][0]
+    return {"form": "expunge", "median_ms": row["median_ms"], "device_mb": row.get("device_mb")}
 
 
 def theirs(o, part, model, batch, precision, form):
@@ -54,32 +55,35 @@ def theirs(o, part, model, batch, precision, form):
 
 
 def measure(o, part, model, batch, precision, forms):
-    """Median milliseconds by form, over rounds in which every form has its turn."""
-    times = {}
+    """Median milliseconds by form, over rounds in which every form has its turn, and the most MiB of the GPU's memory."""
+    times, memory = {}, {}
     for round_ in range(o.rounds):
         found = [ours(o, part, model, batch, precision)]
         found += [theirs(o, part, model, batch, precision, form) for form in forms]
         for one in found:
             times.setdefault(one["form"], []).append(one["median_ms"])
+            memory[one["form"]] = max(memory.get(one["form"], 0), one.get("device_mb") or 0)
             if o.json:
                 with open(o.json, "a", encoding="utf-8") as file:
                     file.write(json.dumps({"part": part, "model": model, "batch": batch, "precision": precision,
                                            "round": round_, "form": one["form"],
-                                           "median_ms": one["median_ms"]}) + "\n")
-    return {form: statistics.median(of) for form, of in times.items()}
+                                           "median_ms": one["median_ms"],
+                                           "device_mb": one.get("device_mb")}) + "\n")
+    return {form: statistics.median(of) for form, of in times.items()}, memory
 
 
 def compare(o, part):
     forms = (o.forms or PARTS[part][2]).split(",")
     batches = map(int, (o.batches or PARTS[part][3]).split(","))
     print(f"| {part} | batch | precision | expunge ms | images/s | {' | '.join(f + ' ms' for f in forms)} | "
-          f"{' | '.join(f + ' / expunge' for f in forms)} |")
-    print("|---" * (5 + 2 * len(forms)) + "|")
+          f"{' | '.join(f + ' / expunge' for f in forms)} | GPU MB: expunge, {', '.join(forms)} |")
+    print("|---" * (6 + 2 * len(forms)) + "|")
     for model, batch, precision in itertools.product(o.models.split(","), batches, o.precisions.split(",")):
-        ms = measure(o, part, model, batch, precision, forms)
+        ms, memory = measure(o, part, model, batch, precision, forms)
         mine = ms["expunge"]
         print(f"| {model} | {batch} | {precision} | {mine:.3f} | {1000 * batch / mine:.0f} | "
-              f"{' | '.join(f'{ms[f]:.3f}' for f in forms)} | {' | '.join(f'{ms[f] / mine:.2f}' for f in forms)} |",
+              f"{' | '.join(f'{ms[f]:.3f}' for f in forms)} | {' | '.join(f'{ms[f] / mine:.2f}' for f in forms)} | "
+              f"{', '.join(str(memory[f] or '-') for f in ['expunge', *forms])} |",
               flush=True)
     print(flush=True)
 
