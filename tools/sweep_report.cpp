@@ -64,7 +64,7 @@ std::vector<const RowGroup*> lines_of(const Grid& grid, const std::string& set,
                                       const std::vector<RowGroup>& groups) {
   std::vector<const RowGroup*> lines;
   for (const RowGroup& g : groups)
-    if (is_network(g, set) || (stem(g.name) == grid.title() && !g.rows.front()->labels.empty()))
+    if (is_network(g, set) || (stem(g.name) == grid.title() && !is_network(g, grid.title())))
       lines.push_back(&g);
   return lines;
 }
@@ -80,7 +80,8 @@ TextRows grid_table(const Grid& grid, const std::string& set, const std::vector<
   rows.front().emplace_back("reached");
   for (const RowGroup* g : lines) {
     const auto n = std::ssize(g->rows), good = count_of(*g, "forget_acc");
-    rows.push_back({g->name.substr(g->name.find('/') + 1),
+    const std::string own = g->name.substr(g->name.find('/') + 1);
+    rows.push_back({own.empty() ? grid.name : own,  // nothing in the grid varies but the seed
                     good == n ? std::to_string(n) : fmt::format("{} of {}", good, n)});
     for (const Column& c : columns)
       rows.back().push_back(mean_and_sd(spread_of(*g, c.name), run_number(c.name).digits));

@@ -137,6 +137,8 @@ expect "keep rows" 0 '' sweep few.toml --out bare --keep rows
 same "the same numbers" <(sorted_numbers all) <(sorted_numbers bare)
 check "networks that others need stay" test -s bare/original-0/checkpoints/last.safetensors
 check "unlearned ones do not" test -z "$(find bare/fixed -name '*.safetensors')"
+sed 's/^method = .*/method = "ngplus"/; s/^gate = .*/gate = "focus"/' few.toml > one.toml
+expect "a grid in which nothing varies but the seed has its line" 0 '^fixed +1 ' sweep one.toml --out bare --keep rows
 expect "once more, without the weights" 0 '' sweep few.toml --out bare --keep rows
 check "makes nothing" test -z "$(find bare/fixed -name '*.safetensors')"
 expect "keep what?" 2 'rows.weights.all' sweep few.toml --keep nothing
