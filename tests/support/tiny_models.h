@@ -1,5 +1,6 @@
 #pragma once
 
+#include "nn/network.h"
 #include "nn/ops.h"
 #include "nn/resnet.h"
 
@@ -44,6 +45,14 @@ class TinyVgg final : public nn::Network {
   nn::BatchNormLayer bn_;
   nn::LinearLayer fc1_, fc2_;
 };
+
+// With five classes, for what needs some model with a convolution, batch norm and linear layers.
+inline nn::Model tiny() {
+  nn::Model model =
+      nn::build<TinyVgg>("tiny", {.height = 8, .width = 8, .channels = 3, .classes = 5});
+  nn::initialise(model.params, nn::Init::pytorch, 3);
+  return model;
+}
 
 class TinyCnn final : public nn::Network {
  public:

@@ -89,6 +89,7 @@ check "beside a copy" grep -q '% of copy' out
 expect "a whole step, recorded and checked" 0 'prob: 2 passes.*the same bits' bench step --device cuda \
   --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --gate prob
 check "with what it holds of the device's memory" grep -qE '\| GPU MB \|$' out
+check "which is something" grep -qE '^\| smallcnn .*\| [1-9][0-9]* \|$' out
 expect "the update timed on the device" 0 '% of copy' bench unlearn --device cuda --model linear \
   --gate none,prob,focus,focus-opt,random --steps 1 --warmup-steps 2
 expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77

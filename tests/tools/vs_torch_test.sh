@@ -30,6 +30,7 @@ expect "its help" 0 'gpu_vs_torch.sh .--parts' --help
 EXPUNGE=/nowhere expect "GPU: no program" 1 '/nowhere is not there' --device cpu
 few=(--device cpu --models resnet18 --batches 2 --precisions fp32 --steps 1 --rounds 2 --json rows.jsonl)
 expect "GPU: every form in turn" 0 '^\| resnet18 \| 2 \| fp32 \| [0-9.]+ \| [0-9]+ \| [0-9.]+ \| [0-9.]+ \|' "${few[@]}" --parts train --forms eager
+check "a column of memory, empty on the CPU" grep -qE '^\| resnet18 .*\| -, - \|$' out
 check "a line a measurement" test "$(wc -l < rows.jsonl)" = 4
 expect "GPU: a graph needs one" 1 'peer_train: graph needs a GPU' "${few[@]}" --forms graph
 rm rows.jsonl

@@ -14,16 +14,9 @@
 namespace expunge::unlearn {
 namespace {
 
-using test::Images, test::kClasses;
+using test::Images, test::kClasses, test::tiny;
 
 constexpr int64_t kForgetBatches = 4, kRetainBatches = 8, kAudit = 5;
-
-nn::Model tiny() {
-  nn::Model model = nn::build<test::TinyVgg>(
-      "tiny", {.height = 8, .width = 8, .channels = 3, .classes = kClasses});
-  nn::initialise(model.params, nn::Init::pytorch, 3);
-  return model;
-}
 
 StepConfig ngplus() {
   StepConfig config;

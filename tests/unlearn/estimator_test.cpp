@@ -15,14 +15,9 @@
 namespace expunge::unlearn {
 namespace {
 
-constexpr int64_t kImages = 6, kClasses = 5, kPixels = 8 * 8 * 3;
+using test::tiny;
 
-nn::Model tiny() {
-  nn::Model model = nn::build<test::TinyVgg>(
-      "tiny", {.height = 8, .width = 8, .channels = 3, .classes = kClasses});
-  nn::initialise(model.params, nn::Init::pytorch, 3);
-  return model;
-}
+constexpr int64_t kImages = 6, kClasses = 5, kPixels = 8 * 8 * 3;
 
 // The gradient of CE over images [first, first + n), with or without somebody who watches.
 Tensor gradient(const nn::Model& model, int64_t first, int64_t n, BatchNormMode batch_norm,

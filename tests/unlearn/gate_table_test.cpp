@@ -28,7 +28,7 @@ constexpr GateRow kTopTensor = {.name = "top-tensor",
 
 // A small network's update, of gradients that are drawn: normal, deviation 1e-4.
 struct Gated {
-  nn::Model model = built();
+  nn::Model model = test::tiny();
   nn::Optimizer optimizer{model.params, {.kind = nn::OptimKind::adam, .weight_decay = 0}};
   StepGradients gradients = drawn(model.params);
   GatedUpdate update;
@@ -46,12 +46,6 @@ struct Gated {
   }
 
  private:
-  static nn::Model built() {
-    nn::Model model =
-        nn::build<test::TinyVgg>("tiny", {.height = 8, .width = 8, .channels = 3, .classes = 5});
-    nn::initialise(model.params, nn::Init::pytorch, 3);
-    return model;
-  }
   static StepGradients drawn(const ParamStore& params) {
     StepGradients gradients{.g_f = params.make_buffer(), .g_r = params.make_buffer()};
     uint64_t key = 0;

@@ -12,12 +12,7 @@
 namespace expunge::unlearn {
 namespace {
 
-nn::Model tiny() {
-  nn::Model model =
-      nn::build<test::TinyVgg>("tiny", {.height = 8, .width = 8, .channels = 3, .classes = 5});
-  nn::initialise(model.params, nn::Init::pytorch, 3);
-  return model;
-}
+using test::tiny;
 
 // Positive numbers from 1e-10 to 1e2, some of them 0.
 LongSum information_of(const ParamStore& params) {

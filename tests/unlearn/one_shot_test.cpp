@@ -17,15 +17,8 @@
 namespace expunge::unlearn {
 namespace {
 
-using test::Images, test::kClasses, test::kSamples;
+using test::Images, test::kClasses, test::kSamples, test::tiny;
 using Vector = std::vector<double>;
-
-nn::Model tiny() {
-  nn::Model model = nn::build<test::TinyVgg>(
-      "tiny", {.height = 8, .width = 8, .channels = 3, .classes = kClasses});
-  nn::initialise(model.params, nn::Init::pytorch, 3);
-  return model;
-}
 
 nn::Model logistic() {
   nn::Model model = nn::build<nn::LinearModel>(

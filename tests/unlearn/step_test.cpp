@@ -18,14 +18,7 @@
 namespace expunge::unlearn {
 namespace {
 
-using test::Images, test::kSamples, test::kClasses;
-
-nn::Model tiny() {
-  nn::Model model = nn::build<test::TinyVgg>(
-      "tiny", {.height = 8, .width = 8, .channels = 3, .classes = kClasses});
-  nn::initialise(model.params, nn::Init::pytorch, 3);
-  return model;
-}
+using test::Images, test::kSamples, test::kClasses, test::tiny;
 
 struct Method {
   const char *name, *forget, *retain;
