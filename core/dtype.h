@@ -106,6 +106,14 @@ EXPUNGE_HD T from_float(float x) {
 
 namespace expunge {
 
+// The largest float that from_float<T> makes 0: half the smallest T.
+template <class T>
+inline constexpr float kRoundsToZero = 0.0f;
+template <>
+inline constexpr float kRoundsToZero<bf16> = 0x1p-134f;
+template <>
+inline constexpr float kRoundsToZero<f16> = 0x1p-25f;
+
 using math::from_float, math::to_bf16, math::to_f16, math::to_float;
 
 template <class T>

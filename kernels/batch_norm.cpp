@@ -29,44 +29,18 @@ double* doubles(const Tensor& t) {
   return static_cast<double*>(t.bytes());
 }
 
-// Adds one chunk's rows to sum_g and sum_gx = sum g (x - mean).
-template <bool kRelu>
-void add_sums(int64_t C, int64_t begin, int64_t end, const float* x, const float* y,
-              const float* dy, const float* mean, float* __restrict sum_g,
-              float* __restrict sum_gx) {
-  for (int64_t p = begin; p < end; ++p) {
-    const float *in = x + p * C, *out = y + p * C, *d = dy + p * C;
-    for (int64_t c = 0; c < C; ++c) {
-      const float g = math::masked(kRelu, d[c], out[c]);
-      sum_g[c] += g;
-      sum_gx[c] += g * (in[c] - mean[c]);
-    }
-  }
-}
-
-// One row: dresidual = beta dresidual + g, dx = beta dx + a g + b x + k
-template <bool kRelu>
-void backward_row(int64_t C, const BatchNormBackward& t, int64_t at, const float* a, const float* b,
-                  const float* k) {
-  const float *x = t.x.f32() + at, *y = t.y.f32() + at, *dy = t.dy.f32() + at;
-  if (t.dresidual.at != nullptr) {
-    float* __restrict out = t.dresidual.f32() + at;
-    if (t.beta_residual == 0.0f)
-      for (int64_t c = 0; c < C; ++c) out[c] = math::masked(kRelu, dy[c], y[c]);
-    else
-      for (int64_t c = 0; c < C; ++c)
-        out[c] = t.beta_residual * out[c] + math::masked(kRelu, dy[c], y[c]);
-  }
-  if (t.dx.at != nullptr) {
-    float* __restrict out = t.dx.f32() + at;
-    if (t.beta_dx == 0.0f)
-      for (int64_t c = 0; c < C; ++c)
-        out[c] = a[c] * math::masked(kRelu, dy[c], y[c]) + b[c] * x[c] + k[c];
-    else
-      for (int64_t c = 0; c < C; ++c)
-        out[c] =
-            t.beta_dx * out[c] + (a[c] * math::masked(kRelu, dy[c], y[c]) + b[c] * x[c] + k[c]);
-  }
+// Rows [begin, end) of a gradient.
+NormGradientRows rows_of(const BatchNormGradient& t, int64_t begin, int64_t end) {
+  const int64_t C = t.shape.C, at = begin * C;
+  const NormPassing passing = math::passing(t.shape.relu, t.y.at);
+  return {.rows = end - begin,
+          .C = C,
+          .passing = passing,
+          .x = t.x.f32() + at,
+          .y = passing == NormPassing::by_output ? t.y.f32() + at : nullptr,
+          .dy = t.dy.f32() + at,
+          .a = t.line,
+          .b = passing == NormPassing::by_line ? t.line + C : nullptr};
 }
 
 // A chunk's mean first, then its sum of squared deviations while it is still in the cache; chunks
@@ -81,18 +55,12 @@ void statistics(const BatchNormStatistics& of) {
     const Tensor sums(Shape{2 * C});
     float *sum = sums.data(), *centre = sum + C;
     std::fill_n(sum, C, 0.0f);
-    for (int64_t p = begin; p < end; ++p)
-      for (int64_t c = 0; c < C; ++c) sum[c] += x[p * C + c];
+    norm_tiles().moments({end - begin, C, x + begin * C, nullptr, sum, nullptr});
     for (int64_t c = 0; c < C; ++c) centre[c] = sum[c] / static_cast<float>(end - begin);
     std::fill_n(sum, C, 0.0f);
     const Tensor squares = Tensor::zeros(Shape{C});
     float* square = squares.data();
-    for (int64_t p = begin; p < end; ++p)
-      for (int64_t c = 0; c < C; ++c) {
-        const float d = x[p * C + c] - centre[c];
-        sum[c] += d;
-        square[c] += d * d;
-      }
+    norm_tiles().moments({end - begin, C, x + begin * C, centre, sum, square});
     const double n = static_cast<double>(end - begin);
     for (int64_t c = 0; c < C; ++c) {  // the centre is rounded: `sum` is what is left
       m[c] = double{centre[c]} + double{sum[c]} / n;
@@ -105,7 +73,7 @@ void statistics(const BatchNormStatistics& of) {
       const double *m = doubles(parts) + k * 2 * C, *m2 = m + C;
       math::merge(all, {static_cast<double>(std::min(rows, pixels - k * rows)), m[c], m2[c]});
     }
-    math::batch_statistics(all, c, of.eps, of.running, of.mean, of.invstd);
+    math::batch_statistics(all, c, of);
   }
 }
 
@@ -113,11 +81,9 @@ void apply(const BatchNormApply& of) {
   const int64_t C = of.shape.C;
   const float *x = of.x.f32(), *residual = of.residual.f32();
   float* y = of.y.f32();
-  const Tensor line(Shape{2 * C});
-  norm_lines(C, of.parameters, line.data());
   for_chunks(of.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
     NormTile tile;
-    tile.a = line.data(), tile.b = line.data() + C, tile.n = C;
+    tile.a = of.line, tile.b = of.line + C, tile.n = C;
     tile.relu = of.shape.relu, tile.adds = residual != nullptr;
     for (int64_t p = begin; p < end; p += tile.m) {
       tile.m = static_cast<int>(std::min<int64_t>(NormTile::kRows, end - p));
@@ -125,21 +91,20 @@ void apply(const BatchNormApply& of) {
         tile.x[i] = x + at, tile.y[i] = y + at;
         if (residual != nullptr) tile.residual[i] = residual + at;
       }
-      norm_tile(tile);
+      norm_tiles().apply(tile);
     }
   });
 }
 
 void sums(const BatchNormSums& of) {
-  const auto [pixels, C, relu] = of.shape;
+  const auto [pixels, C, relu] = of.in.shape;
   const int64_t rows = chunk_rows(C), chunks = (pixels + rows - 1) / rows;
   const Tensor parts(
       Shape{std::max<int64_t>(1, chunks) * 2 * C});  // (chunks, {g, g (x - mean)}, C)
-  const auto add = relu ? add_sums<true> : add_sums<false>;
   for_chunks(pixels, C, [&, C = C](int64_t chunk, int64_t begin, int64_t end) {
-    float *g_sum = parts.data() + chunk * 2 * C, *gx_sum = g_sum + C;
-    std::fill_n(g_sum, 2 * C, 0.0f);
-    add(C, begin, end, of.x.f32(), of.y.f32(), of.dy.f32(), of.mean, g_sum, gx_sum);
+    float* sum = parts.data() + chunk * 2 * C;
+    std::fill_n(sum, 2 * C, 0.0f);
+    norm_tiles().sums({rows_of(of.in, begin, end), of.in.mean, sum, sum + C});
   });
   for (int64_t c = 0; c < C; ++c) {
     double g = 0, gx = 0;
@@ -148,22 +113,34 @@ void sums(const BatchNormSums& of) {
       gx += double{parts.data()[k * 2 * C + C + c]};
     }
     of.sum_g[c] = g;
-    of.sum_gx[c] = gx * double{of.invstd[c]};
+    of.sum_gx[c] = gx * double{of.in.invstd[c]};
   }
 }
 
 void backward(const BatchNormBackward& t) {
-  const int64_t C = t.shape.C;
-  const Tensor line(Shape{3 * C});  // dx = a g + b x + k
+  const int64_t C = t.in.shape.C;
+  const Tensor room(Shape{4 * C}), line(Shape{3 * C});  // dx = a g + b x + k
+  double *sum_g = doubles(room), *sum_gx = sum_g + C;
+  sums({t.in, sum_g, sum_gx});
   float *a = line.data(), *b = a + C, *k = b + C;
   for (int64_t c = 0; c < C; ++c) {
-    const math::NormSlope dx = math::norm_slope(t, c);
+    const math::NormSums of{sum_g[c], sum_gx[c]};
+    const math::NormSlope dx = math::norm_slope(t, c, of);
     a[c] = dx.a, b[c] = dx.b, k[c] = dx.k;
-    math::norm_parameters(t, c);
+    math::norm_parameters(t, c, of);
   }
-  for_chunks(t.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
-    const auto row = t.shape.relu ? backward_row<true> : backward_row<false>;
-    for (int64_t p = begin; p < end; ++p) row(C, t, p * C, a, b, k);
+  const auto from_row = [&](const Values& v, int64_t row) {
+    return v.at != nullptr ? v.f32() + row * C : nullptr;
+  };
+  for_chunks(t.in.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
+    norm_tiles().backward({.in = rows_of(t.in, begin, end),
+                           .a = a,
+                           .b = b,
+                           .k = k,
+                           .beta_dx = t.beta_dx,
+                           .beta_residual = t.beta_residual,
+                           .dx = from_row(t.dx, begin),
+                           .dresidual = from_row(t.dresidual, begin)});
   });
 }
 
@@ -171,15 +148,24 @@ Tensor workspace(Stream stream, size_t bytes) {
   return Tensor(Shape{static_cast<int64_t>(bytes / sizeof(float))}, DType::f32, stream);
 }
 
+template <class T>
+const BatchNormShape& shape_of(const T& batch) {
+  if constexpr (requires { batch.in; })
+    return batch.in.shape;
+  else
+    return batch.shape;
+}
+
 // Batch by batch on the CPU; on_cuda() does all of them.
 template <class T, class Cuda>
 void each_batch(Stream stream, const Batches<T>& of, void (*on_cpu)(const T&), Cuda on_cuda) {
   EXPUNGE_CHECK(!of.empty() && of.size() <= size_t{kMostBatches}, "batch norm: {} batches",
                 of.size());
+  const BatchNormShape& first = shape_of(of[0]);
   for (const T& batch : of)
-    EXPUNGE_CHECK(batch.shape.C == of[0].shape.C && batch.shape.relu == of[0].shape.relu,
+    EXPUNGE_CHECK(shape_of(batch).C == first.C && shape_of(batch).relu == first.relu,
                   "batch norm: batches of {} and of {} channels, or one with ReLU and one without",
-                  of[0].shape.C, batch.shape.C);
+                  first.C, shape_of(batch).C);
   const auto in_turn = [&] {
     for (const T& batch : of) on_cpu(batch);
   };
@@ -195,18 +181,11 @@ void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of
   });
 }
 
-void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd) {
+void batch_norm_known(Stream stream, const BatchNormKnown& of) {
   const auto on_cpu = [&] {
-    for (int64_t c = 0; c < C; ++c) invstd[c] = math::norm_invstd(var[c], eps);
+    for (int64_t c = 0; c < of.C; ++c) math::known_statistics(of, c);
   };
-  dispatch(stream, on_cpu, [&] { cuda::batch_norm_invstd(stream, C, var, eps, invstd); });
-}
-
-void norm_lines(int64_t C, const NormParameters& p, float* line) {
-  for (int64_t c = 0; c < C; ++c) {
-    const math::NormLine of = math::norm_line(p.mean[c], p.invstd[c], p.gamma[c], p.beta[c]);
-    line[c] = of.a, line[C + c] = of.b;
-  }
+  dispatch(stream, on_cpu, [&] { cuda::batch_norm_known(stream, of); });
 }
 
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of) {
@@ -222,8 +201,8 @@ void batch_norm_sums(Stream stream, const Batches<BatchNormSums>& of) {
 
 void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of) {
   each_batch(stream, of, backward, [&] {
-    const Tensor slopes({static_cast<int64_t>(of.size()), 3, of[0].shape.C}, DType::f32, stream);
-    cuda::batch_norm_backward(stream, of, slopes.data());
+    const Tensor room = workspace(stream, cuda::backward_workspace(of));
+    cuda::batch_norm_backward(stream, of, room.bytes());
   });
 }
 

@@ -29,7 +29,9 @@ struct Batches : std::span<const T> {
   explicit Batches(std::span<const T> all) : std::span<const T>(all) {}
 };
 
-// mean and invstd = 1/sqrt(var + eps) of x: (C) each. Where running statistics are given:
+// What normalises a channel: mean and invstd = 1/sqrt(var + eps), (C) each, and
+//   line ({a, b}, C):   gamma xhat + beta = a x + b
+// here of x. Where running statistics are given:
 //   running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch
 //   does.
 struct RunningStatistics {
@@ -42,49 +44,54 @@ struct BatchNormStatistics {
   ConstValues x;
   float eps;
   RunningStatistics running;
-  float *mean, *invstd;
+  const float *gamma, *beta;
+  float *mean, *invstd, *line;
 };
 void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of);
 
-// invstd of a variance, of evaluation: (C) each
-void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
+// Of statistics that are known, for evaluation.
+struct BatchNormKnown {
+  int64_t C;
+  const float *mean, *var;
+  float eps;
+  const float *gamma, *beta;
+  float *invstd, *line;
+};
+void batch_norm_known(Stream stream, const BatchNormKnown& of);
 
 // y may be x.
-struct NormParameters {
-  const float *mean, *invstd, *gamma, *beta;  // (C) each
-};
 struct BatchNormApply {
   BatchNormShape shape;
   ConstValues x;
-  NormParameters parameters;
+  const float* line;
   ConstValues residual;
   Values y;
 };
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of);
 
-// On the CPU: line ({a, b}, C) of gamma xhat + beta = a x + b
-void norm_lines(int64_t C, const NormParameters& parameters, float* line);
+// The gradient that reaches the sum before the ReLU: g = dy [y > 0] where relu, otherwise dy. y may
+// be null where there was no residual: it is computed from x again, to the same bit.
+struct BatchNormGradient {
+  BatchNormShape shape;
+  ConstValues x, y, dy;
+  const float *mean, *invstd, *line;
+};
 
-// The gradient that reaches the sum: g = dy [y > 0] where relu, otherwise dy. Of all rows, or of
-// some where x, y and dy point to them:
+// Of all rows, or of some where x, y and dy point to them:
 //   sum_g[c] = sum g,   sum_gx[c] = sum g xhat       (C) doubles each: dbeta and dgamma of these
 //   rows
 struct BatchNormSums {
-  BatchNormShape shape;
-  ConstValues x, y, dy;
-  const float *mean, *invstd;
+  BatchNormGradient in;
   double *sum_g, *sum_gx;
 };
 void batch_norm_sums(Stream stream, const Batches<BatchNormSums>& of);
 
-// dx = beta dx + gamma invstd (g - [sum_g + xhat sum_gx] / pixels); the bracket only with batch
-// statistics. dresidual = beta_residual dresidual + g. dgamma = beta_gamma dgamma + sum_gx, dbeta
-// likewise + sum_g. Any output may be null.
+// dx = beta dx + gamma invstd (g - [sum g + xhat sum g xhat] / pixels); the bracket only with batch
+// statistics. dresidual = beta_residual dresidual + g. dgamma = beta_gamma dgamma + sum g xhat,
+// dbeta likewise + sum g. Any output may be null.
 struct BatchNormBackward {
-  BatchNormShape shape;
-  ConstValues x, y, dy;
-  const float *mean, *invstd, *gamma;
-  const double *sum_g, *sum_gx;
+  BatchNormGradient in;
+  const float* gamma;
   bool batch;  // batch statistics, which depend on x, were used
   float beta_dx = 0;
   Values dx{};
@@ -97,18 +104,19 @@ struct BatchNormBackward {
 };
 void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of);
 
-// The same on a GPU (batch_norm.cu), with memory to work in: bytes as the first two say; slopes:
-// (batches, 3, C). x, y and what has their shape: on multiples of 16 bytes
-// where C is one of what 16 bytes hold.
+// The same on a GPU (batch_norm.cu, batch_norm_sums.cu), with memory to work in, of as many bytes
+// as the first three say. x, y and what has their shape: on multiples of 16 bytes where C is one of
+// what 16 bytes hold.
 namespace cuda {
 
 size_t statistics_workspace(const Batches<BatchNormStatistics>& of);
 size_t sums_workspace(const Batches<BatchNormSums>& of);
+size_t backward_workspace(const Batches<BatchNormBackward>& of);
 void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of, void* workspace);
-void batch_norm_invstd(Stream stream, int64_t C, const float* var, float eps, float* invstd);
+void batch_norm_known(Stream stream, const BatchNormKnown& of);
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of);
 void batch_norm_sums(Stream stream, const Batches<BatchNormSums>& of, void* workspace);
-void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of, float* slopes);
+void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of, void* workspace);
 
 }  // namespace cuda
 

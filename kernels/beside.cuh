@@ -32,16 +32,25 @@ struct Beside {
     block -= blocks[0];
     return of[kMost - 1];
   }
+  // work(job, its block): in code of its own for each, which reads its numbers from where the
+  // launch left them
+  template <class Work>
+  __device__ void with(unsigned block, Work work) const {
+    if (kMost == 1 || block < blocks[0])
+      work(of[0], block);
+    else
+      work(of[kMost - 1], block - blocks[0]);
+  }
 };
 
 constexpr unsigned kBesideThreads = 256;
 
 template <class Body>
 __global__ void __launch_bounds__(kBesideThreads) beside_kernel(Beside<Body, 2> bodies) {
-  unsigned block = blockIdx.x;
-  const Body& body = bodies.take(block);
-  const int64_t i = int64_t{block} * kBesideThreads + threadIdx.x;
-  if (i < body.n) body(i);
+  bodies.with(blockIdx.x, [](const Body& body, unsigned block) {
+    const int64_t i = int64_t{block} * kBesideThreads + threadIdx.x;
+    if (i < body.n) body(i);
+  });
 }
 
 // Several of kernels/each.cuh: body(i) for each i in [0, body.n).

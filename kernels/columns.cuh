@@ -20,7 +20,7 @@
 namespace expunge::kernels {
 
 template <int n>
-struct Partial {
+struct alignas(n % 2 == 0 ? 16 : 8) Partial {
   double v[n];
 };
 
@@ -40,7 +40,8 @@ using ColumnJobs = Beside<ColumnJob<Work>, kMost>;
 
 // Threads (x, y) of a block: V columns each, and rows y, y + blockDim.y, ... of its part. Their
 // states lie in shared memory as (y, column), columns ordered by (v, x): neighbours write side by
-// side. Then a thread takes V of a column's states, and a tree what is left of it.
+// side. Then a thread takes V of a column's states, and a tree what is left of it. Of each job
+// parts are (C, its parts): those who finish a column read side by side.
 template <int V, class Work, int kMost>
 __global__ void __launch_bounds__(ColumnGrid::kThreads)
     columns_kernel(int64_t C, ColumnJobs<Work, kMost> jobs, typename Work::State* parts) {
@@ -69,7 +70,8 @@ __global__ void __launch_bounds__(ColumnGrid::kThreads)
   }
   const int64_t at =
       (int64_t{blockIdx.x} * blockDim.x + column % blockDim.x) * V + column / blockDim.x;
-  if (group == 0 && at < C) parts[int64_t{blockIdx.y} * C + at] = shared[thread];
+  if (group == 0 && at < C)
+    parts[(blockIdx.y - block) * C + at * job.parts + block] = shared[thread];
 }
 
 constexpr unsigned kWarp = 32, kFinishLanes = 128;
@@ -90,7 +92,8 @@ __global__ void __launch_bounds__(ColumnGrid::kThreads)
     const ColumnJob<Work>& job = jobs.of[number];
     State state = {};
     if (c < C)
-      for (int64_t k = lane; k < job.parts; k += kFinishLanes) Work::merge(state, part[k * C + c]);
+      for (int64_t k = lane; k < job.parts; k += kFinishLanes)
+        Work::merge(state, part[c * job.parts + k]);
     for (unsigned lanes = kWarp / 2; lanes > 0; lanes /= 2) {
       State other;
       for (int k = 0; k < static_cast<int>(sizeof(other.v) / sizeof(double)); ++k)

@@ -182,16 +182,14 @@ void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, c
 void conv2d_batch_norm(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w,
                        const float* bias, const ConvNorm& norm, Values y) {
   const auto on_cpu = [&] {
-    const Tensor line(Shape{2 * s.K});
-    norm_lines(s.K, norm.parameters, line.data());
-    forward(s, x.f32(), w.f32(), bias, {line.data(), s.K, norm.relu, norm.residual.f32(), y.f32()},
+    forward(s, x.f32(), w.f32(), bias, {norm.line, s.K, norm.relu, norm.residual.f32(), y.f32()},
             y.f32());
   };
   dispatch(stream, on_cpu, [&] {
     cuda::conv2d(stream, s, x, w, bias, y);
     cuda::batch_norm_apply(stream, BatchNormApply{.shape = {s.N * s.P() * s.Q(), s.K, norm.relu},
                                                   .x = y,
-                                                  .parameters = norm.parameters,
+                                                  .line = norm.line,
                                                   .residual = norm.residual,
                                                   .y = y});
   });

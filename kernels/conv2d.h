@@ -30,11 +30,11 @@ struct Conv2dShape {
 void conv2d(Stream stream, const Conv2dShape& shape, ConstValues x, ConstValues w,
             const float* bias, Values y);
 
-// Batch norm with known statistics (batch_norm.h) of what conv2d gives: on the CPU while outputs are
-// in the cache, on a GPU in place. The bits are those of the two calls one after the other.
+// Batch norm with known statistics (batch_norm.h) of what conv2d gives: on the CPU while outputs
+// are in the cache, on a GPU in place. The bits are those of the two calls one after the other.
 struct ConvNorm {
-  NormParameters parameters;  // (K) each
-  ConstValues residual{};     // like y, or null
+  const float* line;       // ({a, b}, K)
+  ConstValues residual{};  // like y, or null
   bool relu = false;
 };
 void conv2d_batch_norm(Stream stream, const Conv2dShape& shape, ConstValues x, ConstValues w,

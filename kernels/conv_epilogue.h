@@ -8,7 +8,7 @@ namespace expunge::kernels {
 // What is done to a convolution's outputs while they are in the cache: y = relu(a y + b +
 // residual).
 struct ConvEpilogue {
-  const float* line = nullptr;  // norm_lines; null: nothing is done
+  const float* line = nullptr;  // of batch norm; null: nothing is done
   int64_t K = 0;
   bool relu = false;
   const float* residual = nullptr;  // like y, or null
@@ -24,7 +24,7 @@ struct ConvEpilogue {
       tile.x[i] = tile.y[i] = out[i];
       if (residual != nullptr) tile.residual[i] = residual + (out[i] - y);
     }
-    norm_tile(tile);
+    norm_tiles().apply(tile);
   }
 };
 

@@ -4,12 +4,12 @@
 
 namespace expunge::kernels {
 
-void norm_tile(const NormTile& tile) {
+const NormTiles& norm_tiles() {
 #if defined(__x86_64__)
-  if (isa() == Isa::avx512) return kNormTileAvx512(tile);
-  if (isa() == Isa::avx2) return kNormTileAvx2(tile);
+  if (isa() == Isa::avx512) return kNormTilesAvx512;
+  if (isa() == Isa::avx2) return kNormTilesAvx2;
 #endif
-  kNormTileBaseline(tile);
+  return kNormTilesBaseline;
 }
 
 }  // namespace expunge::kernels

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-// Batch norm on the CPU with statistics that are known. One source (norm_tile_isa.inc) is compiled
-// once per instruction set, as conv_tile.h says; without contraction, so bits are the same on each.
+// Batch norm on the CPU, some rows at a time. One source (norm_tile_isa.inc) is compiled once per
+// instruction set, as conv_tile.h says; without contraction, so bits are the same on each.
 namespace expunge::kernels {
 
 // Rows of n neighbouring values, each value of a channel of its own:
@@ -19,10 +19,48 @@ struct NormTile {
   bool relu = false, adds = false;  // adds: there are residuals
 };
 
-extern void (*const kNormTileBaseline)(const NormTile&);
-extern void (*const kNormTileAvx2)(const NormTile&);
-extern void (*const kNormTileAvx512)(const NormTile&);
+// Rows of C values, one behind the other; added row by row:
+//   sum[c] += x - centre[c],   squares[c] += (x - centre[c])^2
+// centre null: 0, and no squares.
+struct NormMoments {
+  int64_t rows, C;
+  const float *x, *centre;  // (rows, C); (C)
+  float *sum, *squares;     // (C)
+};
 
-void norm_tile(const NormTile& tile);  // of isa()
+// Where the gradient passes the ReLU: everywhere, without one; where the output is above 0; or
+// where a x + b is, which is the output where nothing was added.
+enum class NormPassing { everywhere, by_output, by_line };
+
+// Rows of a gradient: g = dy where it passes.
+struct NormGradientRows {
+  int64_t rows, C;
+  NormPassing passing;
+  const float *x, *y, *dy;  // (rows, C)
+  const float *a, *b;       // (C): the line
+};
+// Added row by row: sum_g[c] += g, sum_gx[c] += g (x - mean[c])
+struct NormSumsTile {
+  NormGradientRows in;
+  const float* mean;
+  float *sum_g, *sum_gx;  // (C)
+};
+// dresidual = beta_residual dresidual + g, then dx = beta_dx dx + (a g + b x + k); null: not wanted
+struct NormBackwardTile {
+  NormGradientRows in;
+  const float *a, *b, *k;  // (C)
+  float beta_dx, beta_residual;
+  float *dx, *dresidual;  // (rows, C), perhaps the same
+};
+
+struct NormTiles {
+  void (*apply)(const NormTile&);
+  void (*moments)(const NormMoments&);
+  void (*sums)(const NormSumsTile&);
+  void (*backward)(const NormBackwardTile&);
+};
+extern const NormTiles kNormTilesBaseline, kNormTilesAvx2, kNormTilesAvx512;
+
+const NormTiles& norm_tiles();  // of isa()
 
 }  // namespace expunge::kernels

@@ -1,3 +1,3 @@
 #define VL 8
-#define TABLE kNormTileAvx2
+#define TABLE kNormTilesAvx2
 #include "kernels/norm_tile_isa.inc"

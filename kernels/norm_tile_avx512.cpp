@@ -1,3 +1,3 @@
 #define VL 16
-#define TABLE kNormTileAvx512
+#define TABLE kNormTilesAvx512
 #include "kernels/norm_tile_isa.inc"

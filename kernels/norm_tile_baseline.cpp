@@ -1,3 +1,3 @@
 #define VL 4
-#define TABLE kNormTileBaseline
+#define TABLE kNormTilesBaseline
 #include "kernels/norm_tile_isa.inc"

@@ -30,7 +30,8 @@ struct Norm {
   bool add;
   BenchBuffer x = drawn(1), y{x.here().shape(), kernels::activation_type()}, residual = drawn(2);
   BenchBuffer gamma = BenchBuffer::drawn({s.C}, 3), beta = BenchBuffer::drawn({s.C}, 4);
-  BenchBuffer mean{{s.C}}, invstd{{s.C}}, running = BenchBuffer::drawn({2 * s.C}, 5);
+  BenchBuffer mean{{s.C}}, invstd{{s.C}}, line{{2 * s.C}},
+      running = BenchBuffer::drawn({2 * s.C}, 5);
 
   static constexpr float kEps = 1e-5f;
   Norm(const nn::Trace::BatchNorm& row) : s(row.shape), add(row.residual) {}
@@ -44,15 +45,17 @@ struct Norm {
                                      .x = x.values(),
                                      .eps = kEps,
                                      .running = {running.data(), running.data() + s.C, 0.1f},
+                                     .gamma = gamma.data(),
+                                     .beta = beta.data(),
                                      .mean = mean.data(),
-                                     .invstd = invstd.data()});
+                                     .invstd = invstd.data(),
+                                     .line = line.data()});
     kernels::batch_norm_apply(
-        compute_stream(), kernels::BatchNormApply{
-                              .shape = s,
-                              .x = x.values(),
-                              .parameters = {mean.data(), invstd.data(), gamma.data(), beta.data()},
-                              .residual = add ? residual.values() : Values(),
-                              .y = y.values()});
+        compute_stream(), kernels::BatchNormApply{.shape = s,
+                                                  .x = x.values(),
+                                                  .line = line.data(),
+                                                  .residual = add ? residual.values() : Values(),
+                                                  .y = y.values()});
   }
 };
 
@@ -112,31 +115,22 @@ KernelRun norm_backward(const nn::Trace::BatchNorm& row, const std::string& name
   const Shape shape = b->x.here().shape();
   const BenchBuffer dy = b->drawn(6), dx(shape, kernels::activation_type()),
                     dresidual(shape, kernels::activation_type());
-  const Tensor sums({4 * b->s.C}, DType::f32, compute_stream());  // (2, C) doubles
+  // what the kernels need: the output only where the ReLU's gradient is not known from x
+  const bool reads_y = b->s.relu && b->add;
   KernelRun run{.result = dx.here()};
-  run.bytes = bytes_of({b->x, dy, b->x, dy, dx}) + (b->s.relu ? 2 * b->y.bytes() : 0) +
+  run.bytes = bytes_of({b->x, dy, b->x, dy, dx}) + (reads_y ? 2 * b->y.bytes() : 0) +
               (b->add ? dresidual.bytes() : 0);
   run.call = [=] {
-    double *sum_g = static_cast<double*>(sums.bytes()), *sum_gx = sum_g + b->s.C;
-    kernels::batch_norm_sums(compute_stream(), kernels::BatchNormSums{.shape = b->s,
-                                                                      .x = b->x.values(),
-                                                                      .y = b->y.values(),
-                                                                      .dy = dy.values(),
-                                                                      .mean = b->mean.data(),
-                                                                      .invstd = b->invstd.data(),
-                                                                      .sum_g = sum_g,
-                                                                      .sum_gx = sum_gx});
     kernels::batch_norm_backward(
         compute_stream(),
-        kernels::BatchNormBackward{.shape = b->s,
-                                   .x = b->x.values(),
-                                   .y = b->y.values(),
-                                   .dy = dy.values(),
-                                   .mean = b->mean.data(),
-                                   .invstd = b->invstd.data(),
+        kernels::BatchNormBackward{.in = {.shape = b->s,
+                                          .x = b->x.values(),
+                                          .y = reads_y ? b->y.values() : Values(),
+                                          .dy = dy.values(),
+                                          .mean = b->mean.data(),
+                                          .invstd = b->invstd.data(),
+                                          .line = b->line.data()},
                                    .gamma = b->gamma.data(),
-                                   .sum_g = sum_g,
-                                   .sum_gx = sum_gx,
                                    .batch = true,
                                    .beta_dx = 0,
                                    .dx = dx.values(),

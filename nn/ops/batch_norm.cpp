@@ -16,7 +16,7 @@ struct Normalised {
   int64_t first = 0;      // of its values
   bool by_batch = false;  // by statistics of its own
   bool updates = false;   // the running ones, with them
-  Tensor mean{}, invstd{};
+  Tensor mean{}, invstd{}, line{};
 };
 
 using kernels::kMostBatches;
@@ -24,7 +24,7 @@ using kernels::kMostBatches;
 struct BatchNorm {
   Stream stream;
   Var x, gamma, beta, residual;
-  Tensor y;
+  Tensor y{};  // where a residual was added, and the ReLU's gradient is wanted
   int64_t images;
   std::array<Normalised, kMostBatches> of{};
   int count = 0;
@@ -69,10 +69,12 @@ Normalised numbers_of(const Ctx& ctx, const BatchNormInputs& in, const BatchNorm
           .by_batch = by_batch,
           .updates = ctx.batch_norm == BatchNormMode::train,
           .mean = by_batch ? empty_like(invstd) : in.running_mean,
-          .invstd = invstd};
+          .invstd = invstd,
+          .line = Tensor({2, C}, DType::f32, ctx.stream)};
 }
 
-// mean and invstd of all, in their order: each may move the running ones, which evaluation reads.
+// mean, invstd and line of all, in their order: each may move the running statistics, which
+// evaluation reads.
 void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOptions& options,
                      std::span<Normalised> all) {
   const kernels::RunningStatistics running{in.running_mean.data(), in.running_var.data(),
@@ -88,14 +90,18 @@ void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOp
                     .x = from(in.x.value, n.first),
                     .eps = options.eps,
                     .running = n.updates ? running : kernels::RunningStatistics{},
+                    .gamma = in.gamma.value.data(),
+                    .beta = in.beta.value.data(),
                     .mean = n.mean.data(),
-                    .invstd = n.invstd.data()});
+                    .invstd = n.invstd.data(),
+                    .line = n.line.data()});
       continue;
     }
     find();
-    kernels::batch_norm_invstd(stream, n.shape.C, in.running_var.data(), options.eps,
-                               n.invstd.data());
-    // another batch may move it before this one is normalised, or differentiated
+    kernels::batch_norm_known(
+        stream, {n.shape.C, in.running_mean.data(), in.running_var.data(), options.eps,
+                 in.gamma.value.data(), in.beta.value.data(), n.invstd.data(), n.line.data()});
+    // another batch may move it before this one is differentiated
     if (all.size() > 1) n.mean = n.mean.clone();
   }
   find();
@@ -107,26 +113,23 @@ void normalise(Stream stream, const BatchNormInputs& in, std::span<const Normali
   for (const Normalised& n : all)
     of.add({.shape = n.shape,
             .x = from(in.x.value, n.first),
-            .parameters = {n.mean.data(), n.invstd.data(), in.gamma.value.data(),
-                           in.beta.value.data()},
+            .line = n.line.data(),
             .residual = from(in.residual != nullptr ? in.residual->value : Tensor{}, n.first),
             .y = y.values().from(n.first)});
   kernels::batch_norm_apply(stream, of.all());
 }
 
 // Of rows [p0, p1) of a batch.
-kernels::BatchNormSums sums_of(const BatchNorm& b, const Normalised& n, const Tensor& dy,
-                               int64_t p0, int64_t p1, const Tensor& sums) {
+kernels::BatchNormGradient gradient_of(const BatchNorm& b, const Normalised& n, const Tensor& dy,
+                                       int64_t p0, int64_t p1) {
   const int64_t C = n.shape.C, at = n.first + p0 * C;
-  double* sum_g = static_cast<double*>(sums.bytes());
   return {.shape = {p1 - p0, C, n.shape.relu},
           .x = from(b.x.value, at),
           .y = from(b.y, at),
           .dy = from(dy, at),
           .mean = n.mean.data(),
           .invstd = n.invstd.data(),
-          .sum_g = sum_g,
-          .sum_gx = sum_g + C};
+          .line = n.line.data()};
 }
 
 // Gradients of gamma and beta slice by slice.
@@ -134,22 +137,23 @@ void add_slices(Tape& tape, const BatchNorm& b, const Tensor& dy) {
   EXPUNGE_CHECK(b.count == 1, "batch_norm: slices of {} batches", b.count);
   const Normalised& n = b.of[0];
   const int64_t C = n.shape.C, pixels = n.shape.pixels / b.images;
-  const Tensor slice(Shape{4 * C}, DType::f32, b.stream);
-  const double* sums = static_cast<const double*>(slice.bytes());
+  const Tensor slice(Shape{4 * C}, DType::f32, b.stream);  // (2, C) doubles
+  double *sum_g = static_cast<double*>(slice.bytes()), *sum_gx = sum_g + C;
   const auto parts = [&](const double* part) {
     return [&, part](Stream, int64_t n0, int64_t n1, const GradSink& sink) {
-      kernels::batch_norm_sums(b.stream, sums_of(b, n, dy, n0 * pixels, n1 * pixels, slice));
+      kernels::batch_norm_sums(
+          b.stream,
+          kernels::BatchNormSums{gradient_of(b, n, dy, n0 * pixels, n1 * pixels), sum_g, sum_gx});
       kernels::add_sums(b.stream, C, part, sink.beta, sink.grad.data());
     };
   };
-  if (b.beta.wants_grad()) tape.add_parts(b.beta, {b.images}, parts(sums));
-  if (b.gamma.wants_grad()) tape.add_parts(b.gamma, {b.images}, parts(sums + C));
+  if (b.beta.wants_grad()) tape.add_parts(b.beta, {b.images}, parts(sum_g));
+  if (b.gamma.wants_grad()) tape.add_parts(b.gamma, {b.images}, parts(sum_gx));
 }
 
 // Gradients by x and the residual go to the sinks, which are of all batches.
-kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, int batch,
-                                    const kernels::BatchNormSums& sums, const GradSink& dx,
-                                    const GradSink& dresidual) {
+kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, int batch, const Tensor& dy,
+                                    const GradSink& dx, const GradSink& dresidual) {
   const Normalised& n = b.of[static_cast<size_t>(batch)];
   const auto whole = [&](const Var& parameter) {
     return parameter.wants_grad() && !tape.watches_slices() ? tape.sink_of(parameter, batch)
@@ -159,15 +163,8 @@ kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, int batch,
   const auto to = [&](const GradSink& sink) {
     return sink.grad ? sink.grad.values().from(n.first) : Values{};
   };
-  return {.shape = n.shape,
-          .x = sums.x,
-          .y = sums.y,
-          .dy = sums.dy,
-          .mean = sums.mean,
-          .invstd = sums.invstd,
+  return {.in = gradient_of(b, n, dy, 0, n.shape.pixels),
           .gamma = b.gamma.value.data(),
-          .sum_g = sums.sum_g,
-          .sum_gx = sums.sum_gx,
           .batch = n.by_batch,
           .beta_dx = dx.beta,
           .dx = to(dx),
@@ -183,16 +180,8 @@ void differentiate(Tape& tape, const BatchNorm& b, const Tensor& dy) {
   // in the order of writing: the residual may be x
   const GradSink dresidual = b.residual.wants_grad() ? tape.sink(b.residual) : GradSink{};
   const GradSink dx = b.x.wants_grad() ? tape.sink(b.x) : GradSink{};
-  const int64_t C = b.of[0].shape.C;
-  const Tensor room({b.count, 4 * C}, DType::f32, b.stream);  // sum g, sum g xhat: (2, C) doubles
-  PerBatch<kernels::BatchNormSums> sums;
   PerBatch<kernels::BatchNormBackward> terms;
-  for (int k = 0; k < b.count; ++k) {
-    const Normalised& n = b.of[static_cast<size_t>(k)];
-    sums.add(sums_of(b, n, dy, 0, n.shape.pixels, room.slice(k * 4 * C, {4 * C})));
-    terms.add(terms_of(tape, b, k, sums.of[static_cast<size_t>(k)], dx, dresidual));
-  }
-  kernels::batch_norm_sums(b.stream, sums.all());
+  for (int k = 0; k < b.count; ++k) terms.add(terms_of(tape, b, k, dy, dx, dresidual));
   if (tape.watches_slices()) add_slices(tape, b, dy);
   kernels::batch_norm_backward(b.stream, terms.all());
 }
@@ -211,7 +200,7 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
               .gamma = in.gamma,
               .beta = {Tensor(), in.beta.slot},
               .residual = in.residual != nullptr ? Var{Tensor(), in.residual->slot} : Var{},
-              .y = y,
+              .y = in.residual != nullptr && options.relu ? y : Tensor(),
               .images = images};
   ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
     const auto row = [&](int64_t n) { return images > 0 ? n * (pixels / images) : 0; };

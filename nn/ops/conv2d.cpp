@@ -140,13 +140,15 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
                                            in.residual->value.dtype() == y.value.dtype()),
                 "conv2d_batch_norm: residual {} on y {}, or another type",
                 in.residual->shape().str(), y.shape().str());
-  const Tensor invstd(Shape{s.K}, DType::f32, ctx.stream);
-  kernels::batch_norm_invstd(ctx.stream, s.K, in.running_var.data(), norm.eps, invstd.data());
+  const Tensor numbers({3, s.K}, DType::f32, ctx.stream);  // 1 / deviation, line
+  float *invstd = numbers.data(), *line = invstd + s.K;
+  kernels::batch_norm_known(ctx.stream,
+                            {s.K, in.running_mean.data(), in.running_var.data(), norm.eps,
+                             in.gamma.value.data(), in.beta.value.data(), invstd, line});
   kernels::conv2d_batch_norm(
       ctx.stream, s, of.x.value.values(), of.w.values(),
       bias != nullptr ? bias->value.data() : nullptr,
-      {.parameters = {in.running_mean.data(), invstd.data(), in.gamma.value.data(),
-                      in.beta.value.data()},
+      {.line = line,
        .residual = in.residual != nullptr ? in.residual->value.values() : Values{},
        .relu = norm.relu},
       y.value.values());

@@ -1,13 +1,10 @@
 #include <array>
 
-#include "cuda/both.h"
-#include "kernels/batch_norm.h"
+#include "cuda/batch_norm_calls.h"
 
 // Two batches in the same launches, as a joint pass has them: the bits that each gets alone.
 namespace expunge::kernels {
 namespace {
-
-using namespace test;
 
 template <class T>
 using Pair = std::array<T, 2>;
@@ -17,7 +14,7 @@ template <class T>
 struct Batch {
   BatchNormShape s;
   DeviceArray<T> x, dy, residual, y, dx, dr;
-  DeviceArray<float> mean, invstd, dgamma, dbeta;
+  DeviceArray<float> mean, invstd, line, dgamma, dbeta;
   DeviceArray<double> sum_g, sum_gx;
 
   Batch(const BatchNormShape& shape, uint64_t key)
@@ -30,6 +27,7 @@ struct Batch {
         dr(values(key + 5)),
         mean(channels()),
         invstd(channels()),
+        line(2 * channels()),
         dgamma(draw(s.C, key + 6)),
         dbeta(draw(s.C, key + 7)),
         sum_g(channels()),
@@ -37,31 +35,26 @@ struct Batch {
   size_t channels() const { return static_cast<size_t>(s.C); }
   std::vector<T> values(uint64_t key) const { return rounded<T>(draw(s.pixels * s.C, key)); }
 
-  BatchNormStatistics statistics(const RunningStatistics& running) const {
-    return {s, x.data(), 1e-5f, running, mean.data(), invstd.data()};
+  BatchNormStatistics statistics(const float* gamma, const float* beta,
+                                 const RunningStatistics& running) const {
+    return {s, x.data(), 1e-5f, running, gamma, beta, mean.data(), invstd.data(), line.data()};
   }
-  BatchNormApply apply(const float* gamma, const float* beta, bool adds) const {
-    return {s,
-            x.data(),
-            {mean.data(), invstd.data(), gamma, beta},
-            adds ? residual.data() : nullptr,
-            y.data()};
+  BatchNormApply apply(bool adds) const {
+    return {s, x.data(), line.data(), adds ? residual.data() : nullptr, y.data()};
   }
-  BatchNormSums sums() const {
-    return {s,           x.data(),      y.data(),     dy.data(),
-            mean.data(), invstd.data(), sum_g.data(), sum_gx.data()};
+  // by_output: something was added
+  BatchNormGradient gradient(bool by_output) const {
+    return {s,          x.data(),    by_output ? y.data() : nullptr,
+            dy.data(),  mean.data(), invstd.data(),
+            line.data()};
+  }
+  BatchNormSums sums(bool by_output) const {
+    return {gradient(by_output), sum_g.data(), sum_gx.data()};
   }
   // batch: by statistics of its own; otherwise nobody wants dx
-  BatchNormBackward backward(const float* gamma, float keep, bool batch) const {
-    return {.shape = s,
-            .x = x.data(),
-            .y = y.data(),
-            .dy = dy.data(),
-            .mean = mean.data(),
-            .invstd = invstd.data(),
+  BatchNormBackward backward(const float* gamma, float keep, bool batch, bool by_output) const {
+    return {.in = gradient(by_output),
             .gamma = gamma,
-            .sum_g = sum_g.data(),
-            .sum_gx = sum_gx.data(),
             .batch = batch,
             .beta_dx = keep,
             .dx = batch ? dx.data() : nullptr,
@@ -101,29 +94,22 @@ struct Run {
     const RunningStatistics running{running_mean.data(), running_var.data(), 0.1f};
     each(
         together,
-        [&](size_t k) { return of[k].statistics(k == 0 || moves ? running : RunningStatistics{}); },
-        [](const auto& a) {
-          const DeviceArray<char> workspace(cuda::statistics_workspace(a));
-          cuda::batch_norm_statistics(kStream, a, workspace.data());
-        });
+        [&](size_t k) {
+          return of[k].statistics(gamma.data(), beta.data(),
+                                  k == 0 || moves ? running : RunningStatistics{});
+        },
+        [](const auto& a) { find_statistics(a); });
     each(
-        together, [&](size_t k) { return of[k].apply(gamma.data(), beta.data(), moves); },
+        together, [&](size_t k) { return of[k].apply(moves); },
         [](const auto& a) { cuda::batch_norm_apply(kStream, a); });
     each(
-        together, [&](size_t k) { return of[k].sums(); },
-        [](const auto& a) {
-          const DeviceArray<char> workspace(cuda::sums_workspace(a));
-          cuda::batch_norm_sums(kStream, a, workspace.data());
-        });
+        together, [&](size_t k) { return of[k].sums(moves); }, [](const auto& a) { find_sums(a); });
     each(
         together,
         [&](size_t k) {
-          return of[k].backward(gamma.data(), moves ? 1.0f : 0.0f, k == 0 || moves);
+          return of[k].backward(gamma.data(), moves ? 1.0f : 0.0f, k == 0 || moves, moves);
         },
-        [](const auto& a) {
-          const DeviceArray<float> slopes(3 * a.size() * static_cast<size_t>(a[0].shape.C));
-          cuda::batch_norm_backward(kStream, a, slopes.data());
-        });
+        [](const auto& a) { differentiate(a); });
   }
 };
 
@@ -142,6 +128,7 @@ void check_alike(const Pair<BatchNormShape>& shapes, bool moves) {
     const Batch<T>&a = together.of[k], &b = apart.of[k];
     CHECK(same(a.mean, b.mean));
     CHECK(same(a.invstd, b.invstd));
+    CHECK(same(a.line, b.line));
     CHECK(same(a.y, b.y));
     CHECK(same(a.sum_g, b.sum_g));
     CHECK(same(a.sum_gx, b.sum_gx));

@@ -22,12 +22,13 @@ TEST_CASE("batch norm: parameter gradients of row ranges add up to the whole") {
   for (int r = 0; r < 3; ++r) {
     const auto [begin, end] = ranges[r];
     const float* rows = x.data() + begin * s.C;
-    kernels::batch_norm_sums({}, kernels::BatchNormSums{.shape = {end - begin, s.C, s.relu},
-                                                        .x = rows,
-                                                        .y = rows,
-                                                        .dy = dy.data() + begin * s.C,
-                                                        .mean = mean.data(),
-                                                        .invstd = invstd.data(),
+    kernels::batch_norm_sums({}, kernels::BatchNormSums{.in = {.shape = {end - begin, s.C, s.relu},
+                                                               .x = rows,
+                                                               .y = nullptr,
+                                                               .dy = dy.data() + begin * s.C,
+                                                               .mean = mean.data(),
+                                                               .invstd = invstd.data(),
+                                                               .line = nullptr},
                                                         .sum_g = g[r],
                                                         .sum_gx = gx[r]});
   }
@@ -50,34 +51,42 @@ TEST_CASE(
   }
   for (int64_t i = 0; i < 4096; ++i)
     m2 += (double{x.data()[2 * i]} - mean) * (double{x.data()[2 * i]} - mean);
-  Tensor running_mean = Tensor::of({5, 5}), running_var = Tensor::of({2, 2}), got({2}), invstd({2});
+  Tensor running_mean = Tensor::of({5, 5}), running_var = Tensor::of({2, 2}), got({2}), invstd({2}),
+         line({2, 2});
+  const Tensor gamma = Tensor::of({2, 3}), beta = Tensor::of({-1, 1});
   kernels::batch_norm_statistics(
       {}, kernels::BatchNormStatistics{.shape = {.pixels = 4096, .C = 2},
                                        .x = x.data(),
                                        .eps = 1e-5f,
                                        .running = {running_mean.data(), running_var.data(), 0.1f},
+                                       .gamma = gamma.data(),
+                                       .beta = beta.data(),
                                        .mean = got.data(),
-                                       .invstd = invstd.data()});
+                                       .invstd = invstd.data(),
+                                       .line = line.data()});
   CHECK(double{got.data()[0]} == doctest::Approx(mean).epsilon(1e-7));
   CHECK(double{invstd.data()[0]} == doctest::Approx(1 / std::sqrt(m2 / 4096 + 1e-5)).epsilon(1e-5));
+  for (int64_t c = 0; c < 2; ++c) {  // gamma (x - mean) invstd + beta
+    CHECK(line.data()[c] == gamma.data()[c] * invstd.data()[c]);
+    CHECK(line.data()[2 + c] == beta.data()[c] - got.data()[c] * line.data()[c]);
+  }
   CHECK(double{running_mean.data()[0]} == doctest::Approx(0.9 * 5 + 0.1 * mean).epsilon(1e-6));
   CHECK(double{running_var.data()[0]} == doctest::Approx(0.9 * 2 + 0.1 * m2 / 4095).epsilon(1e-6));
 }
 
 TEST_CASE("ReLU: NaN stays NaN, alone and behind batch norm") {
   const float nan = std::nanf("");
-  const Tensor x = Tensor::of({-1, nan, 2}), y({3}), one = Tensor::of({1, 1, 1}),
-               zero = Tensor::zeros({3});
+  const Tensor x = Tensor::of({-1, nan, 2}), y({3}), line = Tensor::of({1, 1, 1, 0, 0, 0});
   kernels::elementwise<math::Relu>({}, 3, x.data(), y.data());
   CHECK(y.data()[0] == 0);
   CHECK(std::isnan(y.data()[1]));
   CHECK(y.data()[2] == 2);
-  kernels::batch_norm_apply(
-      {}, kernels::BatchNormApply{.shape = {.pixels = 1, .C = 3, .relu = true},
-                                  .x = x.data(),
-                                  .parameters = {zero.data(), one.data(), one.data(), zero.data()},
-                                  .residual = nullptr,
-                                  .y = y.data()});
+  kernels::batch_norm_apply({},
+                            kernels::BatchNormApply{.shape = {.pixels = 1, .C = 3, .relu = true},
+                                                    .x = x.data(),
+                                                    .line = line.data(),
+                                                    .residual = nullptr,
+                                                    .y = y.data()});
   CHECK(y.data()[0] == 0);
   CHECK(std::isnan(y.data()[1]));
   CHECK(y.data()[2] == 2);
