@@ -100,9 +100,34 @@ TEST_CASE("cuda grad_alignment: every estimator, gate and optimizer: the CPU's b
 }
 
 TEST_CASE("cuda grad_alignment: sizes of a warp and a block, one more and one less") {
-  for (size_t n : {0, 1, 31, 32, 33, 256, 1029}) {
+  for (size_t n : {0, 1, 3, 4, 31, 32, 33, 256, 1029}) {
     check_case({.gate = ElementGate::prob}, n);
+    check_case({.gate = ElementGate::conjunction, .adam = false}, n);
     check_case({Estimator::welford, ElementGate::bernoulli, GateOn::update, false, true}, n);
+  }
+}
+
+TEST_CASE("cuda grad_alignment: runs that begin between whole vectors") {
+  constexpr size_t kHere = 1029;
+  for (const Case& c : {Case{.gate = ElementGate::focus}, Case{.gate = ElementGate::none},
+                        Case{.estimator = Estimator::ema, .gate = ElementGate::prob}}) {
+    CAPTURE(static_cast<int>(c.gate));
+    const DeviceArray<float> phi(kHere);
+    const Buffers got = on_device(c, kHere, [&](const GradAlignment& a) {
+      for (const auto& [begin, end] : {std::pair{0, 3}, {3, 700}, {700, 1029}})
+        cuda::grad_alignment(kStream, end - begin, from(a, begin));
+    });
+    const Buffers same = on_cpu(c, kHere);
+    for (size_t k = 0; k < kBuffers; ++k) CHECK(same_bits(got[k], same[k]));
+    Floats whole;
+    for (const int64_t begin : {0, 1}) {
+      on_device(c, kHere, [&](const GradAlignment& a) {
+        if (begin > 0) cuda::focus_vector(kStream, begin, a, phi.data());
+        cuda::focus_vector(kStream, kHere - begin, from(a, begin), phi.data() + begin);
+      });
+      if (begin == 0) whole = phi.values();
+      CHECK(same_bits(phi.values(), whole));
+    }
   }
 }
 
