@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <utility>
@@ -32,8 +33,9 @@ struct JointBatch {
 struct Ctx {
   Stream stream{};
   const ParamStore* params = nullptr;  // values the layers read, statistics they keep
-  Tape* tape = nullptr;                // null: nothing is recorded
-  Mode mode = Mode::eval;              // dropout
+  Tensor params16{};       // the values in 16 bits (nn::params16); empty: there are none
+  Tape* tape = nullptr;    // null: nothing is recorded
+  Mode mode = Mode::eval;  // dropout
   BatchNormMode batch_norm = BatchNormMode::eval;
   const StepScalars* scalars = nullptr;        // keys of random draws
   const StepScalars* scalars_there = nullptr;  // on a GPU: what a recorded step reads instead
@@ -64,6 +66,16 @@ struct Ctx {
   // A parameter as a differentiable value (or a plain one where nothing is recorded).
   Var param(int index) const {
     return tape != nullptr ? tape->parameter(index) : Var{params->value(index), Var::kNone};
+  }
+
+  // A parameter in 16 bits, as it was when the pass began; empty where there is none.
+  Tensor in_16_bits(const Tensor& parameter) const {
+    if (!params16) return {};
+    const auto first = reinterpret_cast<uintptr_t>(params->values().data()),
+               here = reinterpret_cast<uintptr_t>(parameter.data());
+    const auto at = static_cast<int64_t>((here - first) / sizeof(float));
+    const bool inside = here >= first && at + parameter.size() <= params16.size();
+    return inside ? params16.slice(at, parameter.shape()) : Tensor{};
   }
 
   template <std::invocable<Tape&, const Tensor&> F>

@@ -14,6 +14,11 @@ namespace expunge::nn {
 Var cast(const Ctx& ctx, const Var& x, DType type, int64_t channels = 0);
 Tensor as_f32(const Tensor& x);  // no gradient
 
+// Ctx::params16 of a pass over these parameters: where convolutions compute in 16 bits, all of them
+// at once, instead of a launch for each; otherwise empty. For one pass: it does not follow the
+// values.
+Tensor params16(const ParamStore& params);
+
 // y = x * w + bias (kernels/conv2d.h). bias may be null. Where the process computes in 16 bits
 // (kernels/precision.h) so are y and copies of x and w; gradients of w and bias stay f32.
 struct Conv2dOptions {
@@ -37,8 +42,8 @@ struct BatchNormInputs {
 };
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options = {});
 
-// batch_norm of conv2d(in.x, w, bias), with the same bits. In evaluation, where nothing is recorded,
-// one call of kernels/conv2d.h.
+// batch_norm of conv2d(in.x, w, bias), with the same bits. In evaluation, where nothing is
+// recorded, one call of kernels/conv2d.h.
 Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptions conv,
                       const BatchNormInputs& in, BatchNormOptions norm = {});
 

@@ -16,7 +16,9 @@ struct Answers {
   Tensor logits, losses;
 };
 Answers answers(const Model& model, const Tensor& x, const Tensor& labels) {
-  const Ctx ctx{.stream = model.params.values().stream(), .params = &model.params};
+  const Ctx ctx{.stream = model.params.values().stream(),
+                .params = &model.params,
+                .params16 = params16(model.params)};
   const Var logits = model.network->forward(ctx, {x, Var::kNone});
   Answers found{logits.value, Tensor(Shape{x.dim(0)}, DType::f32, ctx.stream)};
   if (labels) cross_entropy(ctx, logits, labels, 0, &found.losses);

@@ -58,6 +58,7 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
   tape_.bind(model_.params, {grads_, 0.0f});
   const Ctx ctx{.stream = model_.params.values().stream(),
                 .params = &model_.params,
+                .params16 = params16(model_.params),
                 .tape = &tape_,
                 .mode = Mode::train,
                 .batch_norm = BatchNormMode::train,

@@ -18,6 +18,7 @@ Tensor teacher_of(const Pass& pass, const Batch& batch) {
 Ctx context(const Pass& pass, const StepScalars& scalars, Tape* tape) {
   return {.stream = pass.values.values().stream(),
           .params = &pass.values,
+          .params16 = nn::params16(pass.values),
           .tape = tape,
           .mode = pass.mode,
           .batch_norm = pass.batch_norm,

@@ -14,8 +14,9 @@ namespace {
 constexpr uint64_t kUntrained = 0x75A1B0C3D2E4F697ull;
 
 Tensor answers(const nn::Network& network, const ParamStore& values, const Tensor& x) {
-  return network.forward({.stream = values.values().stream(), .params = &values}, {x, Var::kNone})
-      .value;
+  const Ctx ctx{
+      .stream = values.values().stream(), .params = &values, .params16 = nn::params16(values)};
+  return network.forward(ctx, {x, Var::kNone}).value;
 }
 
 // Images of a batch (N, H, W, C), on the CPU.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/precision.h"
 #include "nn/ops.h"
 
 namespace expunge::nn {
@@ -26,6 +27,13 @@ Var cast(const Ctx& ctx, const Var& x, DType type, int64_t channels) {
 
 Tensor as_f32(const Tensor& x) {
   return cast({.stream = x.stream()}, {x, Var::kNone}, DType::f32).value;
+}
+
+Tensor params16(const ParamStore& params) {
+  const DType type = kernels::activation_type();
+  const Tensor values = params.values();
+  if (!is_16_bit(type)) return {};
+  return cast({.stream = values.stream()}, {values, Var::kNone}, type).value;
 }
 
 }  // namespace expunge::nn

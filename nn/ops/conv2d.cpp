@@ -106,9 +106,11 @@ constexpr int64_t kChannels = 8;
 Operands operands(const Ctx& ctx, const Var& x, const Var& w, Conv2dShape& s) {
   const DType type = kernels::activation_type();
   if (!is_16_bit(type)) return {x, w.value};
-  s.C = (s.C + kChannels - 1) / kChannels * kChannels;
-  const Tensor w16 = cast({.stream = ctx.stream}, {w.value}, type, s.C).value;
-  return {cast(ctx, x, type, s.C), w16};
+  const int64_t C = (s.C + kChannels - 1) / kChannels * kChannels;
+  Tensor w16 = C == s.C ? ctx.in_16_bits(w.value) : Tensor();
+  if (!w16 || w16.dtype() != type) w16 = cast({.stream = ctx.stream}, {w.value}, type, C).value;
+  s.C = C;
+  return {cast(ctx, x, type, C), w16};
 }
 
 }  // namespace

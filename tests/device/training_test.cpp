@@ -46,6 +46,32 @@ TEST_CASE("device: training steps like the CPU's, every optimizer, with clipping
   }
 }
 
+TEST_CASE("device: parameters turned into 16 bits all at once give the bits of one by one") {
+  using enum kernels::Precision;
+  nn::Model model = tiny_model<TinyResNet>();
+  model.params.move_to(device());
+  const Tensor x = ImagesAt(device(), 100, 1).at(0, 0).x;
+  for (const auto precision : {fp32, bf16, fp16}) {
+    const WithPrecision with(precision);
+    Ctx ctx{.stream = device(), .params = &model.params};
+    const Tensor one_by_one = model.network->forward(ctx, {x, Var::kNone}).value.to({});
+    ctx.params16 = nn::params16(model.params);
+    CHECK(bool(ctx.params16) == (precision != fp32));
+    for (int i = 0; ctx.params16 && i < model.params.parameters().count(); ++i) {
+      const Tensor w = ctx.in_16_bits(model.params.value(i));
+      CHECK(w.shape() == model.params.value(i).shape());
+      CHECK(std::ranges::equal(
+          nn::as_f32(w).to({}).span(),
+          nn::as_f32(nn::cast(ctx, {model.params.value(i), Var::kNone}, w.dtype()).value)
+              .to({})
+              .span()));
+    }
+    CHECK_FALSE(bool(ctx.in_16_bits(x)));  // no parameter
+    const Tensor at_once = model.network->forward(ctx, {x, Var::kNone}).value.to({});
+    CHECK(std::ranges::equal(at_once.span(), one_by_one.span()));
+  }
+}
+
 // In bf16 activations and convolutions have 8 bits, in fp16 11: the loss moves by about 2^-8 and
 // 2^-11 of itself, and ten steps go the same way.
 TEST_CASE("device: training in 16 bits goes the way of f32") {
