@@ -53,7 +53,7 @@ class GradientStatistics {
   kernels::StatisticsRule rule(int parameter, int64_t step) const;
   kernels::StatisticsState at(int parameter) const;
   // Whether that is the same for every parameter.
-  bool one_rule() const { return !has_moments(); }
+  bool one_rule() const { return !spec_.shrink; }
   // Whether phi says anything after step `step`.
   bool ready(int64_t step) const;
 

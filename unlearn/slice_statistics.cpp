@@ -9,7 +9,7 @@ SliceStatistics::SliceStatistics(int slices, const ParamStore& params)
     : slices_(slices), squared_error_(params.make_buffer()) {}
 
 void SliceStatistics::start(int64_t images) {
-  images_ = images;
+  expect(images);
   squared_error_.zero();  // a parameter that no gradient reaches has mean 0 and SE^2 0
 }
 

@@ -13,6 +13,8 @@ class SliceStatistics final : public SliceSink {
   SliceStatistics(int slices, const ParamStore& params);
 
   void start(int64_t images);  // before a pass over a batch
+  // The same where the pass is recorded and will be launched.
+  void expect(int64_t images) { images_ = images; }
   // Slices less one: what Student's distribution takes. At least 1.
   int64_t degrees() const;
   const Tensor& squared_error() const { return squared_error_; }  // flat

@@ -75,6 +75,7 @@ std::vector<UnlearnStep::Planned> UnlearnStep::plan(const Batch& leading,
     passes.push_back({which, of != nullptr ? of : &probed,
                       of != nullptr ? config_.batch_norm : probe, &batch, grads, slices, scalars});
     passes.back().scalars.pass = which;
+    if (slices != nullptr) slices->expect(batch.size());
   };
   if (config_.saliency_pass) add(kSaliency, nullptr, ascent, forget, gradients_.saliency, nullptr);
   if (has_forget)
@@ -183,8 +184,10 @@ std::optional<int64_t> UnlearnStep::queue_passes(const std::vector<Planned>& pas
   const nn::StepRecorder::Key key{place_of(*passes.front().batch), place_of(*passes.back().batch)};
   recorder_.run(losses_.stream(), key, [&] {
     std::span<const Planned> left = passes;
-    for (; !left.empty() && (!config_.joint || left[0].which == kSaliency); left = left.subspan(1))
-      queue_together(left.first(1));
+    const auto alone = [&](const Planned& p) {
+      return !config_.joint || p.which == kSaliency || p.slices != nullptr;
+    };
+    for (; !left.empty() && alone(left[0]); left = left.subspan(1)) queue_together(left.first(1));
     if (!left.empty()) queue_together(left);
     finish_gradients(passes);
   });

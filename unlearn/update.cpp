@@ -69,8 +69,8 @@ bool GatedUpdate::warming(int64_t step) const {
   return row().uses.phi && !stats_f_.ready(step);
 }
 
-// Shrinkage's numbers and a batch's slices come to the host; gates on the CPU would see gradients
-// of losses that are not finite.
+// Shrinkage's numbers come to the host; gates on the CPU would see gradients of losses that are not
+// finite.
 bool GatedUpdate::may_come_first() const {
   return stream().device == Device::cuda && stats_f_.one_rule() &&
          (row().scope == Scope::element || row().anywhere);

@@ -137,12 +137,30 @@ TEST_CASE("device: recorded with any objective that may be, a pass for the mask,
     CHECK(whole.recorded == row.recordable);
     check_same(whole, unlearn<TinyResNet>(config, sgd, false, false));
   }
-  for (const char* estimator : {"microbatch:3", "welford:2,shrink=on"}) {
+  for (const char* estimator : {"microbatch:3,shrink=on", "welford:2,shrink=on"}) {
     CAPTURE(estimator);
     CHECK_FALSE(
         unlearn<TinyResNet>(config_of("ascent", "ce", "focus", estimator), kAdam, true, false)
             .recorded);
   }
+}
+
+// A short batch comes between two launches of the recording, with other degrees of freedom. A joint
+// pass that is asked for is two.
+TEST_CASE("device: recorded with estimators that look into batches") {
+  for (const char* estimator : {"microbatch:3", "persample"})
+    for (const char* gate : {"focus", "opt"}) {
+      CAPTURE(estimator);
+      CAPTURE(gate);
+      StepConfig config = config_of("random-labels", "ce", gate, estimator);
+      const Unlearned calls = unlearn<TinyResNet>(config, kAdam, false);
+      CHECK_FALSE(calls.recorded);
+      const Unlearned whole = unlearn<TinyResNet>(config, kAdam, true);
+      CHECK(whole.recorded);
+      check_same(whole, calls);
+      config.joint = true;
+      check_same(unlearn<TinyResNet>(config, kAdam, true), calls);
+    }
 }
 
 TEST_CASE("device: after a loss that is not finite a recorded step of unlearning changes nothing") {

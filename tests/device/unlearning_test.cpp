@@ -116,7 +116,8 @@ TEST_CASE("device: every estimator, normal and Student, with and without shrinka
 
 TEST_CASE("device: a launch a parameter or one for all, the bits are the same, padding stays 0") {
   for (const char* gate : {"none", "and", "prob", "focus", "bernoulli"})
-    for (const char* estimator : {"paper", "welford:2", "ema:0.9", "ema:0.9,shrink=on"})
+    for (const char* estimator :
+         {"paper", "welford:2", "ema:0.9", "ema:0.9,shrink=on", "microbatch:3"})
       for (const bool decay_all : {true, false}) {
         CAPTURE(gate);
         CAPTURE(estimator);
