@@ -71,15 +71,15 @@ struct Backward {
   }
   __device__ void operator()(int64_t i) const {
     const int64_t c = channel<V>(i, groups), C = int64_t{V} * groups;
-    const Floats<V> in = load<V>(rows.x + V * i), a = load_channels<V>(slopes + c);
+    const auto row = rows.template row<V>(V * i);
+    const Floats<V> in = floats_of(row.x), a = load_channels<V>(slopes + c),
+                    b = load_channels<V>(slopes + C + c), k = load_channels<V>(slopes + 2 * C + c);
     // a of the line is gamma invstd as well, to the same bit
-    const Floats<V> g = rows.g(V * i, in, Lines<V>{a, rows.template line_part<V>(c, 1)});
-    if (dresidual != nullptr) accumulate(beta_residual, dresidual + V * i, g);
-    if (dx == nullptr) return;
-    const Floats<V> b = load_channels<V>(slopes + C + c), k = load_channels<V>(slopes + 2 * C + c);
+    const Floats<V> g = rows.g(row, in, Lines<V>{a, rows.template line_part<V>(c, 1)});
     Floats<V> d;
     for (int v = 0; v < V; ++v) d.v[v] = a.v[v] * g.v[v] + b.v[v] * in.v[v] + k.v[v];
-    accumulate(beta_dx, dx + V * i, d);
+    if (dresidual != nullptr) accumulate(beta_residual, dresidual + V * i, g);
+    if (dx != nullptr) accumulate(beta_dx, dx + V * i, d);
   }
 };
 

@@ -17,6 +17,8 @@ template <class T>
 struct GradientRows {
   int64_t C;
   NormPassing passing;
+  // y is x where nobody needs it: it comes with x, and no branch stands before a load, behind which
+  // compilers move those that follow
   const T *x, *y, *dy;
   const float *mean, *line;
 
@@ -24,7 +26,7 @@ struct GradientRows {
       : C(t.shape.C),
         passing(math::passing(t.shape.relu, t.y.at)),
         x(t.x.as<T>()),
-        y(t.y.as<T>()),
+        y(passing == NormPassing::by_output ? t.y.as<T>() : x),
         dy(t.dy.as<T>()),
         mean(t.mean),
         line(t.line) {}
@@ -36,12 +38,21 @@ struct GradientRows {
     if (passing != NormPassing::by_line) return {};
     return load_channels<V>(line + part * C + c);
   }
-  // The gradient before the ReLU of elements [at, at + V), where x is `in`.
+  // Elements [at, at + V) as they lie there: all of them on their way before one is used.
   template <int V>
-  __device__ Floats<V> g(int64_t at, const Floats<V>& in, const Lines<V>& lines) const {
-    Floats<V> d = load<V>(dy + at);
+  struct Row {
+    Packed<V, T> x, y, dy;
+  };
+  template <int V>
+  __device__ Row<V> row(int64_t at) const {
+    return {load_packed<V>(x + at), load_packed<V>(y + at), load_packed<V>(dy + at)};
+  }
+  // Their gradient before the ReLU, where x is `in`.
+  template <int V>
+  __device__ Floats<V> g(const Row<V>& row, const Floats<V>& in, const Lines<V>& lines) const {
+    Floats<V> d = floats_of(row.dy);
     if (passing == NormPassing::by_output) {
-      const Floats<V> out = load<V>(y + at);
+      const Floats<V> out = floats_of(row.y);
       for (int v = 0; v < V; ++v) d.v[v] = math::masked(d.v[v], out.v[v]);
     } else if (passing == NormPassing::by_line) {
       for (int v = 0; v < V; ++v)

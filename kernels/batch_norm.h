@@ -105,8 +105,8 @@ struct BatchNormBackward {
 void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of);
 
 // The same on a GPU (batch_norm.cu, batch_norm_sums.cu), with memory to work in, of as many bytes
-// as the first three say. x, y and what has their shape: on multiples of 16 bytes where C is one of
-// what 16 bytes hold.
+// as the first three say. x, y and what has their shape, mean and line: on multiples of 16 bytes
+// where C is one of what 16 bytes hold.
 namespace cuda {
 
 size_t statistics_workspace(const Batches<BatchNormStatistics>& of);

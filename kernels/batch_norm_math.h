@@ -39,13 +39,14 @@ EXPUNGE_HD void norm_line(float mean, float invstd, const float* gamma, const fl
 // Of channel c: mean, invstd, line, running statistics.
 EXPUNGE_HD void batch_statistics(const ChannelMoments& x, int64_t c,
                                  const kernels::BatchNormStatistics& t) {
-  const double var = x.m2 > 0 ? x.m2 / x.count : 0;  // rounding may leave it below 0
+  const double m2 = x.m2 > 0 ? x.m2 : 0,  // rounding may leave it below 0
+      var = x.count > 0 ? m2 / x.count : 0;
   t.mean[c] = static_cast<float>(x.mean);
   t.invstd[c] = static_cast<float>(1.0 / std::sqrt(var + double{t.eps}));
   norm_line(t.mean[c], t.invstd[c], t.gamma, t.beta, t.shape.C, c, t.line);
   const kernels::RunningStatistics& running = t.running;
   if (running.mean == nullptr) return;
-  const double unbiased = x.count > 1 ? x.m2 / (x.count - 1) : var, k = running.momentum;
+  const double unbiased = x.count > 1 ? m2 / (x.count - 1) : var, k = running.momentum;
   running.mean[c] = static_cast<float>((1 - k) * double{running.mean[c]} + k * x.mean);
   running.var[c] = static_cast<float>((1 - k) * double{running.var[c]} + k * unbiased);
 }

@@ -11,23 +11,32 @@ template <class T>
 struct Statistics {
   using State = Partial<2>;
   static constexpr int kVector = kernels::kVector<T>;
+  static constexpr int kSamples = 8;
   BatchNormStatistics t;
   const T* x;
+  int64_t sample[kSamples];  // where these rows begin: from all over the batch and its images
 
-  explicit Statistics(const BatchNormStatistics& of) : t(of), x(of.x.as<T>()) {}
+  explicit Statistics(const BatchNormStatistics& of) : t(of), x(of.x.as<T>()), sample{} {
+    constexpr int64_t kPrime = 7919;  // else all would be corners, which padding makes different
+    const auto [pixels, C, relu] = of.shape;
+    for (int64_t k = 0; k < kSamples && pixels > 0; ++k)
+      sample[k] = (pixels * k / kSamples + kPrime * (k + 1)) % pixels * C;
+  }
   Statistics() = default;
 
-  // The mean of a few rows from all over the batch.
+  // The mean of the sampled rows.
   template <int V>
   __device__ Floats<V> centre(int64_t c) const {
-    constexpr int kRows = 8;
+    Packed<V, T> row[kSamples];
+#pragma unroll
+    for (int k = 0; k < kSamples; ++k) row[k] = load_packed<V>(x + sample[k] + c);
     Floats<V> mean{};
 #pragma unroll
-    for (int k = 0; k < kRows; ++k) {
-      const Floats<V> row = load<V>(x + t.shape.pixels * k / kRows * t.shape.C + c);
-      for (int v = 0; v < V; ++v) mean.v[v] += row.v[v];
+    for (int k = 0; k < kSamples; ++k) {
+      const Floats<V> of = floats_of(row[k]);
+      for (int v = 0; v < V; ++v) mean.v[v] += of.v[v];
     }
-    for (int v = 0; v < V; ++v) mean.v[v] *= 1.0f / kRows;
+    for (int v = 0; v < V; ++v) mean.v[v] *= 1.0f / kSamples;
     return mean;
   }
   template <int V>
@@ -35,14 +44,25 @@ struct Statistics {
                        State (&state)[V]) const {
     const Floats<V> middle = centre<V>(c);
     Floats<V> sum{}, squares{};
-#pragma unroll 4
-    for (int64_t p = begin; p < end; p += step) {
-      const Floats<V> row = load<V>(x + p * t.shape.C + c);
+    const auto add_row = [&](const Packed<V, T>& row) {
+      const Floats<V> of = floats_of(row);
       for (int v = 0; v < V; ++v) {
-        const float d = row.v[v] - middle.v[v];
+        const float d = of.v[v] - middle.v[v];
         sum.v[v] += d, squares.v[v] += d * d;
       }
+    };
+    const int64_t C = t.shape.C;
+    constexpr int kAtOnce = 4;
+    int64_t p = begin;
+    for (; p + (kAtOnce - 1) * step < end; p += kAtOnce * step) {
+      Packed<V, T> row[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) row[k] = load_packed<V>(x + (p + k * step) * C + c);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) add_row(row[k]);
     }
+#pragma unroll 1
+    for (; p < end; p += step) add_row(load_packed<V>(x + p * C + c));
     for (int v = 0; v < V; ++v) state[v] = {double{sum.v[v]}, double{squares.v[v]}};
   }
   __device__ static void merge(State& into, const State& other) {
@@ -73,18 +93,21 @@ struct Sums {
     Floats<V> g_sum{}, gx_sum{};
     const Floats<V> centre = load_channels<V>(rows.mean + c);
     const Lines<V> lines{rows.template line_part<V>(c, 0), rows.template line_part<V>(c, 1)};
-#pragma unroll 2  // by 4 registers spill on compute capability 8.0
-    for (int64_t p = begin; p < end; p += step) {
-      const int64_t at = p * rows.C + c;
-      const Floats<V> in = load<V>(rows.x + at), g = rows.g(at, in, lines);
+    const auto add_row = [&](const typename GradientRows<T>::template Row<V>& row) {
+      const Floats<V> in = floats_of(row.x), g = rows.g(row, in, lines);
       for (int v = 0; v < V; ++v)
         g_sum.v[v] += g.v[v], gx_sum.v[v] += g.v[v] * (in.v[v] - centre.v[v]);
+    };
+    int64_t p = begin;
+    for (; p + step < end; p += 2 * step) {
+      const auto one = rows.template row<V>(p * rows.C + c),
+                 two = rows.template row<V>((p + step) * rows.C + c);
+      add_row(one), add_row(two);
     }
+    if (p < end) add_row(rows.template row<V>(p * rows.C + c));
     for (int v = 0; v < V; ++v) state[v] = {double{g_sum.v[v]}, double{gx_sum.v[v]}};
   }
-  __device__ static void merge(State& into, const State& other) {
-    add(into, other);
-  }
+  __device__ static void merge(State& into, const State& other) { add(into, other); }
   __device__ void finish(int64_t c, const State& s) const {
     done(c, math::NormSums{s.v[0], s.v[1] * double{invstd[c]}});
   }

@@ -98,8 +98,9 @@ __device__ float weight(const ElementGateRule& gate, float phi, int64_t i) {
   return math::gate_bernoulli(gate.seed, gate.step, gate.element + i, phi);
 }
 
-// Everything that happens to V parameters from i on. What is read is asked for before anything is
-// done with it, whether the step is taken or not: so it is on its way together.
+// Everything that happens to V parameters from i on. Whether the step is taken is asked when all is
+// computed: asked before, it would hold up what is read, since compilers move loads behind a
+// branch.
 template <Phi kPhi, bool kAdam>
 struct Step {
   GradAlignment a;
@@ -113,7 +114,6 @@ struct Step {
     if constexpr (kAdam) second = load<V>(a.second + i);
     const bool given = kPhi == Phi::none && a.gate.gate == ElementGate::given;
     if (given) w = load<V>(a.weight + i);
-    if (!taken) return;
     const bool on_gradient = a.update.gate_on == GateOn::gradient;
     for (int v = 0; v < V; ++v) {
       if constexpr (kPhi != Phi::none)
@@ -130,6 +130,7 @@ struct Step {
         math::sgd(a.update.optim.sgd, gradient, value.v[v], first.v[v]);
       if (!on_gradient) value.v[v] = math::gated(w.v[v], before, value.v[v]);
     }
+    if (!taken) return;
     g.store_statistics(a, i);
     store(a.value + i, value), store(a.first + i, first);
     if constexpr (kAdam) store(a.second + i, second);
@@ -146,9 +147,9 @@ struct Focus {
   __device__ void at(int64_t i) const {
     const bool taken = math::takes_step(a.losses, kStepLosses);
     Gradients<kPhi, V> g(a, i);
-    if (!taken) return;
     Floats<V> found;
     for (int v = 0; v < V; ++v) found.v[v] = g.focus(a, tables, v);
+    if (!taken) return;
     g.store_statistics(a, i);
     store(phi + i, found);
   }
@@ -196,7 +197,7 @@ template <Phi kPhi, class Body>
 void each_parameter(const StreamAt& stream, int64_t n, bool by_vectors, const Body& body) {
   constexpr unsigned kThreads = 128;
   constexpr int V = kPhi == Phi::any ? 1 : kVector<float>;
-  if (by_vectors)
+  if (V > 1 && by_vectors)
     each<kThreads>(stream, (n + V - 1) / V, Each<V, Body>{n, body});
   else
     each<kThreads>(stream, n, Each<1, Body>{n, body});

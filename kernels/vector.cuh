@@ -22,12 +22,20 @@ struct alignas(V * sizeof(T)) Packed {
   T v[V];
 };
 
+// As it lies there, in as few registers: what several loads bring at once.
 template <int V, class T>
-__device__ Floats<V> load(const T* from) {
-  const auto packed = *reinterpret_cast<const Packed<V, T>*>(from);
+__device__ Packed<V, T> load_packed(const T* from) {
+  return *reinterpret_cast<const Packed<V, T>*>(from);
+}
+template <int V, class T>
+__device__ Floats<V> floats_of(const Packed<V, T>& packed) {
   Floats<V> floats;
   for (int v = 0; v < V; ++v) floats.v[v] = to_float(packed.v[v]);
   return floats;
+}
+template <int V, class T>
+__device__ Floats<V> load(const T* from) {
+  return floats_of(load_packed<V>(from));
 }
 template <int V, class T>
 __device__ void store(T* to, const Floats<V>& floats) {

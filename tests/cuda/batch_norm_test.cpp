@@ -75,6 +75,19 @@ TEST_CASE("cuda batch norm: a value far from all others, also where the centre i
   }
 }
 
+TEST_CASE("cuda batch norm: images whose corners are not like the rest") {
+  constexpr int64_t kImages = 16, kPixels = 64 * 64, C = 2;
+  Floats x = draw(kImages * kPixels * C, 1);
+  for (float& v : x) v = 1 + 0.001f * v;
+  for (size_t image = 0; image < kImages; ++image) x[image * kPixels * C] = 0;
+  const Moments first{Floats(C), Floats(C), Floats(C), Floats(C)};
+  const BatchNormShape s{kImages * kPixels, C, false};
+  const Moments found = on_cuda(s, x, first), expected = in_double(s, x, first);
+  check_near(found.mean, expected.mean, 1e-7);
+  check_near(found.running_var, expected.running_var, 1e-7);
+  CHECK(std::abs(found.invstd[0] / expected.invstd[0] - 1) <= 1e-6f);
+}
+
 TEST_CASE("cuda batch norm: without running statistics; known ones") {
   const Floats x = draw(int64_t{60}, 1), mean = {0.25f, -1, 3}, var = {0.5f, 2, 3},
                gamma = {1, 2, -1}, beta = {0, 1, 2};

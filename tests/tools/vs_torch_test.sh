@@ -37,6 +37,12 @@ rm rows.jsonl
 expect "GPU: steps of unlearning" 0 '^\| unlearn \| batch .*\| loop / expunge \| eager / expunge \|' "${few[@]}" \
   --parts unlearn --forms loop,eager
 check "each form in each round" test "$(grep -c '"part": "unlearn"' rows.jsonl)" = 6
+bin=$PYTHON  # the peers alone, in what ours has no CPU for: fp16's loss scale is there whatever the CPU makes of the type
+for peer in train step; do
+  expect "GPU: fp16 of peer_$peer" 0 '"precision": "fp16", "form": "eager"' "$(dirname "$script")/gpu/peer_$peer.py" \
+    --device cpu --batch 2 --precision fp16 --exec eager --steps 1 --warmup 3
+done
+bin=$(dirname "$script")/gpu_vs_torch.sh
 expect "GPU: a part that is none" 1 'expected train, unlearn' "${few[@]}" --parts infer
 
 bin=$(dirname "$script")/gpu_all.sh

@@ -3,7 +3,7 @@
 # eager, as one CUDA graph, and compiled with max-autotune, for unlearning also as the usual public loop writes the step
 # (loop). Every form has its turn in every round; medians of the rounds, and ratios (above 1: ours is faster).
 #   tools/bench/gpu_vs_torch.sh [--parts train,unlearn] [--models resnet18,vgg16_bn] [--batches 512,128]
-#       [--precisions bf16,tf32,fp32] [--forms eager,graph,compile] [--steps 50] [--rounds 3] [--json FILE]
+#       [--precisions bf16,fp16,tf32,fp32] [--forms eager,graph,compile] [--steps 50] [--rounds 3] [--json FILE]
 # Needs an expunge built with -DEXPUNGE_CUDA=on (build/bin/expunge; EXPUNGE=/path) and a python with torch for that
 # GPU (PYTHON=/path). --device cpu tries the script out where there is no GPU: small batches, --precisions fp32,
 # --forms eager.

@@ -10,7 +10,6 @@ A form whose retain loss does not fall, or whose weights stay, is an error.
 """
 
 import argparse
-import contextlib
 import json
 import math
 import pathlib
@@ -19,7 +18,7 @@ import sys
 import torch
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[up]) for up in (1, 2)]
-from peer_train import as_graph, timed
+from peer_train import PRECISIONS, as_graph, autocast, timed, unscale
 from peer_unlearn import BETA, EPS, RHO, ForeachFocus
 from torch_models import MODELS
 
@@ -28,7 +27,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--exec", default="loop,eager,graph", help="loop, eager, graph, compile; several by commas")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--warmup", type=int, default=10)
@@ -80,17 +79,17 @@ def unlearning_step(o, form):
     capturable = {"fused": True, "capturable": True} if device.type == "cuda" and form != "loop" else {}
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, **capturable)
     update = (loop_update if form == "loop" else foreach_update)(model, optimizer)
-    half = torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False) if o.precision == "bf16" \
-        else contextlib.nullcontext()
+    half, scale = autocast(o)
     loss = torch.zeros((), device=device)
 
     def gradients(batch, sign):
         optimizer.zero_grad(set_to_none=True)
         with half:
             found = sign * torch.nn.functional.cross_entropy(forward(batch[0]), batch[1])
-        found.backward()
+        (scale * found).backward()
         loss.copy_(found.detach())
         kept = [p.grad.detach() for p in model.parameters()]
+        unscale(kept, scale)
         return kept if form in ("eager", "graph") else [g.clone() for g in kept]  # compiled: its memory is used again
 
     def step():

@@ -24,7 +24,7 @@ def options():
     parser.add_argument("--parts", default="train,unlearn", help="train, unlearn")
     parser.add_argument("--models", default="resnet18,vgg16_bn")
     parser.add_argument("--batches", help="512,128 for training, 256 for unlearning")
-    parser.add_argument("--precisions", default="bf16,tf32,fp32")
+    parser.add_argument("--precisions", default="bf16,fp16,tf32,fp32")
     parser.add_argument("--forms", help="eager,graph,compile; for unlearning also loop")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
