@@ -17,7 +17,7 @@ struct ChannelMoments {
 // Both together (Chan, Golub & LeVeque 1979). No cancellation where the mean is large.
 EXPUNGE_HD void merge(ChannelMoments& into, const ChannelMoments& other) {
   if (other.count == 0) return;
-  // f32 is exact enough for a share, and divides ten times as fast on a GPU
+  // f32 is exact enough for a share
   const double delta = other.mean - into.mean, count = into.count + other.count,
                share = double{static_cast<float>(other.count) / static_cast<float>(count)};
   into.m2 += other.m2 + delta * delta * into.count * share;

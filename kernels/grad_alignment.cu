@@ -66,7 +66,8 @@ __device__ float signal(const StatisticsRule& rule, float g, States<V>& s, int v
 template <Phi kPhi, int V>
 __device__ float half(const StatisticsRule& rule, const float* table, float g, States<V>& s,
                       int v) {
-  if constexpr (kPhi == Phi::paper) return math::paper_half(rule.paper, g, s.s0.v[v]);
+  if (kPhi == Phi::paper || (rule.estimator == Estimator::paper && table == nullptr))
+    return math::paper_half(rule.paper, g, s.s0.v[v]);
   const float z = signal(rule, g, s, v);
   return table == nullptr ? math::normal_half(z) : math::student_half(table, z);
 }

@@ -131,6 +131,25 @@ TEST_CASE("cuda grad_alignment: runs that begin between whole vectors") {
   }
 }
 
+TEST_CASE("cuda grad_alignment: sides with estimators of their own") {
+  constexpr size_t kHere = 100;
+  const Case c{.estimator = Estimator::ema, .gate = ElementGate::focus, .student = true};
+  const auto mixed = [](GradAlignment a) {
+    a.rule_f = {.estimator = Estimator::paper, .paper = {.newest = 0.9f, .kept = 0.1f}};
+    return a;
+  };
+  const Buffers got = on_device(
+      c, kHere, [&](const GradAlignment& a) { cuda::grad_alignment(kStream, kHere, mixed(a)); });
+  Buffers b = start(kHere);
+  std::array<float*, kBuffers> p{};
+  for (size_t k = 0; k < kBuffers; ++k) p[k] = b[k].data();
+  for (int t = 0; t < kSteps; ++t)
+    grad_alignment(
+        {}, kHere,
+        mixed(step_at(c, t, 0, pointers(gradient(1, t).data(), gradient(2, t).data(), p))));
+  for (size_t k = 0; k < kBuffers; ++k) CHECK(same_bits(got[k], b[k]));
+}
+
 TEST_CASE("cuda grad_alignment: phi alone; more distributions of Student than tables are kept") {
   constexpr size_t kHere = 100;
   for (Estimator estimator : {Estimator::paper, Estimator::ema}) {
