@@ -14,51 +14,48 @@ struct Gradient {
   DeviceArray<float> dev_x{x}, dev_y{y}, dev_dy{dy}, dev_mean{mean}, dev_invstd{invstd},
       dev_gamma{gamma}, dev_line{line};
 
-  BatchNormGradient here(bool by_output, int64_t row = 0) const {
+  // Rows from `row` on, as that machine has them; by_output: the mask is y's.
+  BatchNormGradient on(Device machine, bool by_output, int64_t row = 0) const {
+    const auto of = [&](const Floats& here, const DeviceArray<float>& there) -> const float* {
+      return machine == Device::cpu ? here.data() : there.data();
+    };
     const int64_t at = row * s.C;
     return {{s.pixels - row, s.C, s.relu},
-            x.data() + at,
-            by_output ? y.data() + at : nullptr,
-            dy.data() + at,
-            mean.data(),
-            invstd.data(),
-            line.data()};
-  }
-  BatchNormGradient there(bool by_output, int64_t row = 0) const {
-    const int64_t at = row * s.C;
-    return {{s.pixels - row, s.C, s.relu},
-            dev_x.data() + at,
-            by_output ? dev_y.data() + at : nullptr,
-            dev_dy.data() + at,
-            dev_mean.data(),
-            dev_invstd.data(),
-            dev_line.data()};
+            of(x, dev_x) + at,
+            by_output ? of(y, dev_y) + at : nullptr,
+            of(dy, dev_dy) + at,
+            of(mean, dev_mean),
+            of(invstd, dev_invstd),
+            of(line, dev_line)};
   }
 };
 
 }  // namespace
 
 TEST_CASE("cuda batch norm: sums of all rows and of some, the bits of the CPU") {
-  for (const BatchNormShape& s : kShapes)
+  for (const BatchNormShape& s : kShapes) {
+    const Gradient of{s};
     for (const bool by_output : {true, false}) {
       CAPTURE(s.pixels);
       CAPTURE(s.C);
       CAPTURE(by_output);
-      const Gradient of{s};
       const auto C = static_cast<size_t>(s.C);
       const DeviceArray<double> dev_g(C), dev_gx(C);
       std::vector<double> sum_g(C), sum_gx(C);
       for (const int64_t row : {s.pixels / 3, int64_t{0}}) {
-        batch_norm_sums({}, BatchNormSums{of.here(by_output, row), sum_g.data(), sum_gx.data()});
-        find_sums(BatchNormSums{of.there(by_output, row), dev_g.data(), dev_gx.data()});
+        batch_norm_sums(
+            {}, BatchNormSums{of.on(Device::cpu, by_output, row), sum_g.data(), sum_gx.data()});
+        find_sums(BatchNormSums{of.on(Device::cuda, by_output, row), dev_g.data(), dev_gx.data()});
         CHECK(same_bits(dev_g.values(), sum_g));
         CHECK(same_bits(dev_gx.values(), sum_gx));
       }
     }
+  }
 }
 
 TEST_CASE("cuda batch norm: gradients, the bits of the CPU") {
-  for (const BatchNormShape& s : kShapes)
+  for (const BatchNormShape& s : kShapes) {
+    const Gradient of{s};
     for (const float keep : {0.0f, 1.0f})
       for (const auto& [batch, by_output] :
            {std::pair{true, true}, {true, false}, {false, true}, {false, false}}) {
@@ -66,7 +63,6 @@ TEST_CASE("cuda batch norm: gradients, the bits of the CPU") {
         CAPTURE(s.C);
         CAPTURE(batch);
         CAPTURE(by_output);
-        const Gradient of{s};
         Floats dx = before(keep, of.n, 7), dr = before(keep, of.n, 8),
                dgamma = before(keep, s.C, 9), dbeta = before(keep, s.C, 10);
         const DeviceArray<float> dev_dx(dx), dev_dr(dr), dev_dgamma(dgamma), dev_dbeta(dbeta),
@@ -74,7 +70,7 @@ TEST_CASE("cuda batch norm: gradients, the bits of the CPU") {
         const auto run = [&](Stream stream, float* to_x, float* to_residual, float* to_gamma,
                              float* to_beta) {
           const bool on_cpu = stream.device == Device::cpu;
-          const BatchNormBackward t{.in = on_cpu ? of.here(by_output) : of.there(by_output),
+          const BatchNormBackward t{.in = of.on(stream.device, by_output),
                                     .gamma = on_cpu ? of.gamma.data() : of.dev_gamma.data(),
                                     .batch = batch,
                                     .beta_dx = keep,
@@ -100,17 +96,18 @@ TEST_CASE("cuda batch norm: gradients, the bits of the CPU") {
         CHECK(same_bits(only_dr.values(), dr));
         CHECK(same_bits(only_dgamma.values(), dgamma));
       }
+  }
 }
 
 TEST_CASE("batch norm: the gradients of gamma and beta are the sums, added to what is there") {
   const Gradient of{{40, 33, true}};
   const auto C = static_cast<size_t>(of.s.C);
   std::vector<double> sum_g(C), sum_gx(C);
-  batch_norm_sums({}, BatchNormSums{of.here(true), sum_g.data(), sum_gx.data()});
+  batch_norm_sums({}, BatchNormSums{of.on(Device::cpu, true), sum_g.data(), sum_gx.data()});
   for (const float keep : {0.0f, 1.0f}) {
     Floats dgamma = before(keep, of.s.C, 1), dbeta = before(keep, of.s.C, 2);
     const Floats first_gamma = dgamma, first_beta = dbeta;
-    batch_norm_backward({}, BatchNormBackward{.in = of.here(true),
+    batch_norm_backward({}, BatchNormBackward{.in = of.on(Device::cpu, true),
                                               .gamma = of.gamma.data(),
                                               .batch = true,
                                               .beta_gamma = keep,
