@@ -29,19 +29,33 @@ double* doubles(const Tensor& t) {
   return static_cast<double*>(t.bytes());
 }
 
-// Rows [begin, end) of a gradient.
-NormGradientRows rows_of(const BatchNormGradient& t, int64_t begin, int64_t end) {
-  const int64_t C = t.shape.C, at = begin * C;
-  const NormPassing passing = math::passing(t.shape.relu, t.y.at);
-  return {.rows = end - begin,
-          .C = C,
-          .passing = passing,
-          .x = t.x.f32() + at,
-          .y = passing == NormPassing::by_output ? t.y.f32() + at : nullptr,
-          .dy = t.dy.f32() + at,
-          .a = t.line,
-          .b = passing == NormPassing::by_line ? t.line + C : nullptr};
-}
+// Rows [begin, end) of a gradient; where it is pooled, their dy is made first.
+class GradientChunk {
+ public:
+  GradientChunk(const BatchNormGradient& t, int64_t begin, int64_t end) {
+    const int64_t C = t.shape.C, at = begin * C;
+    const NormPassing passing = math::passing(t.shape.relu, t.y.at);
+    rows_ = {.rows = end - begin,
+             .C = C,
+             .passing = passing,
+             .x = t.x.f32() + at,
+             .y = passing == NormPassing::by_output ? t.y.f32() + at : nullptr,
+             .dy = nullptr,
+             .a = t.line,
+             .b = passing == NormPassing::by_line ? t.line + C : nullptr};
+    if (t.pool.on()) {
+      unpooled_ = Tensor(Shape{(end - begin) * C});
+      norm_tiles().unpool(
+          {begin, end, t.pool.width, C, t.dy.f32(), t.pool.which, unpooled_.data()});
+    }
+    rows_.dy = t.pool.on() ? unpooled_.data() : t.dy.f32() + at;
+  }
+  const NormGradientRows& rows() const { return rows_; }
+
+ private:
+  Tensor unpooled_;
+  NormGradientRows rows_{};
+};
 
 // A chunk's mean first, then its sum of squared deviations while it is still in the cache; chunks
 // are joined in order by Chan, Golub & LeVeque's update. No cancellation where the mean is large.
@@ -77,22 +91,42 @@ void statistics(const BatchNormStatistics& of) {
   }
 }
 
-void apply(const BatchNormApply& of) {
+// Rows [begin, end), to y (end - begin, C).
+void apply_rows(const BatchNormApply& of, int64_t begin, int64_t end, float* y) {
   const int64_t C = of.shape.C;
   const float *x = of.x.f32(), *residual = of.residual.f32();
-  float* y = of.y.f32();
-  for_chunks(of.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
-    NormTile tile;
-    tile.a = of.line, tile.b = of.line + C, tile.n = C;
-    tile.relu = of.shape.relu, tile.adds = residual != nullptr;
-    for (int64_t p = begin; p < end; p += tile.m) {
-      tile.m = static_cast<int>(std::min<int64_t>(NormTile::kRows, end - p));
-      for (int64_t i = 0, at = p * C; i < tile.m; ++i, at += C) {
-        tile.x[i] = x + at, tile.y[i] = y + at;
-        if (residual != nullptr) tile.residual[i] = residual + at;
-      }
-      norm_tiles().apply(tile);
+  NormTile tile;
+  tile.a = of.line, tile.b = of.line + C, tile.n = C;
+  tile.relu = of.shape.relu, tile.adds = residual != nullptr;
+  for (int64_t p = begin; p < end; p += tile.m) {
+    tile.m = static_cast<int>(std::min<int64_t>(NormTile::kRows, end - p));
+    for (int64_t i = 0, at = p * C; i < tile.m; ++i, at += C, y += C) {
+      tile.x[i] = x + at, tile.y[i] = y;
+      if (residual != nullptr) tile.residual[i] = residual + at;
     }
+    norm_tiles().apply(tile);
+  }
+}
+
+// By two rows of an image: what is pooled is still in the cache.
+void apply_pooled(const BatchNormApply& of) {
+  const int64_t C = of.shape.C, width = of.pool.width, windows = width / 2, outputs = windows * C,
+                pair = 2 * width;  // pixels
+  uint8_t* which = of.pool.which;
+  parallel_for(of.shape.pixels / pair, [=](int64_t i) {
+    const Tensor room(Shape{pair * C});
+    const float *upper = room.data(), *lower = upper + width * C;
+    apply_rows(of, i * pair, (i + 1) * pair, room.data());
+    norm_tiles().pool({windows, C, upper, lower, of.y.f32() + i * outputs,
+                       which != nullptr ? which + i * outputs : nullptr});
+  });
+}
+
+void apply(const BatchNormApply& of) {
+  if (of.pool.on()) return apply_pooled(of);
+  const int64_t C = of.shape.C;
+  for_chunks(of.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
+    apply_rows(of, begin, end, of.y.f32() + begin * C);
   });
 }
 
@@ -104,7 +138,8 @@ void sums(const BatchNormSums& of) {
   for_chunks(pixels, C, [&, C = C](int64_t chunk, int64_t begin, int64_t end) {
     float* sum = parts.data() + chunk * 2 * C;
     std::fill_n(sum, 2 * C, 0.0f);
-    norm_tiles().sums({rows_of(of.in, begin, end), of.in.mean, sum, sum + C});
+    const GradientChunk in(of.in, begin, end);
+    norm_tiles().sums({in.rows(), of.in.mean, sum, sum + C});
   });
   for (int64_t c = 0; c < C; ++c) {
     double g = 0, gx = 0;
@@ -133,7 +168,8 @@ void backward(const BatchNormBackward& t) {
     return v.at != nullptr ? v.f32() + row * C : nullptr;
   };
   for_chunks(t.in.shape.pixels, C, [&](int64_t, int64_t begin, int64_t end) {
-    norm_tiles().backward({.in = rows_of(t.in, begin, end),
+    const GradientChunk in(t.in, begin, end);
+    norm_tiles().backward({.in = in.rows(),
                            .a = a,
                            .b = b,
                            .k = k,
@@ -149,11 +185,19 @@ Tensor workspace(Stream stream, size_t bytes) {
 }
 
 template <class T>
-const BatchNormShape& shape_of(const T& batch) {
+const auto& inputs_of(const T& batch) {
   if constexpr (requires { batch.in; })
-    return batch.in.shape;
+    return batch.in;
   else
-    return batch.shape;
+    return batch;
+}
+
+template <class T>
+NormPool pool_of(const T& batch) {
+  if constexpr (requires { inputs_of(batch).pool; })
+    return inputs_of(batch).pool;
+  else
+    return {};
 }
 
 // Batch by batch on the CPU; on_cuda() does all of them.
@@ -161,11 +205,18 @@ template <class T, class Cuda>
 void each_batch(Stream stream, const Batches<T>& of, void (*on_cpu)(const T&), Cuda on_cuda) {
   EXPUNGE_CHECK(!of.empty() && of.size() <= size_t{kMostBatches}, "batch norm: {} batches",
                 of.size());
-  const BatchNormShape& first = shape_of(of[0]);
-  for (const T& batch : of)
-    EXPUNGE_CHECK(shape_of(batch).C == first.C && shape_of(batch).relu == first.relu,
-                  "batch norm: batches of {} and of {} channels, or one with ReLU and one without",
-                  first.C, shape_of(batch).C);
+  const BatchNormShape& first = inputs_of(of[0]).shape;
+  const int64_t width = pool_of(of[0]).width;
+  for (const T& batch : of) {
+    const BatchNormShape& shape = inputs_of(batch).shape;
+    EXPUNGE_CHECK(shape.C == first.C && shape.relu == first.relu && pool_of(batch).width == width,
+                  "batch norm: batches of {} and of {} channels, or one with ReLU or pooling and "
+                  "one without",
+                  first.C, shape.C);
+    EXPUNGE_CHECK(width == 0 || (width % 2 == 0 && shape.pixels % (2 * width) == 0),
+                  "batch norm: {} pixels of {} columns are pooled, expected pairs of rows",
+                  shape.pixels, width);
+  }
   const auto in_turn = [&] {
     for (const T& batch : of) on_cpu(batch);
   };

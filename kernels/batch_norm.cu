@@ -1,5 +1,4 @@
 #include "kernels/batch_norm.cuh"
-#include "kernels/beside.cuh"
 #include "kernels/each.cuh"
 
 namespace expunge::kernels::cuda {
@@ -40,11 +39,6 @@ struct Apply {
   }
 };
 
-struct Sloped {
-  BatchNormBackward t;
-  const float* slopes;
-};
-
 template <int V, class T>
 struct Backward {
   int64_t n;
@@ -56,7 +50,7 @@ struct Backward {
   T* dresidual;
   const float* slopes;
 
-  static Backward of(const Sloped& from) {
+  static Backward of(const SlopedGradient& from) {
     const BatchNormBackward& t = from.t;
     const auto groups = static_cast<unsigned>(t.in.shape.C / V);
     const bool nobody = t.dx.at == nullptr && t.dresidual.at == nullptr;
@@ -72,28 +66,18 @@ struct Backward {
   __device__ void operator()(int64_t i) const {
     const int64_t c = channel<V>(i, groups), C = int64_t{V} * groups;
     const auto row = rows.template row<V>(V * i);
-    const Floats<V> in = floats_of(row.x), a = load_channels<V>(slopes + c),
-                    b = load_channels<V>(slopes + C + c), k = load_channels<V>(slopes + 2 * C + c);
+    const Floats<V> a = load_channels<V>(slopes + c), b = load_channels<V>(slopes + C + c),
+                    k = load_channels<V>(slopes + 2 * C + c);
     // a of the line is gamma invstd as well, to the same bit
-    const Floats<V> g = rows.g(row, in, Lines<V>{a, rows.template line_part<V>(c, 1)});
-    Floats<V> d;
-    for (int v = 0; v < V; ++v) d.v[v] = a.v[v] * g.v[v] + b.v[v] * in.v[v] + k.v[v];
-    if (dresidual != nullptr) accumulate(beta_residual, dresidual + V * i, g);
-    if (dx != nullptr) accumulate(beta_dx, dx + V * i, d);
+    const Lines<V> lines{a, rows.template line_part<V>(c, 1)};
+    rows.with(row, lines, [&](const Floats<V>& in, const Floats<V>& g) {
+      Floats<V> d;
+      for (int v = 0; v < V; ++v) d.v[v] = a.v[v] * g.v[v] + b.v[v] * in.v[v] + k.v[v];
+      if (dresidual != nullptr) accumulate(beta_residual, dresidual + V * i, g);
+      if (dx != nullptr) accumulate(beta_dx, dx + V * i, d);
+    });
   }
 };
-
-// Body<V, T> for each group of V channels of each pixel, side by side for all
-template <template <int, class> class Body, class T, class Batch>
-void each_group(const StreamAt& stream, int64_t C, std::span<const Batch> of) {
-  const auto run = [&]<class Of>(Of) {
-    EachBeside<Of> bodies;
-    for (const Batch& batch : of) bodies.add(Of::of(batch));
-    bodies.run(stream);
-  };
-  constexpr int V = kVector<T>;
-  C % V == 0 ? run(Body<V, T>{}) : run(Body<1, T>{});
-}
 
 }  // namespace
 
@@ -103,6 +87,7 @@ void batch_norm_known(Stream stream, const BatchNormKnown& of) {
 
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of) {
   const StreamAt at = stream;
+  if (of[0].pool.on()) return apply_pooled(at, of);
   of_type(of[0].x.type, [&]<class T>(T) {
     each_group<Apply, T>(at, of[0].shape.C, std::span<const BatchNormApply>(of));
   });
@@ -112,13 +97,13 @@ void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of, vo
   const StreamAt at = stream;
   auto* slopes = static_cast<float*>(workspace);
   find_slopes(at, of, slopes, static_cast<char*>(workspace) + slopes_bytes(of));
-  of_type(of[0].in.x.type, [&]<class T>(T) {
-    const int64_t C = of[0].in.shape.C;
-    Sloped all[kMostBatches]{};
-    for (size_t k = 0; k < of.size(); ++k)
-      all[k] = {of[k], slopes + static_cast<int64_t>(k) * kSlopes * C};
-    each_group<Backward, T>(at, C, std::span<const Sloped>(all, of.size()));
-  });
+  const int64_t C = of[0].in.shape.C;
+  SlopedGradient all[kMostBatches]{};
+  for (size_t k = 0; k < of.size(); ++k)
+    all[k] = {of[k], slopes + static_cast<int64_t>(k) * kSlopes * C};
+  const std::span<const SlopedGradient> sloped(all, of.size());
+  if (of[0].in.pool.on()) return differentiate_pooled(at, sloped);
+  of_type(of[0].in.x.type, [&]<class T>(T) { each_group<Backward, T>(at, C, sloped); });
 }
 
 }  // namespace expunge::kernels::cuda

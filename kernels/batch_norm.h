@@ -29,6 +29,19 @@ struct Batches : std::span<const T> {
   explicit Batches(std::span<const T> all) : std::span<const T>(all) {}
 };
 
+// Max-pooling behind the ReLU, of windows of 2 x 2 pixels of images whose height and width are
+// even: y and what has its shape are (pixels / 4, C) then, and nothing is added before the ReLU.
+//   which (pixels / 4, C)   where in its window a maximum was, 2 row + column; the first of equals;
+//                           NaN is the maximum
+struct NormPool {
+  int64_t width = 0;  // of the images; 0: no pooling
+  uint8_t* which = nullptr;
+
+  static constexpr int64_t kWindow = 4;  // pixels
+  bool on() const { return width > 0; }
+  int64_t outputs(int64_t pixels) const { return on() ? pixels / kWindow : pixels; }
+};
+
 // What normalises a channel: mean and invstd = 1/sqrt(var + eps), (C) each, and
 //   line ({a, b}, C):   gamma xhat + beta = a x + b
 // here of x. Where running statistics are given:
@@ -59,22 +72,25 @@ struct BatchNormKnown {
 };
 void batch_norm_known(Stream stream, const BatchNormKnown& of);
 
-// y may be x.
+// y may be x, but where it is pooled; pool.which may be null.
 struct BatchNormApply {
   BatchNormShape shape;
   ConstValues x;
   const float* line;
   ConstValues residual;
   Values y;
+  NormPool pool{};
 };
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of);
 
 // The gradient that reaches the sum before the ReLU: g = dy [y > 0] where relu, otherwise dy. y may
-// be null where there was no residual: it is computed from x again, to the same bit.
+// be null where there was no residual: it is computed from x again, to the same bit. Pooled, it is
+// null, and dy counts where the maxima were.
 struct BatchNormGradient {
   BatchNormShape shape;
   ConstValues x, y, dy;
   const float *mean, *invstd, *line;
+  NormPool pool{};
 };
 
 // Of all rows, or of some where x, y and dy point to them:
@@ -104,9 +120,9 @@ struct BatchNormBackward {
 };
 void batch_norm_backward(Stream stream, const Batches<BatchNormBackward>& of);
 
-// The same on a GPU (batch_norm.cu, batch_norm_sums.cu), with memory to work in, of as many bytes
-// as the first three say. x, y and what has their shape, mean and line: on multiples of 16 bytes
-// where C is one of what 16 bytes hold.
+// The same on a GPU (batch_norm.cu, batch_norm_pool.cu, batch_norm_sums.cu), with memory to work
+// in, of as many bytes as the first three say. x, y and what has their shape, mean and line: on
+// multiples of 16 bytes where C is one of what 16 bytes hold.
 namespace cuda {
 
 size_t statistics_workspace(const Batches<BatchNormStatistics>& of);

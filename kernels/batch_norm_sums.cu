@@ -79,11 +79,11 @@ struct Statistics {
 };
 
 // sum g and sum g (x - mean); then done(c, {sum g, sum g xhat})
-template <class T, class Done>
+template <class Rows, class Done>
 struct Sums {
   using State = Partial<2>;
-  static constexpr int kVector = kernels::kVector<T>;
-  GradientRows<T> rows;
+  static constexpr int kVector = kernels::kVector<typename Rows::Element>;
+  Rows rows;
   const float* invstd;
   Done done;
 
@@ -93,18 +93,22 @@ struct Sums {
     Floats<V> g_sum{}, gx_sum{};
     const Floats<V> centre = load_channels<V>(rows.mean + c);
     const Lines<V> lines{rows.template line_part<V>(c, 0), rows.template line_part<V>(c, 1)};
-    const auto add_row = [&](const typename GradientRows<T>::template Row<V>& row) {
-      const Floats<V> in = floats_of(row.x), g = rows.g(row, in, lines);
-      for (int v = 0; v < V; ++v)
-        g_sum.v[v] += g.v[v], gx_sum.v[v] += g.v[v] * (in.v[v] - centre.v[v]);
+    const auto add_row = [&](const typename Rows::template Row<V>& row) {
+      rows.with(row, lines, [&](const Floats<V>& in, const Floats<V>& g) {
+        for (int v = 0; v < V; ++v)
+          g_sum.v[v] += g.v[v], gx_sum.v[v] += g.v[v] * (in.v[v] - centre.v[v]);
+      });
     };
+    constexpr int kAtOnce = Rows::kAtOnce;
     int64_t p = begin;
-    for (; p + step < end; p += 2 * step) {
-      const auto one = rows.template row<V>(p * rows.C + c),
-                 two = rows.template row<V>((p + step) * rows.C + c);
-      add_row(one), add_row(two);
+    for (; p + (kAtOnce - 1) * step < end; p += kAtOnce * step) {
+      typename Rows::template Row<V> row[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) row[k] = rows.template row<V>(p + k * step, c);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) add_row(row[k]);
     }
-    if (p < end) add_row(rows.template row<V>(p * rows.C + c));
+    if (kAtOnce > 1 && p < end) add_row(rows.template row<V>(p, c));
     for (int v = 0; v < V; ++v) state[v] = {double{g_sum.v[v]}, double{gx_sum.v[v]}};
   }
   __device__ static void merge(State& into, const State& other) { add(into, other); }
@@ -138,17 +142,23 @@ ColumnGrid grid_of(DType type, const BatchNormShape& s) {
   return ColumnGrid(s.pixels, s.C, kAccess / static_cast<int>(size_of(type)));
 }
 
+// Of a gradient: rows of pixels, or of windows.
+ColumnGrid grid_of(const BatchNormGradient& t) {
+  return grid_of(t.x.type, {t.pool.outputs(t.shape.pixels), t.shape.C});
+}
+
 // done_of(k): what is done with the sums of batch k
 template <class Batch, class DoneOf>
 void sum_gradients(const StreamAt& stream, const Batches<Batch>& of, DoneOf done_of,
                    void* workspace) {
-  of_type(of[0].in.x.type, [&]<class T>(T) {
-    ColumnSet<Sums<T, decltype(done_of(size_t{}))>, kMostBatches> set;
-    for (size_t k = 0; k < of.size(); ++k) {
-      const BatchNormGradient& in = of[k].in;
-      set.add(grid_of(in.x.type, in.shape), {GradientRows<T>(in), in.invstd, done_of(k)});
-    }
+  const auto sum_rows = [&]<class Rows>(Rows) {
+    ColumnSet<Sums<Rows, decltype(done_of(size_t{}))>, kMostBatches> set;
+    for (size_t k = 0; k < of.size(); ++k)
+      set.add(grid_of(of[k].in), {Rows(of[k].in), of[k].in.invstd, done_of(k)});
     set.reduce(stream, workspace);
+  };
+  of_type(of[0].in.x.type, [&]<class T>(T) {
+    of[0].in.pool.on() ? sum_rows(GradientWindows<T>()) : sum_rows(GradientRows<T>());
   });
 }
 
@@ -156,7 +166,7 @@ template <class Batch>
 size_t sums_bytes(const Batches<Batch>& of) {
   size_t bytes = 0;
   for (const Batch& b : of)
-    bytes += columns_workspace<Sums<float, Kept>>(grid_of(b.in.x.type, b.in.shape));
+    bytes += columns_workspace<Sums<GradientRows<float>, Kept>>(grid_of(b.in));
   return bytes;
 }
 

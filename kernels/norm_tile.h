@@ -53,11 +53,30 @@ struct NormBackwardTile {
   float *dx, *dresidual;  // (rows, C), perhaps the same
 };
 
+// Two rows of an image, of 2 windows pixels each; the largest of each window of 2 x 2 of them, and
+// which it is (NormPool).
+struct NormPoolTile {
+  int64_t windows, C;
+  const float *upper, *lower;  // (2 windows, C)
+  float* y;                    // (windows, C)
+  uint8_t* which;              // (windows, C), or null
+};
+// The other way, of pixels [begin, end) of images of `width` columns: dy where the maximum was, and
+// 0 elsewhere.
+struct NormUnpoolTile {
+  int64_t begin, end, width, C;
+  const float* dy;       // (all windows, C)
+  const uint8_t* which;  // (all windows, C)
+  float* out;            // (end - begin, C)
+};
+
 struct NormTiles {
   void (*apply)(const NormTile&);
   void (*moments)(const NormMoments&);
   void (*sums)(const NormSumsTile&);
   void (*backward)(const NormBackwardTile&);
+  void (*pool)(const NormPoolTile&);
+  void (*unpool)(const NormUnpoolTile&);
 };
 extern const NormTiles kNormTilesBaseline, kNormTilesAvx2, kNormTilesAvx512;
 

@@ -51,6 +51,10 @@ struct ConvBatchNorm {
   Var add_relu(const Ctx& ctx, const Var& x, const Var& residual) const {
     return apply(ctx, x, &residual, true);
   }
+  // ReLU and max-pooling by windows of 2 x 2
+  Var relu_pool(const Ctx& ctx, const Var& x) const {
+    return conv.batch_norm(ctx, bn.inputs(ctx, x, nullptr), {.relu = true, .pool = true});
+  }
 
  private:
   Var apply(const Ctx& ctx, const Var& x, const Var* residual, bool relu) const {

@@ -34,6 +34,8 @@ struct BatchNormOptions {
   float eps = 1e-5f;
   float momentum = 0.1f;  // weight of the new batch in the running statistics
   bool relu = false;
+  bool pool =
+      false;  // max_pool2d of 2 x 2 behind it, with the same bits; nothing may be added then
 };
 struct BatchNormInputs {
   Var x, gamma, beta;

@@ -29,8 +29,8 @@ SmallCnn::SmallCnn(ParamStore& params, const InputSpec& s)
       fc_(params, "fc", 128, s.classes) {}
 
 Var SmallCnn::forward(const Ctx& ctx, const Var& x) const {
-  Var h = max_pool2d(ctx, c2_.relu(ctx, c1_.relu(ctx, x)));
-  h = max_pool2d(ctx, c4_.relu(ctx, c3_.relu(ctx, h)));
+  Var h = c2_.relu_pool(ctx, c1_.relu(ctx, x));
+  h = c4_.relu_pool(ctx, c3_.relu(ctx, h));
   return fc_(ctx, global_average_pool2d(ctx, c5_.relu(ctx, h)));
 }
 

@@ -15,6 +15,7 @@ struct Trace {
   struct BatchNorm {
     kernels::BatchNormShape shape;
     bool residual;
+    int64_t pooled = 0;  // columns of images that are max-pooled in the same operation
   };
   std::vector<BatchNorm> batch_norm;
   std::vector<kernels::Pool2dShape> max_pool2d;

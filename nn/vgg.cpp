@@ -26,10 +26,8 @@ Vgg16::Vgg16(ParamStore& params, const InputSpec& spec, bool conv_bias, bool las
 
 Var Vgg16::features(const Ctx& ctx, const Var& x) const {
   Var h = x;
-  for (const Stage& stage : stages_) {
-    h = stage.conv.relu(ctx, h);
-    if (stage.pool) h = max_pool2d(ctx, h);
-  }
+  for (const Stage& stage : stages_)
+    h = stage.pool ? stage.conv.relu_pool(ctx, h) : stage.conv.relu(ctx, h);
   return h;
 }
 

@@ -61,4 +61,9 @@ double bytes_of(std::initializer_list<BenchBuffer> buffers) {
   return bytes;
 }
 
+double sum_tolerance(const BenchBuffer& result) {
+  const DType type = result.values().type;
+  return is_16_bit(type) ? rounding(type) : kSumTolerance;
+}
+
 }  // namespace expunge::tools

@@ -24,10 +24,15 @@ using kernels::kMostBatches;
 struct BatchNorm {
   Stream stream;
   Var x, gamma, beta, residual;
-  Tensor y{};  // where a residual was added, and the ReLU's gradient is wanted
-  int64_t images;
+  Tensor y{};      // where a residual was added, and the ReLU's gradient is wanted
+  Tensor which{};  // where it is pooled
+  int64_t images, width;
   std::array<Normalised, kMostBatches> of{};
   int count = 0;
+
+  std::span<const Normalised> all() const { return {of.data(), static_cast<size_t>(count)}; }
+  // The output that begins where this value of x does, at the first of an image.
+  int64_t output(int64_t value) const { return kernels::NormPool{width}.outputs(value); }
 };
 
 // What a kernel is given of each batch.
@@ -45,7 +50,22 @@ ConstValues from(const Tensor& t, int64_t first) {
   return t ? ConstValues(t.values()).from(first) : ConstValues{};
 }
 
-void check(const BatchNormInputs& in) {
+// Of the outputs from `first` on. which empty: nobody differentiates.
+kernels::NormPool pool_from(const Tensor& which, int64_t width, int64_t first) {
+  return {width, which && width > 0 ? static_cast<uint8_t*>(which.bytes()) + first : nullptr};
+}
+
+// Columns of the images whose windows of 2 x 2 are pooled in the same operation; 0: none are.
+int64_t pooled_width(const Var& x, const BatchNormOptions& options) {
+  if (!options.pool) return 0;
+  EXPUNGE_CHECK(x.value.rank() == 4, "batch_norm: x is pooled, so it must be (N, H, W, C), got {}",
+                x.shape().str());
+  return x.value.dim(1) % 2 == 0 && x.value.dim(2) % 2 == 0 ? x.value.dim(2) : 0;
+}
+
+void check(const BatchNormInputs& in, const BatchNormOptions& options) {
+  EXPUNGE_CHECK(!options.pool || in.residual == nullptr, "batch_norm: a residual on x {}, pooled",
+                in.x.shape().str());
   const int64_t C = in.gamma.value.size();
   EXPUNGE_CHECK(in.x.value.rank() >= 2 && in.x.value.dim(in.x.value.rank() - 1) == C,
                 "batch_norm: x must be (..., {}), got {}", C, in.x.shape().str());
@@ -107,16 +127,18 @@ void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOp
   find();
 }
 
-void normalise(Stream stream, const BatchNormInputs& in, std::span<const Normalised> all,
-               const Tensor& y) {
+void normalise(const BatchNorm& b, const BatchNormInputs& in, const Tensor& y) {
   PerBatch<kernels::BatchNormApply> of;
-  for (const Normalised& n : all)
+  for (const Normalised& n : b.all()) {
+    const int64_t first = b.output(n.first);
     of.add({.shape = n.shape,
             .x = from(in.x.value, n.first),
             .line = n.line.data(),
             .residual = from(in.residual != nullptr ? in.residual->value : Tensor{}, n.first),
-            .y = y.values().from(n.first)});
-  kernels::batch_norm_apply(stream, of.all());
+            .y = y.values().from(first),
+            .pool = pool_from(b.which, b.width, first)});
+  }
+  kernels::batch_norm_apply(b.stream, of.all());
 }
 
 // Of rows [p0, p1) of a batch.
@@ -126,10 +148,11 @@ kernels::BatchNormGradient gradient_of(const BatchNorm& b, const Normalised& n, 
   return {.shape = {p1 - p0, C, n.shape.relu},
           .x = from(b.x.value, at),
           .y = from(b.y, at),
-          .dy = from(dy, at),
+          .dy = from(dy, b.output(at)),
           .mean = n.mean.data(),
           .invstd = n.invstd.data(),
-          .line = n.line.data()};
+          .line = n.line.data(),
+          .pool = pool_from(b.which, b.width, b.output(at))};
 }
 
 // Gradients of gamma and beta slice by slice.
@@ -189,26 +212,34 @@ void differentiate(Tape& tape, const BatchNorm& b, const Tensor& dy) {
 }  // namespace
 
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options) {
-  check(in);
+  check(in, options);
   const int64_t C = in.gamma.value.size(), images = in.x.value.dim(0),
-                pixels = in.x.value.size() / C;
+                pixels = in.x.value.size() / C, width = pooled_width(in.x, options);
+  if (options.pool && width == 0) {
+    options.pool = false;
+    return max_pool2d(ctx, batch_norm(ctx, in, options));
+  }
   if (ctx.trace != nullptr)
-    ctx.trace->batch_norm.push_back({{pixels, C, options.relu}, in.residual != nullptr});
-  const Tensor y = empty_like(in.x.value);
+    ctx.trace->batch_norm.push_back({{pixels, C, options.relu}, in.residual != nullptr, width});
+  const Tensor y = width > 0 ? Tensor({images, in.x.value.dim(1) / 2, width / 2, C},
+                                      in.x.value.dtype(), ctx.stream)
+                             : empty_like(in.x.value);
   BatchNorm b{.stream = ctx.stream,
               .x = in.x,
               .gamma = in.gamma,
               .beta = {Tensor(), in.beta.slot},
               .residual = in.residual != nullptr ? Var{Tensor(), in.residual->slot} : Var{},
               .y = in.residual != nullptr && options.relu ? y : Tensor(),
-              .images = images};
+              .which = width > 0 && ctx.tape != nullptr ? Tensor(y.shape(), DType::u8, ctx.stream)
+                                                        : Tensor(),
+              .images = images,
+              .width = width};
   ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
     const auto row = [&](int64_t n) { return images > 0 ? n * (pixels / images) : 0; };
     b.of.at(static_cast<size_t>(b.count++)) = numbers_of(own, in, options, row(n0), row(n1));
   });
-  const std::span<Normalised> all(b.of.data(), static_cast<size_t>(b.count));
-  find_statistics(ctx.stream, in, options, all);
-  normalise(ctx.stream, in, all, y);
+  find_statistics(ctx.stream, in, options, {b.of.data(), static_cast<size_t>(b.count)});
+  normalise(b, in, y);
   const auto backward = [b = std::move(b)](Tape& tape, const Tensor& dy) {
     differentiate(tape, b, dy);
   };

@@ -124,7 +124,8 @@ Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOp
 
 Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptions conv,
                       const BatchNormInputs& in, BatchNormOptions norm) {
-  if (ctx.tape != nullptr || ctx.batch_norm != BatchNormMode::eval || !ctx.joint.empty()) {
+  if (ctx.tape != nullptr || ctx.batch_norm != BatchNormMode::eval || !ctx.joint.empty() ||
+      norm.pool) {
     BatchNormInputs behind = in;
     behind.x = conv2d(ctx, in.x, w, bias, conv);
     return batch_norm(ctx, behind, norm);

@@ -175,4 +175,51 @@ TEST_CASE("batch norm, rows: gradients, over what is there or added to it, or bo
       });
 }
 
+namespace {
+
+// Rows of windows beside each other, in rows of images one under the other.
+void check_windows(int64_t windows, int64_t C, Fence fence) {
+  CAPTURE(windows);
+  CAPTURE(C);
+  const Rows r{4 * windows, C, fence};
+  const int64_t n = windows * C;
+  const Fenced x(r.x.data(), 4 * n, fence);
+  for (int64_t i = 0; i < 4 * n; ++i) x.data()[i] = std::round(2 * x.data()[i]);  // many are equal
+  x.data()[n / 2] = std::nanf("");
+  const float *upper = x.data(), *lower = upper + 2 * n;
+  const auto at = [&](int64_t i, int64_t k) {  // pixel k of the window of output i
+    const int64_t q = i / C, c = i % C;
+    return (k / 2 == 0 ? upper : lower)[(2 * q + k % 2) * C + c];
+  };
+  on_every_isa([&] {
+    const Fenced y(n, fence), again(n, fence), out(4 * n, fence);
+    std::vector<uint8_t> which(static_cast<size_t>(n) + 1, 77);
+    kernels::norm_tiles().pool({windows, C, upper, lower, y.data(), which.data()});
+    kernels::norm_tiles().pool({windows, C, upper, lower, again.data(), nullptr});
+    CHECK(std::memcmp(y.data(), again.data(), static_cast<size_t>(n) * sizeof(float)) == 0);
+    CHECK(which.back() == 77);
+    kernels::norm_tiles().unpool(
+        {1, 4 * windows, 2 * windows, C, r.dy.data(), which.data(), out.data()});
+    for (int64_t i = 0; i < n; ++i) {
+      int64_t best = 0;
+      for (int64_t k = 1; k < 4; ++k)
+        if (at(i, k) > at(i, best) || (std::isnan(at(i, k)) && !std::isnan(at(i, best)))) best = k;
+      CHECK(int64_t{which[static_cast<size_t>(i)]} == best);
+      const float largest = at(i, best);
+      CHECK(std::memcmp(&y.data()[i], &largest, sizeof largest) == 0);
+      for (int64_t k = 0; k < 4; ++k) {
+        const int64_t pixel = k / 2 * 2 * windows + 2 * (i / C) + k % 2 - 1;
+        if (pixel >= 0) CHECK(out.data()[pixel * C + i % C] == (k == best ? r.dy.data()[i] : 0));
+      }
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE("batch norm, rows: the largest of windows, and back to where it was") {
+  for (const auto& [windows, C] : {std::pair<int64_t, int64_t>{1, 1}, {3, 15}, {2, 16}, {5, 33}})
+    for (const Fence fence : {Fence::behind, Fence::before}) check_windows(windows, C, fence);
+}
+
 }  // namespace expunge::test

@@ -178,8 +178,13 @@ TEST_CASE("models: a trace has the shapes of every operation") {
   REQUIRE(t.average_pool2d.size() == 1);
   CHECK((t.average_pool2d[0].N == 5 && t.average_pool2d[0].H == 4 && t.average_pool2d[0].P == 1));
   const Trace vgg = make_model("vgg16_bn", {}).trace();
-  REQUIRE(vgg.max_pool2d.size() == 4);
-  CHECK((vgg.max_pool2d[3].H == 4 && vgg.max_pool2d[3].C == 512));
+  REQUIRE(vgg.batch_norm.size() == 13);
+  CHECK((vgg.batch_norm[0].pooled == 0 && vgg.batch_norm[1].pooled == 32));
+  CHECK((vgg.batch_norm[9].pooled == 4 && vgg.batch_norm[9].shape.C == 512));
+  CHECK(vgg.max_pool2d.empty());  // each is one operation with its batch norm
+  const Trace odd = make_model("vgg16_bn", {.height = 28, .width = 28}).trace();
+  REQUIRE(odd.max_pool2d.size() == 2);  // 28, 14, 7, 3
+  CHECK((odd.max_pool2d[0].H == 7 && odd.max_pool2d[1].H == 3));
 }
 
 TEST_CASE("models: names are those of PyTorch's state_dict") {

@@ -30,19 +30,17 @@ class TinyResNet final : public nn::Network {
 class TinyVgg final : public nn::Network {
  public:
   TinyVgg(ParamStore& params, const nn::InputSpec& spec)
-      : conv_(params, "conv", 3, 6, {.bias = true}),
-        bn_(params, "bn", 6),
+      : conv_{{params, "conv", 3, 6, {.bias = true}}, {params, "bn", 6}},
         fc1_(params, "fc1", 2 * 2 * 6, 7, {2, 2, 6}),
         fc2_(params, "fc2", 7, spec.classes) {}
   Var forward(const Ctx& ctx, const Var& x) const override {
-    const Var h = nn::max_pool2d(ctx, bn_.relu(ctx, conv_(ctx, x)));
+    const Var h = conv_.relu_pool(ctx, x);
     const Var flat = nn::flatten(ctx, nn::adaptive_average_pool2d(ctx, h, 2, 2));
     return fc2_(ctx, nn::relu(ctx, fc1_(ctx, flat)));
   }
 
  private:
-  nn::Conv2dLayer conv_;
-  nn::BatchNormLayer bn_;
+  nn::ConvBatchNorm conv_;
   nn::LinearLayer fc1_, fc2_;
 };
 
