@@ -170,8 +170,10 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
     if (stop_requested())
       return static_cast<ExitCode>(128 + stop_signal());  // half a table is none
     show_place(results.size(), rows.size(), c.name());
-    const KernelResult r = run_kernel_case(c, static_cast<int>(settings.integer("warmup-steps")),
-                                           static_cast<int>(settings.integer("steps")));
+    const KernelResult r =
+        run_kernel_case(c, {.warmup = static_cast<int>(settings.integer("warmup-steps")),
+                            .steps = static_cast<int>(settings.integer("steps")),
+                            .record = settings.text("graph") == "on"});
     results.push_back(r);
     const double gflops = r.flops > 0 ? 1e-6 * r.flops / r.time.median_ms : std::nan("");
     const double gb_per_s = 1e-6 * r.bytes / r.time.median_ms;
@@ -238,12 +240,12 @@ BenchNetwork network_options(const Settings& settings) {
   return {.model = settings.text("model"),
           .batch_size = settings.integer("batch-size"),
           .steps = static_cast<int>(settings.integer("steps")),
-          .warmup = static_cast<int>(settings.integer("warmup-steps"))};
+          .warmup = static_cast<int>(settings.integer("warmup-steps")),
+          .record = settings.text("graph") == "on"};
 }
 
 BenchNetwork step_options(const Settings& settings) {
   BenchNetwork options = network_options(settings);
-  options.record = settings.text("graph") == "on";
   options.overlap = settings.text("overlap") == "on";
   return options;
 }

@@ -34,7 +34,8 @@ KernelRun optimizer_step(const std::string& model, nn::OptimConfig config,
   const bool adam = config.kind != nn::OptimKind::sgd;
   KernelRun run{.result = value.here()};
   run.bytes = (adam ? 7 : 5) * value.bytes();  // read g; value, state both
-  run.call = [p] { p->optimizer.step(p->model.params, p->gradient, kFirstStep); };
+  p->optimizer.prepare(kFirstStep);
+  run.call = [p] { p->optimizer.apply(p->model.params, p->gradient); };
   run.check = [=] {
     value.fetch();
     check_elements(name, value.here(), kStride, kUpdateTolerance, [&](int64_t i) {
@@ -87,7 +88,9 @@ KernelRun update_step(const BenchUnlearn& options) {
   return {.call = [problem] { problem->step(); },
           .check = [options] { check_update(options); },
           .result = {},
-          .bytes = static_cast<double>(bytes_per_parameter(options, *problem) * parameters)};
+          .bytes = static_cast<double>(bytes_per_parameter(options, *problem) * parameters),
+          .waits = options.gate.row->scope != unlearn::Scope::element ||
+                   !problem->update.may_come_first()};
 }
 
 }  // namespace

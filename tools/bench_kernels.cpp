@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/memory.h"
+#include "core/work_graph.h"
 
 namespace expunge::tools {
 
@@ -31,29 +32,51 @@ std::vector<KernelCase> kernel_cases(const std::vector<std::string>& models, int
   return rows;
 }
 
+namespace {
+
 // On a GPU calls take turns on as many sets of buffers as its cache cannot hold, as the layers of a
 // network do.
-KernelResult run_kernel_case(const KernelCase& row, int warmup, int steps) {
+std::vector<KernelRun> with_sets(const KernelCase& row, const KernelRun& first) {
+  constexpr double kBeyondCache = 256e6, kMostSets = 64;
+  const bool on_cpu = compute_stream().device == Device::cpu;
+  const double sets = on_cpu ? 1 : std::min(kMostSets, std::ceil(kBeyondCache / first.bytes));
+  std::vector<KernelRun> runs = {first};
+  while (static_cast<double>(runs.size()) < sets) runs.push_back(row.prepare(row.name()));
+  return runs;
+}
+
+Timing time_graph(const std::vector<KernelRun>& runs, const KernelTiming& how) {
+  const WorkGraph all(compute_stream(), [&] {
+    for (const KernelRun& run : runs) run.call();
+  });
+  const Timing time = time_calls(how.warmup, how.steps, [&] { all.launch(); });
+  const auto calls = static_cast<double>(runs.size());
+  return {time.median_ms / calls, time.min_ms / calls, time.max_ms / calls};
+}
+
+}  // namespace
+
+KernelResult run_kernel_case(const KernelCase& row, const KernelTiming& how) {
   const Device device = compute_stream().device;
   pool_trim();
   const int64_t before = pool_stats(device).bytes_in_use;
-  std::vector<KernelRun> runs = {row.prepare(row.name())};
-  const KernelRun& first = runs.front();
+  const KernelRun first = row.prepare(row.name());
   first.call();
   first.check();
   pool_restart_peak();
   first.call();
   const double memory_mb = mb_of(pool_stats(device).peak_bytes_in_use - before);
-  constexpr double kBeyondCache = 256e6, kMostSets = 64;
-  const double sets = device == Device::cpu ? 1 : std::ceil(kBeyondCache / first.bytes);
-  while (static_cast<double>(runs.size()) < std::min(sets, kMostSets))
-    runs.push_back(row.prepare(row.name()));
+  const std::vector<KernelRun> runs = with_sets(row, first);
   size_t next = 0;
-  const Timing time = time_calls(std::max(warmup, static_cast<int>(runs.size())), steps, [&] {
+  const auto in_turn = [&] {
     runs[next].call();
     next = (next + 1) % runs.size();
-  });
-  return {time, runs.front().algo, runs.front().flops, runs.front().bytes, memory_mb};
+  };
+  const Timing time =
+      device == Device::cuda && how.record && !first.waits
+          ? time_graph(runs, how)
+          : time_calls(std::max(how.warmup, static_cast<int>(runs.size())), how.steps, in_turn);
+  return {time, first.algo, first.flops, first.bytes, memory_mb};
 }
 
 void check_elements(const std::string& name, const Tensor& got, int64_t stride, double tolerance,

@@ -23,6 +23,7 @@ struct KernelRun {
   double flops = 0;       // of a call by the formula, additions and multiplications; 0: not counted
   const char* algo = "";  // of a convolution: what --conv-algo comes to on this shape
   double bytes = 0;       // that a call must read and write at least
+  bool waits = false;     // for the GPU, or is a CUDA graph itself: not recorded
 };
 
 // A row of the benchmark: a kernel on one shape, and how often the networks have it.
@@ -47,7 +48,11 @@ struct KernelResult {
   double flops, bytes;
   double memory_mb;  // most that the kernel and its buffers had of the pool
 };
-KernelResult run_kernel_case(const KernelCase& row, int warmup, int steps);
+struct KernelTiming {
+  int warmup, steps;
+  bool record = true;  // on a GPU: calls are timed as a CUDA graph, so that no launch is
+};
+KernelResult run_kernel_case(const KernelCase& row, const KernelTiming& how);
 
 // The distinct convolutions and linear layers of the networks in one direction, in order.
 enum class Direction : unsigned char { forward, backward_data, backward_weights };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/ops.h"
 #include "nn/supervised_step.h"
 
 namespace expunge::tools {
@@ -19,11 +20,37 @@ void settle_statistics(const nn::Model& model, const Batch& batch) {
   for (int i = 0; i < 3; ++i) model.network->forward(ctx, {batch.x, Var::kNone});
 }
 
+// Of a batch, where the network is.
+Tensor forward(const nn::Model& model, const Tensor& x) {
+  const Ctx ctx{
+      .stream = compute_stream(), .params = &model.params, .params16 = nn::params16(model.params)};
+  return model.network->forward(ctx, {x, Var::kNone}).value;
+}
+
 // On the CPU: waited for where the network is elsewhere.
 Tensor logits_of(const nn::Model& model, const Tensor& x) {
-  const Ctx ctx{.stream = compute_stream(), .params = &model.params};
-  return model.network->forward(ctx, {x, Var::kNone}).value.to({});
+  return forward(model, x).to({});
 }
+
+// The same, recorded where a GPU does it, as evaluation of many batches is (nn/predict.h).
+class RecordedForward {
+ public:
+  RecordedForward(const nn::Model& model, const Batch& batch)
+      : model_(model),
+        batch_(batch),
+        logits_({batch.size(), model.spec.classes}, DType::f32, compute_stream()) {}
+  Tensor logits() {
+    recorder_.run(compute_stream(), {nn::StepRecorder::place_of(batch_)},
+                  [&] { logits_.copy_from(forward(model_, batch_.x)); });
+    return logits_.to({});
+  }
+
+ private:
+  const nn::Model& model_;
+  const Batch& batch_;
+  Tensor logits_;
+  nn::StepRecorder recorder_;
+};
 
 double check_singles(const nn::Model& model, const Tensor& x, const Tensor& logits) {
   const int64_t classes = logits.dim(1), image = x.size() / x.dim(0);
@@ -95,9 +122,19 @@ BenchNetworkResult bench_infer(const BenchNetwork& options) {
   const nn::Model model = initial_model(options);
   const Batch batch = synthetic_batch(model.spec, options.batch_size, 0);
   settle_statistics(model, batch);
-  const double worst = check_singles(model, batch.x, logits_of(model, batch.x));
+  const Tensor logits = logits_of(model, batch.x);
+  const double worst = check_singles(model, batch.x, logits);
   pool_trim();  // what the checks had does not count
-  const Timing time = time_calls(options.warmup, options.steps, [&] { logits_of(model, batch.x); });
+  const bool record = options.record && compute_stream().device == Device::cuda;
+  RecordedForward recorded(model, batch);
+  for (int i = 0; record && i < 3; ++i) {  // call by call, recorded, launched again
+    const Tensor again = recorded.logits();
+    if (!std::ranges::equal(again.span(), logits.span()))
+      fail(ExitCode::verification, "bench infer {}: logits of a recorded pass are others",
+           options.model);
+  }
+  const Timing time = time_calls(options.warmup, options.steps,
+                                 [&] { record ? recorded.logits() : logits_of(model, batch.x); });
   return {time, flops_of(model, 1, options.batch_size), peak_mb(),
           fmt::format("logits in the batch and of single images differ by {:.1e}", worst)};
 }

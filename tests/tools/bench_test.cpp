@@ -80,7 +80,7 @@ TEST_CASE("bench kernels: every layer of a network stands in one row of each dir
 TEST_CASE("bench kernels: a result has the row's times and memory") {
   for (const KernelCase& row : kernel_cases({"smallcnn"}, 2)) {
     if (row.kernel != "conv2d forward") continue;
-    const KernelResult r = run_kernel_case(row, 1, 3);
+    const KernelResult r = run_kernel_case(row, {.warmup = 1, .steps = 3});
     CHECK((0 < r.time.min_ms && r.time.min_ms <= r.time.median_ms));
     CHECK(r.time.median_ms <= r.time.max_ms);
     CHECK(r.memory_mb * (1 << 20) >= r.bytes);

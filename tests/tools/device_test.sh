@@ -86,6 +86,12 @@ expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x
   bench kernels --device cuda --precision bf16 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 \
   --only 'forward 3-32,linear,pool2d,softmax,cast,augment,batch_norm backward 64x128'
 check "beside a copy" grep -q '% of copy' out
+expect "kernels call by call" 0 '^\| batch_norm forward \| 64x128 relu ' bench kernels --device cuda --model smallcnn \
+  --batch-size 1 --steps 1 --warmup-steps 2 --only 'batch_norm forward 64x128' --graph off
+for graph in on off; do
+  expect "a forward pass, graph $graph" 0 '^\| smallcnn \| 2 \|' bench infer --device cuda --model smallcnn \
+    --batch-size 2 --steps 1 --warmup-steps 2 --graph "$graph"
+done
 expect "a whole step, recorded and checked" 0 'prob: 2 passes.*the same bits' bench step --device cuda \
   --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --gate prob
 check "with what it holds of the device's memory" grep -qE '\| GPU MB \|$' out

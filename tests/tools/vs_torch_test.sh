@@ -47,7 +47,7 @@ expect "GPU: a part that is none" 1 'expected train, unlearn' "${few[@]}" --part
 
 bin=$(dirname "$script")/gpu_all.sh
 expect "everything on a GPU, tried out" 0 '' results --try
-for file in unlearn step versus kernels-fp32; do
+for file in unlearn step infer versus kernels-fp32; do
   check "$file is a table under its command" grep -qE '^\|---' "results/$file.md"
 done
 check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 6

@@ -61,7 +61,7 @@ run() {  # file, command: into DIR/file.md, for as long as there is time
   echo >> "$dir/$1.md"
 }
 common=(--device "$device" --steps "$steps")
-rm -f "$dir"/{unlearn,step,versus,kernels}*.md
+rm -f "$dir"/{unlearn,step,infer,versus,kernels}*.md
 run unlearn "$expunge" bench unlearn --model "${models%%,*}" "${common[@]}"
 for precision in "${precisions[@]}"; do
   for way in "on on" "on off" "off off"; do
@@ -74,6 +74,9 @@ for precision in "${precisions[@]}"; do
       run step "$expunge" bench "$bench" --model "${models%%,*}" --batch-size "${batches[-1]}" \
         --precision "$precision" --graph "$graph" --overlap "$overlap" "${common[@]}"
     done
+  done
+  for batch in "${batches[@]}"; do
+    run infer "$expunge" bench infer --model "${models%%,*}" --batch-size "$batch" --precision "$precision" "${common[@]}"
   done
 done
 for precision in "${precisions[@]}"; do
