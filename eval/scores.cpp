@@ -109,13 +109,16 @@ Scores score(const Parts& parts, const ScoreConfig& config, const std::function<
                                         threshold_scores(unseen, kThresholdScores[i]));
   if (config.loss && std::min(s.unseen, s.forget.samples) >= 2 && !stopped())
     s.loss_attack = loss_attack(parts.forget.losses, unseen.losses, config.loss_attack);
-  if (config.svc && !parts.retain.empty())
-    for (size_t i = 0; i < kFeatures.size() && !stopped(); ++i) {
+  if (config.svc && !parts.retain.empty()) {
+    std::vector<SvcAttackOn> all;
+    for (const Feature feature : kFeatures) {
       const auto of = [&](const Outputs& outputs) {
-        return features(outputs, kFeatures[i], config.modified_entropy);
+        return features(outputs, feature, config.modified_entropy);
       };
-      s.svc[i] = svc_attack(of(parts.retain), of(parts.test), of(parts.forget));
+      all.push_back({of(parts.retain), of(parts.test), of(parts.forget)});
     }
+    std::ranges::copy(svc_attacks(all, go_on), s.svc.begin());
+  }
   return s;
 }
 

@@ -48,7 +48,8 @@ struct ScoreConfig {
 
 // The loss and threshold attacks compare F with the test samples of F's own classes, as SCRUB does:
 // with all of T, forgetting a class would measure how hard that class is. The SVC attack takes all
-// of T, as published. `go_on` is asked between attacks; where it says no, the rest is not measured.
+// of T, as published. `go_on` is asked between attacks, of the SVC by several threads; where it says
+// no, the rest is not measured.
 Scores score(const Parts& parts, const ScoreConfig& config,
              const std::function<bool()>& go_on = {});
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "eval/features.h"
@@ -37,5 +39,13 @@ struct SvcAttack {
   double training_accuracy = kNotMeasured;
 };
 SvcAttack svc_attack(const Features& retain, const Features& test, const Features& forget);
+
+// The same for several features of the samples, fitted side by side: a fit is one thread's work.
+// `go_on` is asked before each fit, by whoever does it; where it says no, nothing is returned.
+struct SvcAttackOn {
+  Features retain, test, forget;
+};
+std::vector<SvcAttack> svc_attacks(std::span<const SvcAttackOn> of,
+                                   const std::function<bool()>& go_on = {});
 
 }  // namespace expunge::eval

@@ -85,13 +85,14 @@ TEST_CASE("cuda batch norm: gradients, the bits of the CPU") {
         };
         run({}, dx.data(), dr.data(), dgamma.data(), dbeta.data());
         run(kStream, dev_dx.data(), dev_dr.data(), dev_dgamma.data(), dev_dbeta.data());
-        run(kStream, only_dx.data(), nullptr, nullptr, nullptr);
-        run(kStream, nullptr, only_dr.data(), nullptr, nullptr);
-        run(kStream, nullptr, nullptr, only_dgamma.data(), nullptr);
         CHECK(same_bits(dev_dx.values(), dx));
         CHECK(same_bits(dev_dr.values(), dr));
         CHECK(same_bits(dev_dgamma.values(), dgamma));
         CHECK(same_bits(dev_dbeta.values(), dbeta));
+        if (!batch || !by_output) continue;  // each alone: once is enough, it takes its time
+        run(kStream, only_dx.data(), nullptr, nullptr, nullptr);
+        run(kStream, nullptr, only_dr.data(), nullptr, nullptr);
+        run(kStream, nullptr, nullptr, only_dgamma.data(), nullptr);
         CHECK(same_bits(only_dx.values(), dx));
         CHECK(same_bits(only_dr.values(), dr));
         CHECK(same_bits(only_dgamma.values(), dgamma));

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <set>
 
@@ -82,11 +83,17 @@ TEST_CASE("scores: what has no samples, or was switched off or stopped, is not m
   CHECK(std::isnan(value(off, "loss_attack")));
   CHECK(std::isnan(value(off, "entropy_auc")));
   CHECK_FALSE(std::isnan(value(off, "retain_loss")));
-  int asked = 0;
-  const Scores stopped = score(parts, {}, [&] { return ++asked <= 2; });
+  std::atomic<int> asked = 0;
+  const auto stop_after = [&](int times) {
+    asked = 0;
+    return score(parts, {}, [&asked, times] { return ++asked <= times; });
+  };
+  CHECK(std::isnan(value(stop_after(0), "loss_attack")));
+  const Scores stopped = stop_after(2);  // one fit is done, and of no use
   CHECK_FALSE(std::isnan(value(stopped, "loss_attack")));
-  CHECK_FALSE(std::isnan(value(stopped, "svc_correctness")));
+  CHECK(std::isnan(value(stopped, "svc_correctness")));
   CHECK(std::isnan(value(stopped, "svc_confidence")));
+  CHECK_FALSE(std::isnan(value(stop_after(100), "svc_confidence")));
   parts.forget = Outputs{.classes = 4};
   CHECK(std::isnan(value(score(parts, {}), "loss_attack")));
 }
