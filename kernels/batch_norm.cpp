@@ -200,6 +200,23 @@ NormPool pool_of(const T& batch) {
     return {};
 }
 
+// What a pooled batch has none of, and what it needs.
+bool fits_pool(const BatchNormApply& t) {
+  return t.residual.at == nullptr;
+}
+bool fits_pool(const BatchNormGradient& t) {
+  return t.y.at == nullptr && (t.pool.which != nullptr || t.shape.pixels == 0);
+}
+bool fits_pool(const BatchNormSums& t) {
+  return fits_pool(t.in);
+}
+bool fits_pool(const BatchNormBackward& t) {
+  return fits_pool(t.in) && t.dresidual.at == nullptr;
+}
+bool fits_pool(const BatchNormStatistics&) {
+  return true;
+}
+
 // Batch by batch on the CPU; on_cuda() does all of them.
 template <class T, class Cuda>
 void each_batch(Stream stream, const Batches<T>& of, void (*on_cpu)(const T&), Cuda on_cuda) {
@@ -209,13 +226,17 @@ void each_batch(Stream stream, const Batches<T>& of, void (*on_cpu)(const T&), C
   const int64_t width = pool_of(of[0]).width;
   for (const T& batch : of) {
     const BatchNormShape& shape = inputs_of(batch).shape;
-    EXPUNGE_CHECK(shape.C == first.C && shape.relu == first.relu && pool_of(batch).width == width,
-                  "batch norm: batches of {} and of {} channels, or one with ReLU or pooling and "
-                  "one without",
-                  first.C, shape.C);
-    EXPUNGE_CHECK(width == 0 || (width % 2 == 0 && shape.pixels % (2 * width) == 0),
+    EXPUNGE_CHECK(
+        shape.C == first.C && shape.relu == first.relu && pool_of(batch).width == width,
+        "batch norm: batches of {} and of {} channels, pooled by {} and by {} columns, or "
+        "one with ReLU and one without",
+        first.C, shape.C, width, pool_of(batch).width);
+    EXPUNGE_CHECK(width == 0 || (width > 0 && width % 2 == 0 && shape.pixels % (2 * width) == 0),
                   "batch norm: {} pixels of {} columns are pooled, expected pairs of rows",
                   shape.pixels, width);
+    EXPUNGE_CHECK(
+        width == 0 || fits_pool(batch),
+        "batch norm: pooled, with a residual, an output to mask by, or no places of maxima");
   }
   const auto in_turn = [&] {
     for (const T& batch : of) on_cpu(batch);

@@ -77,8 +77,9 @@ struct GradientRows : GradientChannels {
     if (passing == NormPassing::by_output) {
       const Floats<V> out = floats_of(row.y);
       for (int v = 0; v < V; ++v) d.v[v] = math::masked(d.v[v], out.v[v]);
+    } else {  // two branches in a row, and nvcc loads y in the first of them
+      mask_by_line<T>(d, in, lines);
     }
-    mask_by_line<T>(d, in, lines);
     take(in, d);
   }
 };

@@ -111,7 +111,9 @@ struct Sums {
     if (kAtOnce > 1 && p < end) add_row(rows.template row<V>(p, c));
     for (int v = 0; v < V; ++v) state[v] = {double{g_sum.v[v]}, double{gx_sum.v[v]}};
   }
-  __device__ static void merge(State& into, const State& other) { add(into, other); }
+  __device__ static void merge(State& into, const State& other) {
+    add(into, other);
+  }
   __device__ void finish(int64_t c, const State& s) const {
     done(c, math::NormSums{s.v[0], s.v[1] * double{invstd[c]}});
   }
@@ -137,14 +139,19 @@ struct Slopes {
   }
 };
 
-// Columns of (pixels, C), as many at once as an access of the type moves.
-ColumnGrid grid_of(DType type, const BatchNormShape& s) {
-  return ColumnGrid(s.pixels, s.C, kAccess / static_cast<int>(size_of(type)));
+// Columns of (rows, C), as many at once as an access of the type moves.
+ColumnGrid grid_of(DType type, int64_t rows, int64_t C,
+                   int64_t rows_of_thread = ColumnGrid::kRowsOfThread) {
+  return ColumnGrid(rows, C, kAccess / static_cast<int>(size_of(type)), rows_of_thread);
 }
-
-// Of a gradient: rows of pixels, or of windows.
+ColumnGrid grid_of(const BatchNormStatistics& t) {
+  return grid_of(t.x.type, t.shape.pixels, t.shape.C);
+}
+// Of a gradient: rows of pixels, or of windows, each as much to read as four of those.
 ColumnGrid grid_of(const BatchNormGradient& t) {
-  return grid_of(t.x.type, {t.pool.outputs(t.shape.pixels), t.shape.C});
+  const int64_t rows = t.pool.outputs(t.shape.pixels), C = t.shape.C;
+  if (!t.pool.on()) return grid_of(t.x.type, rows, C);
+  return grid_of(t.x.type, rows, C, ColumnGrid::kRowsOfThread / kNormWindow);
 }
 
 // done_of(k): what is done with the sums of batch k
@@ -184,8 +191,7 @@ namespace cuda {
 
 size_t statistics_workspace(const Batches<BatchNormStatistics>& of) {
   size_t bytes = 0;
-  for (const BatchNormStatistics& b : of)
-    bytes += columns_workspace<Statistics<float>>(grid_of(b.x.type, b.shape));
+  for (const BatchNormStatistics& b : of) bytes += columns_workspace<Statistics<float>>(grid_of(b));
   return bytes;
 }
 
@@ -201,7 +207,7 @@ void batch_norm_statistics(Stream stream, const Batches<BatchNormStatistics>& of
   const StreamAt at = stream;
   of_type(of[0].x.type, [&]<class T>(T) {
     ColumnSet<Statistics<T>, kMostBatches> set;
-    for (const BatchNormStatistics& b : of) set.add(grid_of(b.x.type, b.shape), Statistics<T>(b));
+    for (const BatchNormStatistics& b : of) set.add(grid_of(b), Statistics<T>(b));
     set.reduce(at, workspace);
   });
 }

@@ -38,12 +38,15 @@ struct ColumnJob {
 template <class Work, int kMost>
 using ColumnJobs = Beside<ColumnJob<Work>, kMost>;
 
+// Of a multiprocessor, at least: told so, nvcc leaves registers enough to all loads of a row.
+constexpr int kBlocksAtOnce = 2;
+
 // Threads (x, y) of a block: V columns each, and rows y, y + blockDim.y, ... of its part. Their
 // states lie in shared memory as (y, column), columns ordered by (v, x): neighbours write side by
 // side. Then a thread takes V of a column's states, and a tree what is left of it. Of each job
 // parts are (C, its parts): those who finish a column read side by side.
 template <int V, class Work, int kMost>
-__global__ void __launch_bounds__(ColumnGrid::kThreads)
+__global__ void __launch_bounds__(ColumnGrid::kThreads, kBlocksAtOnce)
     columns_kernel(int64_t C, ColumnJobs<Work, kMost> jobs, typename Work::State* parts) {
   using State = typename Work::State;
   KERNEL_SHARED(State, shared, ColumnGrid::kThreads * V);
@@ -78,7 +81,7 @@ constexpr unsigned kWarp = 32, kFinishLanes = 128;
 
 // kFinishLanes threads a column take its parts in turn; then warps, then the columns' warps.
 template <class Work, int kMost>
-__global__ void __launch_bounds__(ColumnGrid::kThreads)
+__global__ void __launch_bounds__(ColumnGrid::kThreads, kBlocksAtOnce)
     columns_finish_kernel(int64_t C, ColumnJobs<Work, kMost> jobs,
                           const typename Work::State* part) {
   using State = typename Work::State;

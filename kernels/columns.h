@@ -16,10 +16,10 @@ struct ColumnGrid {
   static constexpr unsigned kThreads = 256;
   static constexpr int64_t kRowsOfThread = 8, kMostParts = 512;
 
-  ColumnGrid(int64_t rows_of, int64_t columns, int most = 4)
+  ColumnGrid(int64_t rows_of, int64_t columns, int most = 4, int64_t rows_of_thread = kRowsOfThread)
       : rows(rows_of), C(columns), vector(columns % most == 0 ? most : 1), threads(1) {
     while (threads < 32 && threads * vector < C) threads *= 2;
-    part = std::max(kRowsOfThread * (kThreads / threads), (rows + kMostParts - 1) / kMostParts);
+    part = std::max(rows_of_thread * (kThreads / threads), (rows + kMostParts - 1) / kMostParts);
   }
   int64_t parts() const { return (rows + part - 1) / part; }
   int64_t blocks() const { return (C + threads * vector - 1) / (threads * vector); }

@@ -85,7 +85,7 @@ KernelRun unscale(int64_t n, const std::string& name) {
 KernelRun update_step(const BenchUnlearn& options) {
   const auto problem = std::make_shared<UpdateProblem>(options);
   const int64_t parameters = problem->model.params.parameters().size();
-  return {.call = [problem] { problem->step(); },
+  return {.call = [problem] { problem->step(); },  // recorded: always the same step, as much work
           .check = [options] { check_update(options); },
           .result = {},
           .bytes = static_cast<double>(bytes_per_parameter(options, *problem) * parameters),

@@ -89,7 +89,7 @@ KernelRun norm_forward(const nn::Trace::BatchNorm& row, const std::string& name)
   run.bytes = bytes_of({b->x, b->x, b->y}) + (b->add ? b->residual.bytes() : 0) +
               (b->width > 0 ? b->which.bytes() : 0);
   run.check = [b, name] {
-    b->y.fetch();
+    b->y.fetch(), b->which.fetch();
     const Moments m = moments_of(*b);
     const auto of_pixel = [&](int64_t i) {
       const auto c = static_cast<size_t>(i % b->s.C);
@@ -103,7 +103,9 @@ KernelRun norm_forward(const nn::Trace::BatchNorm& row, const std::string& name)
       double top = of_pixel(b->element_of(i, 0));
       for (int64_t k = 1; k < kernels::NormPool::kWindow; ++k)
         top = std::max(top, of_pixel(b->element_of(i, k)));
-      return top;
+      const double there = of_pixel(b->element_of(i, b->which.here().as<uint8_t>()[i])),
+                   rounded = 2 * sum_tolerance(b->y) * (1 + std::abs(top));
+      return top - there <= rounded ? top : std::nan("");  // `which` is not the maximum's
     });
   };
   return run;

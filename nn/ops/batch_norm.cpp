@@ -58,7 +58,8 @@ kernels::NormPool pool_from(const Tensor& which, int64_t width, int64_t first) {
 // Columns of the images whose windows of 2 x 2 are pooled in the same operation; 0: none are.
 int64_t pooled_width(const Var& x, const BatchNormOptions& options) {
   if (!options.pool) return 0;
-  EXPUNGE_CHECK(x.value.rank() == 4, "batch_norm: x is pooled, so it must be (N, H, W, C), got {}",
+  EXPUNGE_CHECK(x.value.rank() == 4 && x.value.dim(1) >= 2 && x.value.dim(2) >= 2,
+                "batch_norm: x is pooled by windows of 2 x 2, so it must be (N, H, W, C), got {}",
                 x.shape().str());
   return x.value.dim(1) % 2 == 0 && x.value.dim(2) % 2 == 0 ? x.value.dim(2) : 0;
 }

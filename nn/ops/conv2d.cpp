@@ -124,13 +124,17 @@ Var conv2d(const Ctx& ctx, const Var& x, const Var& w, const Var* bias, Conv2dOp
 
 Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptions conv,
                       const BatchNormInputs& in, BatchNormOptions norm) {
+  Conv2dShape s = checked_shape(in.x, w, bias, conv);
+  if (norm.pool && (s.P() % 2 != 0 || s.Q() % 2 != 0)) {
+    norm.pool = false;
+    return max_pool2d(ctx, conv2d_batch_norm(ctx, w, bias, conv, in, norm));
+  }
   if (ctx.tape != nullptr || ctx.batch_norm != BatchNormMode::eval || !ctx.joint.empty() ||
       norm.pool) {
     BatchNormInputs behind = in;
     behind.x = conv2d(ctx, in.x, w, bias, conv);
     return batch_norm(ctx, behind, norm);
   }
-  Conv2dShape s = checked_shape(in.x, w, bias, conv);
   trace(ctx, s);
   if (ctx.trace != nullptr)
     ctx.trace->batch_norm.push_back(

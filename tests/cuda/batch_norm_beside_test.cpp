@@ -13,12 +13,15 @@ using Pair = std::array<T, 2>;
 template <class T>
 struct Batch {
   BatchNormShape s;
+  int64_t width;  // 0, or it is pooled
   DeviceArray<T> x, dy, residual, y, dx, dr;
   DeviceArray<float> mean, invstd, line, dgamma, dbeta;
   DeviceArray<double> sum_g, sum_gx;
+  DeviceArray<uint8_t> which;
 
-  Batch(const BatchNormShape& shape, uint64_t key)
+  Batch(const BatchNormShape& shape, uint64_t key, int64_t columns)
       : s(shape),
+        width(columns),
         x(values(key)),
         dy(values(key + 1)),
         residual(values(key + 2)),
@@ -31,7 +34,9 @@ struct Batch {
         dgamma(draw(s.C, key + 6)),
         dbeta(draw(s.C, key + 7)),
         sum_g(channels()),
-        sum_gx(channels()) {}
+        sum_gx(channels()),
+        which(std::vector<uint8_t>(static_cast<size_t>(s.pixels * s.C), 3)) {}
+  NormPool pool() const { return {width, which.data()}; }
   size_t channels() const { return static_cast<size_t>(s.C); }
   std::vector<T> values(uint64_t key) const { return rounded<T>(draw(s.pixels * s.C, key)); }
 
@@ -40,13 +45,13 @@ struct Batch {
     return {s, x.data(), 1e-5f, running, gamma, beta, mean.data(), invstd.data(), line.data()};
   }
   BatchNormApply apply(bool adds) const {
-    return {s, x.data(), line.data(), adds ? residual.data() : nullptr, y.data()};
+    return {s, x.data(), line.data(), adds ? residual.data() : nullptr, y.data(), pool()};
   }
   // by_output: something was added
   BatchNormGradient gradient(bool by_output) const {
-    return {s,          x.data(),    by_output ? y.data() : nullptr,
-            dy.data(),  mean.data(), invstd.data(),
-            line.data()};
+    return {s,           x.data(),    by_output ? y.data() : nullptr,
+            dy.data(),   mean.data(), invstd.data(),
+            line.data(), pool()};
   }
   BatchNormSums sums(bool by_output) const {
     return {gradient(by_output), sum_g.data(), sum_gx.data()};
@@ -59,7 +64,7 @@ struct Batch {
             .beta_dx = keep,
             .dx = batch ? dx.data() : nullptr,
             .beta_residual = 0,
-            .dresidual = dr.data(),
+            .dresidual = width > 0 ? nullptr : dr.data(),
             .beta_gamma = keep,
             .dgamma = dgamma.data(),
             .beta_beta = 0,
@@ -74,8 +79,9 @@ struct Run {
   DeviceArray<float> gamma, beta, running_mean, running_var;
   bool moves;
 
-  Run(const BatchNormShape& first, const BatchNormShape& second, bool second_moves)
-      : of{Batch<T>(first, 10), Batch<T>(second, 20)},
+  Run(const BatchNormShape& first, const BatchNormShape& second, bool second_moves,
+      int64_t width = 0)
+      : of{Batch<T>(first, 10, width), Batch<T>(second, 20, width)},
         gamma(draw(first.C, 1)),
         beta(draw(first.C, 2)),
         running_mean(draw(first.C, 3)),
@@ -90,6 +96,7 @@ struct Run {
     if (together) return call(Batches<Argument>(std::span<const Argument>(both)));
     for (const Argument& one : both) call(Batches<Argument>(one));
   }
+  bool adds() const { return moves && of[0].width == 0; }
   void all(bool together) {
     const RunningStatistics running{running_mean.data(), running_var.data(), 0.1f};
     each(
@@ -100,24 +107,25 @@ struct Run {
         },
         [](const auto& a) { find_statistics(a); });
     each(
-        together, [&](size_t k) { return of[k].apply(moves); },
+        together, [&](size_t k) { return of[k].apply(adds()); },
         [](const auto& a) { cuda::batch_norm_apply(kStream, a); });
     each(
-        together, [&](size_t k) { return of[k].sums(moves); }, [](const auto& a) { find_sums(a); });
+        together, [&](size_t k) { return of[k].sums(adds()); },
+        [](const auto& a) { find_sums(a); });
     each(
         together,
         [&](size_t k) {
-          return of[k].backward(gamma.data(), moves ? 1.0f : 0.0f, k == 0 || moves, moves);
+          return of[k].backward(gamma.data(), moves ? 1.0f : 0.0f, k == 0 || moves, adds());
         },
         [](const auto& a) { differentiate(a); });
   }
 };
 
 template <class T>
-void check_alike(const Pair<BatchNormShape>& shapes, bool moves) {
+void check_alike(const Pair<BatchNormShape>& shapes, bool moves, int64_t width = 0) {
   CAPTURE(shapes[0].C);
   CAPTURE(moves);
-  Run<T> together(shapes[0], shapes[1], moves), apart(shapes[0], shapes[1], moves);
+  Run<T> together(shapes[0], shapes[1], moves, width), apart(shapes[0], shapes[1], moves, width);
   together.all(true);
   apart.all(false);
   const auto same = [](const auto& a, const auto& b) { return same_bits(a.values(), b.values()); };
@@ -130,6 +138,7 @@ void check_alike(const Pair<BatchNormShape>& shapes, bool moves) {
     CHECK(same(a.invstd, b.invstd));
     CHECK(same(a.line, b.line));
     CHECK(same(a.y, b.y));
+    CHECK(same(a.which, b.which));
     CHECK(same(a.sum_g, b.sum_g));
     CHECK(same(a.sum_gx, b.sum_gx));
     CHECK(same(a.dx, b.dx));
@@ -149,6 +158,11 @@ TEST_CASE_TEMPLATE("cuda batch norm: two batches at once, the bits of each alone
                                                {{{530, 10, false}, {9, 10, false}}}};
   for (const auto& shapes : kBatches)
     for (const bool moves : {true, false}) check_alike<T>(shapes, moves);
+  constexpr Pair<BatchNormShape> kPooled[] = {{{{48, 3, true}, {24, 3, true}}},
+                                              {{{96, 16, true}, {288, 16, true}}},
+                                              {{{0, 8, false}, {48, 8, false}}}};
+  for (const auto& shapes : kPooled)
+    for (const bool moves : {true, false}) check_alike<T>(shapes, moves, /*width=*/6);
 }
 
 TEST_CASE("cuda batch norm, plain machine alone: two batches, one of them large or empty") {

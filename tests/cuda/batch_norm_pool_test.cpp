@@ -143,7 +143,14 @@ struct Pooled {
                               .dgamma = dgamma.data(),
                               .beta_beta = keep,
                               .dbeta = dbeta.data()};
-    const BatchNormSums sums{in, sum_g.data(), sum_gx.data()};
+    BatchNormSums sums{in, sum_g.data(), sum_gx.data()};
+    if (s.N > 1) {  // a slice: from the second image on
+      const int64_t image = s.H * s.W * s.C, small_image = image / NormPool::kWindow;
+      sums.in.shape.pixels -= s.H * s.W;
+      sums.in.x = in.x.from(image);
+      sums.in.dy = in.dy.from(together ? small_image : image);
+      sums.in.pool.which += small_image;
+    }
     machine == Device::cpu ? batch_norm_backward({}, t) : differentiate(t);
     machine == Device::cpu ? batch_norm_sums({}, sums) : find_sums(sums);
     return {dx.values(), dgamma.values(), dbeta.values(), sum_g.values(), sum_gx.values()};
@@ -179,8 +186,9 @@ TEST_CASE("cuda batch norm, pooled: outputs and places of the maxima, as of two 
 TEST_CASE_TEMPLATE("cuda batch norm, pooled: in 16 bits maxima are of what is stored", T, bf16,
                    f16) {
   each_case([](const Pool2dShape& s, bool relu) {
-    const Pooled<T> of(Device::cuda, s, relu);
+    const Pooled<T> of(Device::cuda, s, relu), with_nan(Device::cuda, s, relu, true);
     CHECK(of.forward(true) == of.forward_apart());
+    CHECK(with_nan.forward(true) == with_nan.forward_apart());
     CHECK(of.gradients(true, true, 0) == of.gradients(false, true, 0));
   });
 }
@@ -197,20 +205,29 @@ TEST_CASE("cuda batch norm, pooled: gradients and sums, as of two operations") {
   });
 }
 
-TEST_CASE("batch norm, pooled: images whose rows do not come in pairs are refused") {
+TEST_CASE("batch norm, pooled: what it has none of is refused, and rows that are no pairs") {
   const Floats x(36), line(2);
-  Floats y(9);
-  const auto run = [&](int64_t pixels, int64_t width) {
-    batch_norm_apply({}, BatchNormApply{.shape = {pixels, 1, true},
-                                        .x = x.data(),
-                                        .line = line.data(),
-                                        .residual = {},
-                                        .y = y.data(),
-                                        .pool = {width, nullptr}});
-  };
-  CHECK_NOTHROW(run(36, 6));
-  CHECK_THROWS(run(30, 5));
-  CHECK_THROWS(run(18, 6));
+  Floats y(9), sums(2);
+  std::vector<uint8_t> which(9);
+  BatchNormApply apply{{36, 1, true}, x.data(), line.data(), {}, y.data(), {6, nullptr}};
+  CHECK_NOTHROW(batch_norm_apply({}, apply));
+  apply.residual = x.data();
+  CHECK_THROWS(batch_norm_apply({}, apply));
+  apply.residual = {};
+  for (const auto& [pixels, width] : {std::pair<int64_t, int64_t>{30, 5}, {18, 6}, {36, -6}}) {
+    apply.shape.pixels = pixels, apply.pool.width = width;
+    CHECK_THROWS(batch_norm_apply({}, apply));
+  }
+  const BatchNormGradient in{{36, 1, true}, x.data(),    {},          y.data(),
+                             line.data(),   line.data(), line.data(), {6, which.data()}};
+  BatchNormBackward t{.in = in, .gamma = line.data(), .batch = true};
+  CHECK_NOTHROW(batch_norm_backward({}, t));
+  t.dresidual = y.data();
+  CHECK_THROWS(batch_norm_backward({}, t));
+  t.dresidual = {}, t.in.y = x.data();
+  CHECK_THROWS(batch_norm_backward({}, t));
+  t.in = in, t.in.pool.which = nullptr;
+  CHECK_THROWS(batch_norm_backward({}, t));
 }
 
 }  // namespace expunge::kernels

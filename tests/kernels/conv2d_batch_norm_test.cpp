@@ -142,6 +142,24 @@ TEST_CASE("conv2d_batch_norm: refuses batch norm of other channels, residuals of
   CHECK_THROWS_WITH(run(of_5, &x), doctest::Contains("residual (2, 4, 4, 3) on y (2, 4, 4, 5)"));
 }
 
+TEST_CASE("conv2d_batch_norm: pooled, the bits of max-pooling behind it, where a side is odd too") {
+  for (const auto& [H, W] : {std::pair<int64_t, int64_t>{6, 4}, {5, 4}, {6, 7}}) {
+    const int64_t size = 2 * H * W * 3, C = 5;
+    const Var x{to_tensor(normal_values(size, 1), {2, H, W, 3}), Var::kNone},
+        w{to_tensor(normal_values(C * 27, 2), {C, 3, 3, 3}), Var::kNone},
+        of_C{Case::drawn(C, 3), Var::kNone};
+    const Tensor var = Case::drawn(C, 4);
+    for (float& v : var.span()) v *= v;
+    const auto run = [&](bool pool) {
+      return nn::conv2d_batch_norm({}, w, nullptr, {.pad = 1}, {x, of_C, of_C, of_C.value, var},
+                                   {.relu = true, .pool = pool});
+    };
+    const Tensor whole = run(true).value, apart = nn::max_pool2d({}, run(false)).value;
+    REQUIRE(whole.shape() == Shape{2, H / 2, W / 2, C});
+    CHECK(same(whole.data(), apart.data(), whole.size()));
+  }
+}
+
 TEST_CASE("networks: evaluation gives the same bits with a tape, which keeps batch norm apart") {
   for (const char* name : {"smallcnn", "resnet18", "vgg16_bn_lth"}) {
     CAPTURE(name);

@@ -88,6 +88,10 @@ expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x
 check "beside a copy" grep -q '% of copy' out
 expect "kernels call by call" 0 '^\| batch_norm forward \| 64x128 relu ' bench kernels --device cuda --model smallcnn \
   --batch-size 1 --steps 1 --warmup-steps 2 --only 'batch_norm forward 64x128' --graph off
+expect "optimizers and the update, recorded" 0 '^\| grad_alignment focus \| linear ' bench kernels --device cuda \
+  --model linear --batch-size 1 --steps 1 --warmup-steps 2 --only sgd_step,adam_step,unscale,grad_alignment
+expect "and what waits for what it finds" 0 '^\| update opt \| linear ' bench kernels --device cuda \
+  --model linear --batch-size 1 --steps 1 --warmup-steps 2 --only 'update '
 for graph in on off; do
   expect "a forward pass, graph $graph" 0 '^\| smallcnn \| 2 \|' bench infer --device cuda --model smallcnn \
     --batch-size 2 --steps 1 --warmup-steps 2 --graph "$graph"
