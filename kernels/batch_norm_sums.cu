@@ -11,6 +11,7 @@ template <class T>
 struct Statistics {
   using State = Partial<2>;
   static constexpr int kVector = kernels::kVector<T>;
+  static constexpr bool kFinishesSmall = false;
   static constexpr int kSamples = 8;
   BatchNormStatistics t;
   const T* x;
@@ -83,6 +84,7 @@ template <class Rows, class Done>
 struct Sums {
   using State = Partial<2>;
   static constexpr int kVector = kernels::kVector<typename Rows::Element>;
+  static constexpr bool kFinishesSmall = false;
   Rows rows;
   const float* invstd;
   Done done;

@@ -17,6 +17,9 @@
 //                                                        [c, c + V), into the states
 //   static void merge(State& into, const State& other)   all 0: of no rows
 //   void finish(int64_t c, const State& state) const     of all rows
+//   static constexpr bool kFinishesSmall                 whether arrays of one part may be finished
+//                                                        by its block, in one launch instead of
+//                                                        two: finish() should be short then
 namespace expunge::kernels {
 
 template <int n>
@@ -44,8 +47,9 @@ constexpr int kBlocksAtOnce = 2;
 // Threads (x, y) of a block: V columns each, and rows y, y + blockDim.y, ... of its part. Their
 // states lie in shared memory as (y, column), columns ordered by (v, x): neighbours write side by
 // side. Then a thread takes V of a column's states, and a tree what is left of it. Of each job
-// parts are (C, its parts): those who finish a column read side by side.
-template <int V, class Work, int kMost>
+// parts are (C, its parts): those who finish a column read side by side. kWhole: each job has one
+// part, which is finished here.
+template <int V, bool kWhole, class Work, int kMost>
 __global__ void __launch_bounds__(ColumnGrid::kThreads, kBlocksAtOnce)
     columns_kernel(int64_t C, ColumnJobs<Work, kMost> jobs, typename Work::State* parts) {
   using State = typename Work::State;
@@ -73,7 +77,10 @@ __global__ void __launch_bounds__(ColumnGrid::kThreads, kBlocksAtOnce)
   }
   const int64_t at =
       (int64_t{blockIdx.x} * blockDim.x + column % blockDim.x) * V + column / blockDim.x;
-  if (group == 0 && at < C)
+  if (group != 0 || at >= C) return;
+  if constexpr (kWhole)
+    job.work.finish(at, shared[thread]);
+  else
     parts[(blockIdx.y - block) * C + at * job.parts + block] = shared[thread];
 }
 
@@ -132,18 +139,29 @@ class ColumnSet {
     const int64_t C = grid_.C;
     if (C == 0) return;
     auto* parts = static_cast<typename Work::State*>(workspace);
-    const dim3 blocks(static_cast<unsigned>(grid_.blocks()), jobs_.all_blocks()),
-        threads(grid_.threads, ColumnGrid::kThreads / grid_.threads);
-    if (jobs_.all_blocks() > 0)
-      launch(grid_.vector > 1 ? columns_kernel<Work::kVector, Work, kMost>
-                              : columns_kernel<1, Work, kMost>,
-             blocks, threads, 0, stream, C, jobs_, parts);
+    if constexpr (Work::kFinishesSmall)
+      if (is_small()) return sum<true>(stream, parts);
+    if (jobs_.all_blocks() > 0) sum<false>(stream, parts);
     launch(columns_finish_kernel<Work, kMost>, blocks_for(C, ColumnGrid::kThreads / kFinishLanes),
            ColumnGrid::kThreads, 0, stream, C, jobs_,
            const_cast<const typename Work::State*>(parts));
   }
 
  private:
+  bool is_small() const {
+    for (int k = 0; k < jobs_.count; ++k)
+      if (jobs_.of[k].parts != 1) return false;
+    return true;
+  }
+  template <bool kWhole>
+  void sum(const StreamAt& stream, typename Work::State* parts) const {
+    const dim3 blocks(static_cast<unsigned>(grid_.blocks()), jobs_.all_blocks()),
+        threads(grid_.threads, ColumnGrid::kThreads / grid_.threads);
+    launch(grid_.vector > 1 ? columns_kernel<Work::kVector, kWhole, Work, kMost>
+                            : columns_kernel<1, kWhole, Work, kMost>,
+           blocks, threads, 0, stream, grid_.C, jobs_, parts);
+  }
+
   ColumnGrid grid_{0, 0};  // of the last: all have its columns, and move as many at once
   ColumnJobs<Work, kMost> jobs_;
 };

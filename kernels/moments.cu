@@ -18,6 +18,7 @@ struct TakeIn {
 struct PriorVariance {
   using State = Partial<1>;
   static constexpr int kVector = 4;
+  static constexpr bool kFinishesSmall = false;
   int64_t n;
   const float *mean, *squared_error;
   float* out;

@@ -26,7 +26,8 @@ double in_double(Term term, const Floats& x, const Floats& y) {
 }  // namespace
 
 TEST_CASE("cuda sums: every term against double, to a double and to a float") {
-  for (const size_t n : {size_t{0}, size_t{1}, size_t{33}, size_t{4096}, size_t{9001}})
+  for (const size_t n :
+       {size_t{0}, size_t{1}, size_t{33}, size_t{2048}, size_t{2049}, size_t{9001}})
     for (const Term term :
          {Term::value, Term::absolute, Term::square, Term::product, Term::positive, Term::zero}) {
       CAPTURE(n);
@@ -59,7 +60,7 @@ TEST_CASE("cuda sums: of zeros finite, unless a value is not") {
 
 TEST_CASE("cuda sums over rows: like the CPU's, added to what is there") {
   for (const int64_t C : {1, 3, 4, 33, 128, 260})
-    for (const int64_t rows : {0, 1, 31, 1500})
+    for (const int64_t rows : {0, 1, 31, 64, 65, 1500})  // one part and more
       for (const float beta : {0.0f, 1.0f}) {
         CAPTURE(C);
         CAPTURE(rows);
