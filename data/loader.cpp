@@ -30,9 +30,16 @@ kernels::Jitter draw_jitter(const LoaderConfig& config, uint32_t epoch, const Sa
 
 // Room for one batch; a short last batch is a view of its front.
 struct Slot {
-  Tensor x, labels, index;
-  Tensor jitter;  // (n) kernels::Jitter, as bytes
+  Tensor x, labels;
+  Tensor moves;  // (4 n) of a batch of n: positions, then n kernels::Jitter; sent in one piece
 };
+constexpr int64_t kJitterWords = sizeof(kernels::Jitter) / sizeof(int32_t);
+static_assert(kJitterWords * sizeof(int32_t) == sizeof(kernels::Jitter));
+constexpr int64_t kMoveWords = 1 + kJitterWords;
+
+kernels::Jitter* jitter_of(const Tensor& moves) {
+  return reinterpret_cast<kernels::Jitter*>(moves.as<int32_t>() + moves.size() / kMoveWords);
+}
 
 }  // namespace
 
@@ -76,8 +83,7 @@ struct Loader::Impl {
     for (Slot& slot : std::span(slots, worker ? 2 : 1)) {
       slot.x = Tensor({n, set.height, set.width, set.channels}, DType::f32, config.stream);
       slot.labels = Tensor({n}, DType::i32);
-      slot.index = Tensor({n}, DType::i32);
-      slot.jitter = Tensor({n * static_cast<int64_t>(sizeof(kernels::Jitter))}, DType::u8);
+      slot.moves = Tensor({kMoveWords * n}, DType::i32);
     }
   }
 
@@ -85,8 +91,9 @@ struct Loader::Impl {
     Slot& slot = slot_of(batch);
     const int64_t n = size_of_batch(batch);
     const int32_t* from = order.data() + batch * config.batch_size;
-    auto *labels = slot.labels.as<int32_t>(), *index = slot.index.as<int32_t>();
-    auto* jitter = static_cast<kernels::Jitter*>(slot.jitter.bytes());
+    const Tensor moves = slot.moves.slice(0, {kMoveWords * n});
+    auto *labels = slot.labels.as<int32_t>(), *index = moves.as<int32_t>();
+    auto* jitter = jitter_of(moves);
     for (int64_t i = 0; i < n; ++i) {
       const auto position = static_cast<size_t>(from[i]);
       index[i] = from[i];
@@ -94,10 +101,10 @@ struct Loader::Impl {
       jitter[i] = draw_jitter(config, epoch, set.ids[position]);
     }
     const Stream stream = config.stream;
-    const Tensor index_there = slot.index.to(stream), jitter_there = slot.jitter.to(stream);
+    const Tensor there = moves.to(stream);
     kernels::augment(stream, {set.height, set.width, set.channels, set.mean.data(), set.std.data()},
-                     n, set.pixels_at(stream), index_there.as<int32_t>(),
-                     static_cast<const kernels::Jitter*>(jitter_there.bytes()), slot.x.data());
+                     n, set.pixels_at(stream), there.as<int32_t>(), jitter_of(there),
+                     slot.x.data());
   }
 
   void fill_ahead() {
@@ -167,7 +174,7 @@ bool Loader::next(Batch& batch) {
   const Dataset& set = impl.set;
   batch.x = slot.x.slice(0, {n, set.height, set.width, set.channels});
   batch.labels = slot.labels.slice(0, {n});
-  batch.index = slot.index.slice(0, {n});
+  batch.index = slot.moves.slice(0, {n});
   batch.targets = Tensor();
   ++impl.next_batch;
   impl.fill_ahead();
