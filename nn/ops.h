@@ -34,8 +34,8 @@ struct BatchNormOptions {
   float eps = 1e-5f;
   float momentum = 0.1f;  // weight of the new batch in the running statistics
   bool relu = false;
-  bool pool =
-      false;  // max_pool2d of 2 x 2 behind it, with the same bits; nothing may be added then
+  // max_pool2d by windows of 2 x 2 behind it, with the same bits; nothing may be added then
+  bool pool = false;
 };
 struct BatchNormInputs {
   Var x, gamma, beta;
