@@ -63,6 +63,11 @@ struct Ctx {
     }
   }
 
+  // Nothing is recorded, and batch norm is by running statistics.
+  bool evaluates() const {
+    return tape == nullptr && batch_norm == BatchNormMode::eval && joint.empty();
+  }
+
   // A parameter as a differentiable value (or a plain one where nothing is recorded).
   Var param(int index) const {
     return tape != nullptr ? tape->parameter(index) : Var{params->value(index), Var::kNone};

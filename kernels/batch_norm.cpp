@@ -98,6 +98,7 @@ void apply_rows(const BatchNormApply& of, int64_t begin, int64_t end, float* y) 
   NormTile tile;
   tile.a = of.line, tile.b = of.line + C, tile.n = C;
   tile.relu = of.shape.relu, tile.adds = residual != nullptr;
+  if (of.residual_line != nullptr) tile.ra = of.residual_line, tile.rb = of.residual_line + C;
   for (int64_t p = begin; p < end; p += tile.m) {
     tile.m = static_cast<int>(std::min<int64_t>(NormTile::kRows, end - p));
     for (int64_t i = 0, at = p * C; i < tile.m; ++i, at += C, y += C) {

@@ -18,18 +18,34 @@ struct Apply {
   const T* x;
   const float* line;
   const T* residual;
+  bool scales;  // the residual, by a line of its own
+  const float* residual_line;
   T* y;
   static Apply of(const BatchNormApply& b) {
     const auto groups = static_cast<unsigned>(b.shape.C / V);
-    return {b.shape.pixels * groups, groups,     b.shape.relu, b.x.as<T>(), b.line,
-            b.residual.as<T>(),      b.y.as<T>()};
+    const bool scales = b.residual_line != nullptr;
+    return {b.shape.pixels * groups,
+            groups,
+            b.shape.relu,
+            b.x.as<T>(),
+            b.line,
+            b.residual.as<T>(),
+            scales,
+            scales ? b.residual_line : b.line,
+            b.y.as<T>()};
   }
   __device__ void operator()(int64_t i) const {
     const int64_t c = channel<V>(i, groups);
     Floats<V> out = load<V>(x + V * i), more{};
     if (residual != nullptr) more = load<V>(residual + V * i);
-    const Floats<V> a = load_channels<V>(line + c),
-                    b = load_channels<V>(line + int64_t{V} * groups + c);
+    const int64_t C = int64_t{V} * groups;
+    const Floats<V> a = load_channels<V>(line + c), b = load_channels<V>(line + C + c);
+    if (scales) {
+      const Floats<V> ra = load_channels<V>(residual_line + c),
+                      rb = load_channels<V>(residual_line + C + c);
+      for (int v = 0; v < V; ++v)  // as it would have been stored
+        more.v[v] = to_float(from_float<T>(math::NormLine{ra.v[v], rb.v[v]}(more.v[v])));
+    }
     for (int v = 0; v < V; ++v) {
       out.v[v] = math::NormLine{a.v[v], b.v[v]}(out.v[v]);
       if (residual != nullptr) out.v[v] += more.v[v];

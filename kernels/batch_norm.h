@@ -18,8 +18,9 @@ struct BatchNormShape {
   bool relu = false;
 };
 
-// One batch, or both of a joint pass (core/ctx.h), of one C and one type, with ReLU or without:
-// each gets what a call of its own would give it, on a GPU in the same launches. They may share
+// One batch, or two, of one C and one type, with ReLU or without: both of a joint pass
+// (core/ctx.h), or of two batch norms whose outputs are added.
+// Each gets what a call of its own would give it, on a GPU in the same launches. They may share
 // running statistics, which see them in this order, and nothing else that is written.
 inline constexpr int kMostBatches = 2;
 template <class T>
@@ -72,7 +73,8 @@ struct BatchNormKnown {
 };
 void batch_norm_known(Stream stream, const BatchNormKnown& of);
 
-// y may be x, but where it is pooled; pool.which may be null.
+// y may be x, but where it is pooled; pool.which may be null. residual_line ({a, b}, C): of a
+// residual that is normalised itself; what is added is a r + b, in the type of r.
 struct BatchNormApply {
   BatchNormShape shape;
   ConstValues x;
@@ -80,6 +82,7 @@ struct BatchNormApply {
   ConstValues residual;
   Values y;
   NormPool pool{};
+  const float* residual_line = nullptr;
 };
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of);
 

@@ -7,7 +7,7 @@
 namespace expunge::kernels {
 
 // Rows of n neighbouring values, each value of a channel of its own:
-//   y[i][c] = relu(a[c] x[i][c] + b[c] + residual[i][c])
+//   y[i][c] = relu(a[c] x[i][c] + b[c] + residual[i][c]),   or + (ra[c] residual[i][c] + rb[c])
 struct NormTile {
   static constexpr int kRows = 16;
   const float *a, *b;     // (n)
@@ -16,7 +16,8 @@ struct NormTile {
   float* y[kRows];
   int m = 0;  // rows: 0..kRows
   int64_t n = 0;
-  bool relu = false, adds = false;  // adds: there are residuals
+  bool relu = false, adds = false;           // adds: there are residuals
+  const float *ra = nullptr, *rb = nullptr;  // (n), or null
 };
 
 // Rows of C values, one behind the other; added row by row:

@@ -42,6 +42,15 @@ BatchNormInputs BatchNormLayer::inputs(const Ctx& ctx, const Var& x, const Var* 
           .residual = residual};
 }
 
+Var ConvBatchNorm::add_relu(const Ctx& ctx, const Var& x, const ConvBatchNorm& shortcut,
+                            const Var& from) const {
+  if (ctx.evaluates()) return add_relu(ctx, x, shortcut(ctx, from));
+  const BatchNormInputs other = shortcut.bn.inputs(ctx, shortcut.conv(ctx, from), nullptr);
+  BatchNormInputs in = bn.inputs(ctx, conv(ctx, x), nullptr);
+  in.shortcut = &other;
+  return batch_norm(ctx, in, {.relu = true});
+}
+
 LinearLayer::LinearLayer(ParamStore& params, const std::string& name, int64_t in, int64_t out,
                          Shape map)
     : weight_(params.add_parameter({.name = name + ".weight",

@@ -51,6 +51,8 @@ struct ConvBatchNorm {
   Var add_relu(const Ctx& ctx, const Var& x, const Var& residual) const {
     return apply(ctx, x, &residual, true);
   }
+  // With the output of `shortcut` on `from`.
+  Var add_relu(const Ctx& ctx, const Var& x, const ConvBatchNorm& shortcut, const Var& from) const;
   // ReLU and max-pooling by windows of 2 x 2
   Var relu_pool(const Ctx& ctx, const Var& x) const {
     return conv.batch_norm(ctx, bn.inputs(ctx, x, nullptr), {.relu = true, .pool = true});

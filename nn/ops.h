@@ -41,6 +41,9 @@ struct BatchNormInputs {
   Var x, gamma, beta;
   Tensor running_mean, running_var;  // (C)
   const Var* residual = nullptr;     // like x
+  // Instead of one: a batch norm of its own, whose output is added (neither residual nor shortcut
+  // of its own; another x, of the same shape). The bits are those of the two operations.
+  const BatchNormInputs* shortcut = nullptr;
 };
 Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions options = {});
 

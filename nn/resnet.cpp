@@ -14,7 +14,7 @@ BasicBlock::BasicBlock(ParamStore& params, const std::string& name, int64_t in, 
 
 Var BasicBlock::operator()(const Ctx& ctx, const Var& x) const {
   const Var h = first_.relu(ctx, x);
-  return second_.add_relu(ctx, h, downsample_ ? (*downsample_)(ctx, x) : x);
+  return downsample_ ? second_.add_relu(ctx, h, *downsample_, x) : second_.add_relu(ctx, h, x);
 }
 
 ResNet18::ResNet18(ParamStore& params, const InputSpec& s)

@@ -177,39 +177,6 @@ TEST_CASE("batch norm: with batch and running statistics, with residual and ReLU
         }
 }
 
-TEST_CASE(
-    "batch norm with max-pooling behind it: in one operation, and in two where a side is odd") {
-  for (const Shape& shape : {Shape{2, 4, 6, 5}, Shape{3, 2, 2, 1}, Shape{1, 5, 4, 2}})
-    for (const bool batch : {true, false})
-      for (const bool relu : {true, false}) {
-        const int64_t N = shape[0], H = shape[1], W = shape[2], C = shape[3];
-        const reference::Norm s{.pixels = N * H * W, .C = C, .eps = 1e-5, .relu = relu};
-        Values mean = normal_values(C, 7), var = normal_values(C, 8);
-        for (double& v : var) v = v * v + 0.5;
-        check_op({.name = "batch_norm, pooled " + shape.str(),
-                  .inputs = {shape, Shape{C}, Shape{C}},
-                  .op =
-                      [=](const Ctx& ctx, Vars in) {
-                        return nn::batch_norm(ctx,
-                                              {.x = in[0],
-                                               .gamma = in[1],
-                                               .beta = in[2],
-                                               .running_mean = to_tensor(mean, {C}),
-                                               .running_var = to_tensor(var, {C})},
-                                              {.relu = relu, .pool = true});
-                      },
-                  .reference =
-                      [=](Inputs in) {
-                        const Values y =
-                            reference::batch_norm(s, in[0], in[1], in[2], nullptr,
-                                                  batch ? nullptr : &mean, batch ? nullptr : &var);
-                        return reference::max_pool({N, H, W, C, 2, 2, 0}, y);
-                      },
-                  .tolerance = 2e-5,
-                  .batch_norm = batch ? BatchNormMode::frozen : BatchNormMode::eval});
-      }
-}
-
 TEST_CASE("pooling: maximum, average, adaptive, global") {
   for (const reference::Pool& s : {reference::Pool{2, 6, 6, 5, 2, 2, 0},
                                    {1, 7, 5, 3, 3, 2, 1},

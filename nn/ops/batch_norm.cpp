@@ -21,29 +21,46 @@ struct Normalised {
 
 using kernels::kMostBatches;
 
+// A batch norm of x.
+struct Norm {
+  Var x{}, gamma{}, beta{};
+  std::array<Normalised, kMostBatches> of{};
+};
+
 struct BatchNorm {
   Stream stream;
-  Var x, gamma, beta, residual;
-  Tensor y{};      // where a residual was added, and the ReLU's gradient is wanted
+  std::array<Norm, 2> norms{};  // its own, and the shortcut's
+  int norm_count = 1, batches = 0;
+  Var residual{};
+  Tensor y{};      // where something was added, and the ReLU's gradient is wanted
   Tensor which{};  // where it is pooled
   int64_t images, width;
-  std::array<Normalised, kMostBatches> of{};
-  int count = 0;
 
-  std::span<const Normalised> all() const { return {of.data(), static_cast<size_t>(count)}; }
+  std::span<const Norm> all() const { return {norms.data(), static_cast<size_t>(norm_count)}; }
   // The output that begins where this value of x does, at the first of an image.
   int64_t output(int64_t value) const { return kernels::NormPool{width}.outputs(value); }
 };
 
-// What a kernel is given of each batch.
+// What a kernel is given of each batch: as many at once as it takes.
 template <class T>
-struct PerBatch {
-  std::array<T, kMostBatches> of{};
-  size_t count = 0;
-  void add(const T& batch) { of.at(count++) = batch; }
-  kernels::Batches<T> all() const {
-    return kernels::Batches<T>(std::span<const T>(of.data(), count));
+class PerBatch {
+ public:
+  PerBatch(Stream stream, void (*kernel)(Stream, const kernels::Batches<T>&))
+      : stream_(stream), kernel_(kernel) {}
+  void add(const T& batch) {
+    if (count_ == of_.size()) run();
+    of_.at(count_++) = batch;
   }
+  void run() {
+    if (count_ > 0) kernel_(stream_, kernels::Batches<T>(std::span<const T>(of_.data(), count_)));
+    count_ = 0;
+  }
+
+ private:
+  Stream stream_;
+  void (*kernel_)(Stream, const kernels::Batches<T>&);
+  std::array<T, kMostBatches> of_{};
+  size_t count_ = 0;
 };
 
 ConstValues from(const Tensor& t, int64_t first) {
@@ -64,9 +81,24 @@ int64_t pooled_width(const Var& x, const BatchNormOptions& options) {
   return x.value.dim(1) % 2 == 0 && x.value.dim(2) % 2 == 0 ? x.value.dim(2) : 0;
 }
 
+// Their gradients may be written at the same time.
+bool apart(const Var& a, const Var& b) {
+  return a.slot == Var::kNone || a.slot != b.slot;
+}
+
 void check(const BatchNormInputs& in, const BatchNormOptions& options) {
-  EXPUNGE_CHECK(!options.pool || in.residual == nullptr, "batch_norm: a residual on x {}, pooled",
-                in.x.shape().str());
+  EXPUNGE_CHECK(!options.pool || (in.residual == nullptr && in.shortcut == nullptr),
+                "batch_norm: something is added to x {}, pooled", in.x.shape().str());
+  if (const BatchNormInputs* other = in.shortcut; other != nullptr) {
+    check(*other, {});
+    EXPUNGE_CHECK(in.residual == nullptr && other->residual == nullptr &&
+                      other->shortcut == nullptr && other->x.shape() == in.x.shape() &&
+                      other->x.value.dtype() == in.x.value.dtype() && apart(other->x, in.x) &&
+                      apart(other->gamma, in.gamma),
+                  "batch_norm: a shortcut {} on x {}, expected another one of that shape, with "
+                  "parameters of its own, and nothing else to add",
+                  other->x.shape().str(), in.x.shape().str());
+  }
   const int64_t C = in.gamma.value.size();
   EXPUNGE_CHECK(in.x.value.rank() >= 2 && in.x.value.dim(in.x.value.rank() - 1) == C,
                 "batch_norm: x must be (..., {}), got {}", C, in.x.shape().str());
@@ -94,17 +126,14 @@ Normalised numbers_of(const Ctx& ctx, const BatchNormInputs& in, const BatchNorm
           .line = Tensor({2, C}, DType::f32, ctx.stream)};
 }
 
-// mean, invstd and line of all, in their order: each may move the running statistics, which
+using Statistics = PerBatch<kernels::BatchNormStatistics>;
+
+// mean, invstd and line of all batches, in their order: each may move the running statistics, which
 // evaluation reads.
 void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOptions& options,
-                     std::span<Normalised> all) {
+                     std::span<Normalised> all, Statistics& by_batch) {
   const kernels::RunningStatistics running{in.running_mean.data(), in.running_var.data(),
                                            options.momentum};
-  PerBatch<kernels::BatchNormStatistics> by_batch;
-  const auto find = [&] {
-    if (by_batch.count > 0) kernels::batch_norm_statistics(stream, by_batch.all());
-    by_batch.count = 0;
-  };
   for (Normalised& n : all) {
     if (n.by_batch) {
       by_batch.add({.shape = n.shape,
@@ -118,36 +147,40 @@ void find_statistics(Stream stream, const BatchNormInputs& in, const BatchNormOp
                     .line = n.line.data()});
       continue;
     }
-    find();
+    by_batch.run();
     kernels::batch_norm_known(
         stream, {n.shape.C, in.running_mean.data(), in.running_var.data(), options.eps,
                  in.gamma.value.data(), in.beta.value.data(), n.invstd.data(), n.line.data()});
     // another batch may move it before this one is differentiated
     if (all.size() > 1) n.mean = n.mean.clone();
   }
-  find();
 }
 
-void normalise(const BatchNorm& b, const BatchNormInputs& in, const Tensor& y) {
-  PerBatch<kernels::BatchNormApply> of;
-  for (const Normalised& n : b.all()) {
+void normalise(const BatchNorm& b, const Tensor& y) {
+  PerBatch<kernels::BatchNormApply> of(b.stream, kernels::batch_norm_apply);
+  const auto& [own, other] = b.norms;
+  const bool adds_other = b.norm_count > 1;
+  const Tensor& added = adds_other ? other.x.value : b.residual.value;
+  for (size_t k = 0; k < static_cast<size_t>(b.batches); ++k) {
+    const Normalised& n = own.of[k];
     const int64_t first = b.output(n.first);
     of.add({.shape = n.shape,
-            .x = from(in.x.value, n.first),
+            .x = from(own.x.value, n.first),
             .line = n.line.data(),
-            .residual = from(in.residual != nullptr ? in.residual->value : Tensor{}, n.first),
+            .residual = from(added, n.first),
             .y = y.values().from(first),
-            .pool = pool_from(b.which, b.width, first)});
+            .pool = pool_from(b.which, b.width, first),
+            .residual_line = adds_other ? other.of[k].line.data() : nullptr});
   }
-  kernels::batch_norm_apply(b.stream, of.all());
+  of.run();
 }
 
 // Of rows [p0, p1) of a batch.
-kernels::BatchNormGradient gradient_of(const BatchNorm& b, const Normalised& n, const Tensor& dy,
-                                       int64_t p0, int64_t p1) {
+kernels::BatchNormGradient gradient_of(const BatchNorm& b, const Norm& norm, const Normalised& n,
+                                       const Tensor& dy, int64_t p0, int64_t p1) {
   const int64_t C = n.shape.C, at = n.first + p0 * C;
   return {.shape = {p1 - p0, C, n.shape.relu},
-          .x = from(b.x.value, at),
+          .x = from(norm.x.value, at),
           .y = from(b.y, at),
           .dy = from(dy, b.output(at)),
           .mean = n.mean.data(),
@@ -157,38 +190,39 @@ kernels::BatchNormGradient gradient_of(const BatchNorm& b, const Normalised& n, 
 }
 
 // Gradients of gamma and beta slice by slice.
-void add_slices(Tape& tape, const BatchNorm& b, const Tensor& dy) {
-  EXPUNGE_CHECK(b.count == 1, "batch_norm: slices of {} batches", b.count);
-  const Normalised& n = b.of[0];
+void add_slices(Tape& tape, const BatchNorm& b, const Norm& norm, const Tensor& dy) {
+  EXPUNGE_CHECK(b.batches == 1, "batch_norm: slices of {} batches", b.batches);
+  const Normalised& n = norm.of[0];
   const int64_t C = n.shape.C, pixels = n.shape.pixels / b.images;
   const Tensor slice(Shape{4 * C}, DType::f32, b.stream);  // (2, C) doubles
   double *sum_g = static_cast<double*>(slice.bytes()), *sum_gx = sum_g + C;
   const auto parts = [&](const double* part) {
     return [&, part](Stream, int64_t n0, int64_t n1, const GradSink& sink) {
       kernels::batch_norm_sums(
-          b.stream,
-          kernels::BatchNormSums{gradient_of(b, n, dy, n0 * pixels, n1 * pixels), sum_g, sum_gx});
+          b.stream, kernels::BatchNormSums{gradient_of(b, norm, n, dy, n0 * pixels, n1 * pixels),
+                                           sum_g, sum_gx});
       kernels::add_sums(b.stream, C, part, sink.beta, sink.grad.data());
     };
   };
-  if (b.beta.wants_grad()) tape.add_parts(b.beta, {b.images}, parts(sum_g));
-  if (b.gamma.wants_grad()) tape.add_parts(b.gamma, {b.images}, parts(sum_gx));
+  if (norm.beta.wants_grad()) tape.add_parts(norm.beta, {b.images}, parts(sum_g));
+  if (norm.gamma.wants_grad()) tape.add_parts(norm.gamma, {b.images}, parts(sum_gx));
 }
 
 // Gradients by x and the residual go to the sinks, which are of all batches.
-kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, int batch, const Tensor& dy,
-                                    const GradSink& dx, const GradSink& dresidual) {
-  const Normalised& n = b.of[static_cast<size_t>(batch)];
+kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, const Norm& norm, int batch,
+                                    const Tensor& dy, const GradSink& dx,
+                                    const GradSink& dresidual) {
+  const Normalised& n = norm.of[static_cast<size_t>(batch)];
   const auto whole = [&](const Var& parameter) {
     return parameter.wants_grad() && !tape.watches_slices() ? tape.sink_of(parameter, batch)
                                                             : GradSink{};
   };
-  const GradSink dgamma = whole(b.gamma), dbeta = whole(b.beta);
+  const GradSink dgamma = whole(norm.gamma), dbeta = whole(norm.beta);
   const auto to = [&](const GradSink& sink) {
     return sink.grad ? sink.grad.values().from(n.first) : Values{};
   };
-  return {.in = gradient_of(b, n, dy, 0, n.shape.pixels),
-          .gamma = b.gamma.value.data(),
+  return {.in = gradient_of(b, norm, n, dy, 0, n.shape.pixels),
+          .gamma = norm.gamma.value.data(),
           .batch = n.by_batch,
           .beta_dx = dx.beta,
           .dx = to(dx),
@@ -201,13 +235,16 @@ kernels::BatchNormBackward terms_of(Tape& tape, const BatchNorm& b, int batch, c
 }
 
 void differentiate(Tape& tape, const BatchNorm& b, const Tensor& dy) {
-  // in the order of writing: the residual may be x
-  const GradSink dresidual = b.residual.wants_grad() ? tape.sink(b.residual) : GradSink{};
-  const GradSink dx = b.x.wants_grad() ? tape.sink(b.x) : GradSink{};
-  PerBatch<kernels::BatchNormBackward> terms;
-  for (int k = 0; k < b.count; ++k) terms.add(terms_of(tape, b, k, dy, dx, dresidual));
-  if (tape.watches_slices()) add_slices(tape, b, dy);
-  kernels::batch_norm_backward(b.stream, terms.all());
+  PerBatch<kernels::BatchNormBackward> terms(b.stream, kernels::batch_norm_backward);
+  for (const Norm& norm : b.all()) {
+    // in the order of writing: the residual may be x
+    const bool own = &norm == b.norms.data();
+    const GradSink dresidual = own && b.residual.wants_grad() ? tape.sink(b.residual) : GradSink{};
+    const GradSink dx = norm.x.wants_grad() ? tape.sink(norm.x) : GradSink{};
+    for (int k = 0; k < b.batches; ++k) terms.add(terms_of(tape, b, norm, k, dy, dx, dresidual));
+    if (tape.watches_slices()) add_slices(tape, b, norm, dy);
+  }
+  terms.run();
 }
 
 }  // namespace
@@ -221,30 +258,41 @@ Var batch_norm(const Ctx& ctx, const BatchNormInputs& in, BatchNormOptions optio
     return max_pool2d(ctx, batch_norm(ctx, in, options));
   }
   if (ctx.trace != nullptr)
-    ctx.trace->batch_norm.push_back({{pixels, C, options.relu}, in.residual != nullptr, width});
+    ctx.trace->batch_norm.push_back(
+        {{pixels, C, options.relu}, in.residual != nullptr || in.shortcut != nullptr, width});
   const Tensor y = width > 0 ? Tensor({images, in.x.value.dim(1) / 2, width / 2, C},
                                       in.x.value.dtype(), ctx.stream)
                              : empty_like(in.x.value);
+  const bool adds = in.residual != nullptr || in.shortcut != nullptr;
   BatchNorm b{.stream = ctx.stream,
-              .x = in.x,
-              .gamma = in.gamma,
-              .beta = {Tensor(), in.beta.slot},
-              .residual = in.residual != nullptr ? Var{Tensor(), in.residual->slot} : Var{},
-              .y = in.residual != nullptr && options.relu ? y : Tensor(),
+              .residual = in.residual != nullptr ? *in.residual : Var{},
+              .y = adds && options.relu ? y : Tensor(),
               .which = width > 0 && ctx.tape != nullptr ? Tensor(y.shape(), DType::u8, ctx.stream)
                                                         : Tensor(),
               .images = images,
               .width = width};
-  ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
-    const auto row = [&](int64_t n) { return images > 0 ? n * (pixels / images) : 0; };
-    b.of.at(static_cast<size_t>(b.count++)) = numbers_of(own, in, options, row(n0), row(n1));
-  });
-  find_statistics(ctx.stream, in, options, {b.of.data(), static_cast<size_t>(b.count)});
-  normalise(b, in, y);
+  Statistics by_batch(ctx.stream, kernels::batch_norm_statistics);
+  const auto add_norm = [&](const BatchNormInputs& of, Norm& norm) {
+    norm.x = of.x, norm.gamma = of.gamma, norm.beta = {Tensor(), of.beta.slot};
+    b.batches = 0;
+    ctx.for_batches(images, [&](const Ctx& own, int64_t n0, int64_t n1) {
+      const auto row = [&](int64_t n) { return images > 0 ? n * (pixels / images) : 0; };
+      norm.of.at(static_cast<size_t>(b.batches++)) = numbers_of(own, of, options, row(n0), row(n1));
+    });
+    find_statistics(ctx.stream, of, options, {norm.of.data(), static_cast<size_t>(b.batches)},
+                    by_batch);
+  };
+  add_norm(in, b.norms[0]);
+  if (in.shortcut != nullptr) add_norm(*in.shortcut, b.norms[1]), b.norm_count = 2;
+  by_batch.run();
+  normalise(b, y);
+  b.residual.value = Tensor();  // its gradient needs no value
   const auto backward = [b = std::move(b)](Tape& tape, const Tensor& dy) {
     differentiate(tape, b, dy);
   };
-  return ctx.record(y, {&in.x, &in.gamma, &in.beta, in.residual}, backward);
+  const BatchNormInputs none{}, &other = in.shortcut != nullptr ? *in.shortcut : none;
+  return ctx.record(
+      y, {&in.x, &in.gamma, &in.beta, in.residual, &other.x, &other.gamma, &other.beta}, backward);
 }
 
 }  // namespace expunge::nn

@@ -129,8 +129,7 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
     norm.pool = false;
     return max_pool2d(ctx, conv2d_batch_norm(ctx, w, bias, conv, in, norm));
   }
-  if (ctx.tape != nullptr || ctx.batch_norm != BatchNormMode::eval || !ctx.joint.empty() ||
-      norm.pool) {
+  if (!ctx.evaluates() || norm.pool || in.shortcut != nullptr) {
     BatchNormInputs behind = in;
     behind.x = conv2d(ctx, in.x, w, bias, conv);
     return batch_norm(ctx, behind, norm);

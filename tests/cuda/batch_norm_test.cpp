@@ -138,6 +138,45 @@ TEST_CASE("cuda batch norm: applied, the bits are those of the CPU") {
     }
 }
 
+TEST_CASE_TEMPLATE("cuda batch norm: beside another whose output is added, as of two operations", T,
+                   float, bf16, f16) {
+  for (const BatchNormShape& s : kShapes) {
+    CAPTURE(s.C);
+    const int64_t n = s.pixels * s.C;
+    const std::vector<T> x = rounded<T>(draw(n, 1)), other = rounded<T>(draw(n, 2));
+    const Floats line = draw(2 * s.C, 3), other_line = draw(2 * s.C, 4);
+    const DeviceArray<T> dev_x(x), dev_other(other), between(x.size()), y(x.size()),
+        expected(x.size());
+    const DeviceArray<float> dev_line(line), dev_other_line(other_line);
+    cuda::batch_norm_apply(kStream,
+                           BatchNormApply{.shape = {s.pixels, s.C, false},
+                                          .x = dev_other.data(),
+                                          .line = dev_other_line.data(),
+                                          .residual = {},
+                                          .y = between.data()});
+    cuda::batch_norm_apply(
+        kStream,
+        BatchNormApply{s, dev_x.data(), dev_line.data(), between.data(), expected.data()});
+    cuda::batch_norm_apply(kStream, BatchNormApply{.shape = s,
+                                                   .x = dev_x.data(),
+                                                   .line = dev_line.data(),
+                                                   .residual = dev_other.data(),
+                                                   .y = y.data(),
+                                                   .residual_line = dev_other_line.data()});
+    CHECK(same_bits(y.values(), expected.values()));
+    Floats here(x.size());
+    const Floats wide_x = widened(x), wide_other = widened(other);
+    if (!std::is_same_v<T, float>) continue;
+    batch_norm_apply({}, BatchNormApply{.shape = s,
+                                        .x = wide_x.data(),
+                                        .line = line.data(),
+                                        .residual = wide_other.data(),
+                                        .y = here.data(),
+                                        .residual_line = other_line.data()});
+    CHECK(same_bits(here, widened(y.values())));
+  }
+}
+
 TEST_CASE_TEMPLATE("cuda batch norm in 16 bits: what f32 gives for the same numbers, rounded once",
                    T, bf16, f16) {
   for (const BatchNormShape& s : kShapes) {

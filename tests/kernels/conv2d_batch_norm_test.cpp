@@ -103,7 +103,20 @@ TEST_CASE("batch norm with known statistics: the same bits on every instruction 
     x.data()[pixels * C - 1] = -0.0f;
     x.data()[0] = std::nanf("");
     std::vector<Tensor> found;
+    const Tensor own_line = Case::drawn(2 * C, 11);
     for (const bool relu : {false, true}) {
+      std::vector<Tensor> with_line;  // of the residual
+      on_every_isa([&] {
+        const Tensor y({pixels * C});
+        kernels::batch_norm_apply({}, kernels::BatchNormApply{.shape = {pixels, C, relu},
+                                                              .x = x.data(),
+                                                              .line = c.line.data(),
+                                                              .residual = c.residual.data(),
+                                                              .y = y.data(),
+                                                              .residual_line = own_line.data()});
+        with_line.push_back(y);
+      });
+      for (const Tensor& y : with_line) CHECK(same(y.data(), with_line[0].data(), pixels * C));
       found.clear();
       on_every_isa([&] {
         const Tensor y({pixels * C});
