@@ -34,7 +34,8 @@ struct Slot {
   Tensor moves;  // (4 n) of a batch of n: positions, then n kernels::Jitter; sent in one piece
 };
 constexpr int64_t kJitterWords = sizeof(kernels::Jitter) / sizeof(int32_t);
-static_assert(kJitterWords * sizeof(int32_t) == sizeof(kernels::Jitter));
+static_assert(kJitterWords * sizeof(int32_t) == sizeof(kernels::Jitter) &&
+              alignof(kernels::Jitter) <= alignof(int32_t));
 constexpr int64_t kMoveWords = 1 + kJitterWords;
 
 kernels::Jitter* jitter_of(const Tensor& moves) {

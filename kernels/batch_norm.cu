@@ -9,30 +9,22 @@ struct Known {
   __device__ void operator()(int64_t c) const { math::known_statistics(t, c); }
 };
 
-// V neighbouring channels of a pixel.
-template <int V, class T>
-struct Apply {
+// V neighbouring channels of a pixel. scales: the residual, by a line of its own; apart, since its
+// numbers take registers.
+template <int V, class T, bool scales>
+struct ApplyAs {
   int64_t n;        // groups of all pixels
   unsigned groups;  // C / V
   bool relu;
   const T* x;
   const float* line;
   const T* residual;
-  bool scales;  // the residual, by a line of its own
   const float* residual_line;
   T* y;
-  static Apply of(const BatchNormApply& b) {
+  static ApplyAs of(const BatchNormApply& b) {
     const auto groups = static_cast<unsigned>(b.shape.C / V);
-    const bool scales = b.residual_line != nullptr;
-    return {b.shape.pixels * groups,
-            groups,
-            b.shape.relu,
-            b.x.as<T>(),
-            b.line,
-            b.residual.as<T>(),
-            scales,
-            scales ? b.residual_line : b.line,
-            b.y.as<T>()};
+    return {b.shape.pixels * groups, groups,          b.shape.relu, b.x.as<T>(), b.line,
+            b.residual.as<T>(),      b.residual_line, b.y.as<T>()};
   }
   __device__ void operator()(int64_t i) const {
     const int64_t c = channel<V>(i, groups);
@@ -40,7 +32,7 @@ struct Apply {
     if (residual != nullptr) more = load<V>(residual + V * i);
     const int64_t C = int64_t{V} * groups;
     const Floats<V> a = load_channels<V>(line + c), b = load_channels<V>(line + C + c);
-    if (scales) {
+    if constexpr (scales) {
       const Floats<V> ra = load_channels<V>(residual_line + c),
                       rb = load_channels<V>(residual_line + C + c);
       for (int v = 0; v < V; ++v)  // as it would have been stored
@@ -54,6 +46,11 @@ struct Apply {
     store(y + V * i, out);
   }
 };
+
+template <int V, class T>
+using Apply = ApplyAs<V, T, false>;
+template <int V, class T>
+using ApplyScaled = ApplyAs<V, T, true>;
 
 template <int V, class T>
 struct Backward {
@@ -104,8 +101,11 @@ void batch_norm_known(Stream stream, const BatchNormKnown& of) {
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of) {
   const StreamAt at = stream;
   if (of[0].pool.on()) return apply_pooled(at, of);
+  const std::span<const BatchNormApply> all(of);
+  const int64_t C = of[0].shape.C;
   of_type(of[0].x.type, [&]<class T>(T) {
-    each_group<Apply, T>(at, of[0].shape.C, std::span<const BatchNormApply>(of));
+    of[0].residual_line == nullptr ? each_group<Apply, T>(at, C, all)
+                                   : each_group<ApplyScaled, T>(at, C, all);
   });
 }
 

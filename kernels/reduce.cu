@@ -10,7 +10,7 @@ template <class Done>
 struct ColumnSums {
   using State = Partial<1>;
   static constexpr int kVector = 4;
-  static constexpr bool kFinishesSmall = true;  // of losses, of the last layer's bias
+  static constexpr bool kFinishesSmall = true;  // of losses; of the last layer's bias at 128 images
   int64_t C;
   Term term;
   const float *x, *y;

@@ -94,7 +94,7 @@ void check(const BatchNormInputs& in, const BatchNormOptions& options) {
     EXPUNGE_CHECK(in.residual == nullptr && other->residual == nullptr &&
                       other->shortcut == nullptr && other->x.shape() == in.x.shape() &&
                       other->x.value.dtype() == in.x.value.dtype() && apart(other->x, in.x) &&
-                      apart(other->gamma, in.gamma),
+                      apart(other->gamma, in.gamma) && apart(other->beta, in.beta),
                   "batch_norm: a shortcut {} on x {}, expected another one of that shape, with "
                   "parameters of its own, and nothing else to add",
                   other->x.shape().str(), in.x.shape().str());
@@ -238,8 +238,10 @@ void differentiate(Tape& tape, const BatchNorm& b, const Tensor& dy) {
   PerBatch<kernels::BatchNormBackward> terms(b.stream, kernels::batch_norm_backward);
   for (const Norm& norm : b.all()) {
     // in the order of writing: the residual may be x
-    const bool own = &norm == b.norms.data();
-    const GradSink dresidual = own && b.residual.wants_grad() ? tape.sink(b.residual) : GradSink{};
+    const bool adds = &norm == b.norms.data() && b.residual.wants_grad();
+    if (!adds && !norm.x.wants_grad() && !norm.gamma.wants_grad() && !norm.beta.wants_grad())
+      continue;
+    const GradSink dresidual = adds ? tape.sink(b.residual) : GradSink{};
     const GradSink dx = norm.x.wants_grad() ? tape.sink(norm.x) : GradSink{};
     for (int k = 0; k < b.batches; ++k) terms.add(terms_of(tape, b, norm, k, dy, dx, dresidual));
     if (tape.watches_slices()) add_slices(tape, b, norm, dy);

@@ -13,7 +13,8 @@ using Pair = std::array<T, 2>;
 template <class T>
 struct Batch {
   BatchNormShape s;
-  int64_t width;  // 0, or it is pooled
+  int64_t width;        // 0, or it is pooled
+  bool scales = false;  // the residual
   DeviceArray<T> x, dy, residual, y, dx, dr;
   DeviceArray<float> mean, invstd, line, dgamma, dbeta;
   DeviceArray<double> sum_g, sum_gx;
@@ -45,7 +46,13 @@ struct Batch {
     return {s, x.data(), 1e-5f, running, gamma, beta, mean.data(), invstd.data(), line.data()};
   }
   BatchNormApply apply(bool adds) const {
-    return {s, x.data(), line.data(), adds ? residual.data() : nullptr, y.data(), pool()};
+    return {s,
+            x.data(),
+            line.data(),
+            adds ? residual.data() : nullptr,
+            y.data(),
+            pool(),
+            scales && adds ? line.data() : nullptr};
   }
   // by_output: something was added
   BatchNormGradient gradient(bool by_output) const {
@@ -86,7 +93,9 @@ struct Run {
         beta(draw(first.C, 2)),
         running_mean(draw(first.C, 3)),
         running_var(draw(first.C, 4)),
-        moves(second_moves) {}
+        moves(second_moves) {
+    for (Batch<T>& batch : of) batch.scales = first.relu;
+  }
 
   // call(what both batches give) where `together`, else one after the other
   template <class Make, class Call>

@@ -46,6 +46,30 @@ TEST_CASE("device: training steps like the CPU's, every optimizer, with clipping
   }
 }
 
+// The values after three steps on the device.
+template <class Network>
+Tensor trained_there() {
+  nn::Model model = tiny_model<Network>();
+  model.params.move_to(device());
+  nn::Optimizer optimizer(model.params, {.momentum = 0.9f});
+  nn::SupervisedStep step(model, optimizer);
+  const ImagesAt images(device(), 100, 3);
+  for (int64_t k = 0; k < 3; ++k) step.run(images.at(0, k), {.step = k, .lr = 0.05f});
+  return model.params.values().to({});
+}
+
+TEST_CASE("device: two batch norms that are added, as one operation, have the bits of two") {
+  using enum kernels::Precision;
+  for (const auto precision : {fp32, bf16, fp16}) {
+    const WithPrecision with(precision);
+    const Tensor one = trained_there<ShortcutBlock<true>>(),
+                 two = trained_there<ShortcutBlock<false>>(),
+                 before = tiny_model<ShortcutBlock<true>>().params.values();
+    CHECK(std::ranges::equal(one.span(), two.span()));
+    CHECK_FALSE(std::ranges::equal(one.span(), before.span()));
+  }
+}
+
 TEST_CASE("device: parameters turned into 16 bits all at once give the bits of one by one") {
   using enum kernels::Precision;
   nn::Model model = tiny_model<TinyResNet>();

@@ -2,10 +2,12 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "nn/layers.h"
 #include "nn/ops.h"
 #include "support/op_harness.h"
+#include "support/tiny_models.h"
 
 // Two batch norms whose outputs are added, as one operation and as two: the same bits.
 namespace expunge::test {
@@ -13,33 +15,16 @@ namespace {
 
 constexpr nn::InputSpec kSpec{.height = 6, .width = 6, .channels = 3, .classes = 4};
 
-// A block of a residual network with a shortcut of its own.
-class Block final : public nn::Network {
- public:
-  Block(ParamStore& params, const nn::InputSpec& spec, bool together)
-      : together_(together),
-        conv_{{params, "conv", spec.channels, 7, {}}, {params, "bn", 7}},
-        shortcut_{{params, "shortcut", spec.channels, 7, {.kernel = 1, .pad = 0}},
-                  {params, "shortcut_bn", 7}},
-        fc_(params, "fc", 7, spec.classes) {}
-  Var forward(const Ctx& ctx, const Var& x) const override {
-    const Var h = together_ ? conv_.add_relu(ctx, x, shortcut_, x)
-                            : conv_.add_relu(ctx, x, shortcut_(ctx, x));
-    return fc_(ctx, nn::global_average_pool2d(ctx, h));
-  }
-
- private:
-  bool together_;
-  nn::ConvBatchNorm conv_, shortcut_;
-  nn::LinearLayer fc_;
-};
-
 struct Found {
   Tensor logits, gradient, statistics;
 };
 Found run(bool together, BatchNormMode mode, bool tape_too) {
   ParamStore params;
-  const Block block(params, kSpec, together);
+  std::unique_ptr<nn::Network> block;
+  if (together)
+    block = std::make_unique<ShortcutBlock<true>>(params, kSpec);
+  else
+    block = std::make_unique<ShortcutBlock<false>>(params, kSpec);
   params.allocate();
   nn::initialise(params, nn::Init::pytorch, 3);
   Found found{
@@ -53,7 +38,7 @@ Found run(bool together, BatchNormMode mode, bool tape_too) {
                 .batch_norm = mode,
                 .scalars = &scalars};
   const Var x{to_tensor(normal_values(5 * 6 * 6 * 3, 1), {5, 6, 6, 3}), Var::kNone};
-  const Var logits = block.forward(ctx, x);
+  const Var logits = block->forward(ctx, x);
   found.logits = logits.value;
   if (tape_too) {
     const Tensor labels({5}, DType::i32);
@@ -97,6 +82,14 @@ TEST_CASE("batch norm with a shortcut: what does not fit is refused") {
   CHECK_THROWS_WITH(add(small, nullptr, false), doctest::Contains("a shortcut (2, 2, 4, 3) on x"));
   CHECK_THROWS_WITH(add(x, &x, false), doctest::Contains("nothing else to add"));
   CHECK_THROWS_WITH(add(x, nullptr, true), doctest::Contains("something is added"));
+  const Var recorded{x.value, 3}, gamma{of_3.value, 4};
+  const nn::BatchNormInputs itself{recorded, of_3, of_3, of_3.value, of_3.value},
+      alike{x, gamma, of_3, of_3.value, of_3.value};
+  for (const nn::BatchNormInputs& in : {itself, alike}) {
+    nn::BatchNormInputs own = in;
+    own.shortcut = &in;
+    CHECK_THROWS_WITH(nn::batch_norm({}, own), doctest::Contains("parameters of its own"));
+  }
 }
 
 }  // namespace expunge::test

@@ -73,6 +73,26 @@ class TinyCnn final : public nn::Network {
   nn::LinearLayer fc_;
 };
 
+// A block of a residual network with a shortcut of its own: one operation of both batch norms, or
+// two.
+template <bool together>
+class ShortcutBlock final : public nn::Network {
+ public:
+  ShortcutBlock(ParamStore& params, const nn::InputSpec& spec)
+      : conv_{{params, "conv", 3, 8, {}}, {params, "bn", 8}},
+        shortcut_{{params, "shortcut", 3, 8, {.kernel = 1, .pad = 0}}, {params, "shortcut_bn", 8}},
+        fc_(params, "fc", 8, spec.classes) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    const Var h =
+        together ? conv_.add_relu(ctx, x, shortcut_, x) : conv_.add_relu(ctx, x, shortcut_(ctx, x));
+    return fc_(ctx, nn::global_average_pool2d(ctx, h));
+  }
+
+ private:
+  nn::ConvBatchNorm conv_, shortcut_;
+  nn::LinearLayer fc_;
+};
+
 // A network that draws: a recorded step must read the key of its own time, a joint pass each
 // batch's own.
 class Dropping final : public nn::Network {

@@ -158,6 +158,8 @@ TEST_CASE("joint pass: batch norm of one batch by running statistics that the ot
   check<TinyVgg>({{"ascent", BatchNormMode::eval, 4}, {"ce", BatchNormMode::eval, 6}});
   check<TinyVgg>({{"ascent", BatchNormMode::eval, 4}, {"ce", BatchNormMode::train, 6}});
   check<TinyVgg>({{"ascent", BatchNormMode::train, 4}, {"ce", BatchNormMode::eval, 6}});
+  check<TinyResNet>({{"ascent", BatchNormMode::eval, 4}, {"ce", BatchNormMode::train, 6}});
+  check<TinyResNet>({{"ascent", BatchNormMode::train, 4}, {"ce", BatchNormMode::eval, 6}});
 }
 
 TEST_CASE("joint pass: an operation that gives no gradient of each batch is refused") {
