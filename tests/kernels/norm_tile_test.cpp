@@ -177,7 +177,25 @@ TEST_CASE("batch norm, rows: gradients, over what is there or added to it, or bo
 
 namespace {
 
-// Rows of windows beside each other, in rows of images one under the other.
+// Two rows of pixels, and the windows of 2 x 2 in them.
+struct Windows {
+  int64_t count, C;
+  const float* x;
+
+  int64_t pixel(int64_t i, int64_t k) const {  // k of the window of output i
+    return (k / 2 * count + i / C) * 2 + k % 2;
+  }
+  float at(int64_t i, int64_t k) const { return x[pixel(i, k) * C + i % C]; }
+  int64_t largest(int64_t i) const {
+    int64_t best = 0;
+    for (int64_t k = 1; k < 4; ++k) {
+      const float other = at(i, k), so_far = at(i, best);
+      if (other > so_far || (std::isnan(other) && !std::isnan(so_far))) best = k;
+    }
+    return best;
+  }
+};
+
 void check_windows(int64_t windows, int64_t C, Fence fence) {
   CAPTURE(windows);
   CAPTURE(C);
@@ -187,10 +205,7 @@ void check_windows(int64_t windows, int64_t C, Fence fence) {
   for (int64_t i = 0; i < 4 * n; ++i) x.data()[i] = std::round(2 * x.data()[i]);  // many are equal
   x.data()[n / 2] = std::nanf("");
   const float *upper = x.data(), *lower = upper + 2 * n;
-  const auto at = [&](int64_t i, int64_t k) {  // pixel k of the window of output i
-    const int64_t q = i / C, c = i % C;
-    return (k / 2 == 0 ? upper : lower)[(2 * q + k % 2) * C + c];
-  };
+  const Windows all{windows, C, x.data()};
   on_every_isa([&] {
     const Fenced y(n, fence), again(n, fence), out(4 * n, fence);
     std::vector<uint8_t> which(static_cast<size_t>(n) + 1, 77);
@@ -201,16 +216,13 @@ void check_windows(int64_t windows, int64_t C, Fence fence) {
     kernels::norm_tiles().unpool(
         {1, 4 * windows, 2 * windows, C, r.dy.data(), which.data(), out.data()});
     for (int64_t i = 0; i < n; ++i) {
-      int64_t best = 0;
-      for (int64_t k = 1; k < 4; ++k)
-        if (at(i, k) > at(i, best) || (std::isnan(at(i, k)) && !std::isnan(at(i, best)))) best = k;
+      const int64_t best = all.largest(i);
       CHECK(int64_t{which[static_cast<size_t>(i)]} == best);
-      const float largest = at(i, best);
+      const float largest = all.at(i, best);
       CHECK(std::memcmp(&y.data()[i], &largest, sizeof largest) == 0);
-      for (int64_t k = 0; k < 4; ++k) {
-        const int64_t pixel = k / 2 * 2 * windows + 2 * (i / C) + k % 2 - 1;
-        if (pixel >= 0) CHECK(out.data()[pixel * C + i % C] == (k == best ? r.dy.data()[i] : 0));
-      }
+      for (int64_t k = 0; k < 4; ++k)
+        if (const int64_t pixel = all.pixel(i, k) - 1; pixel >= 0)  // the first was left out
+          CHECK(out.data()[pixel * C + i % C] == (k == best ? r.dy.data()[i] : 0));
     }
   });
 }
