@@ -201,21 +201,6 @@ NormPool pool_of(const T& batch) {
     return {};
 }
 
-template <class T>
-bool scales_residual(const T& batch) {
-  if constexpr (requires { batch.residual_line; })
-    return batch.residual_line != nullptr;
-  else
-    return false;
-}
-template <class T>
-bool has_residual(const T& batch) {
-  if constexpr (requires { batch.residual; })
-    return batch.residual.at != nullptr;
-  else
-    return false;
-}
-
 // What a pooled batch has none of, and what it needs.
 bool fits_pool(const BatchNormApply& t) {
   return t.residual.at == nullptr;
@@ -250,12 +235,9 @@ void each_batch(Stream stream, const Batches<T>& of, void (*on_cpu)(const T&), C
     EXPUNGE_CHECK(width == 0 || (width > 0 && width % 2 == 0 && shape.pixels % (2 * width) == 0),
                   "batch norm: {} pixels of {} columns are pooled, expected pairs of rows",
                   shape.pixels, width);
-    EXPUNGE_CHECK(scales_residual(batch) == scales_residual(of[0]) &&
-                      (!scales_residual(batch) || has_residual(batch)),
-                  "batch norm: a line of a residual that is not there, or of one batch alone");
     EXPUNGE_CHECK(
         width == 0 || fits_pool(batch),
-        "batch norm: pooled, with a residual, an output to mask by, or no places of maxima");
+        "batch norm: a pooled batch has a residual, an output to mask by, or no places of maxima");
   }
   const auto in_turn = [&] {
     for (const T& batch : of) on_cpu(batch);
@@ -280,6 +262,12 @@ void batch_norm_known(Stream stream, const BatchNormKnown& of) {
 }
 
 void batch_norm_apply(Stream stream, const Batches<BatchNormApply>& of) {
+  for (const BatchNormApply& batch : of) {
+    const bool scales = batch.residual_line != nullptr;
+    EXPUNGE_CHECK(
+        scales == (of[0].residual_line != nullptr) && (!scales || batch.residual.at != nullptr),
+        "batch norm: a line of a residual that is not there, or of one batch alone");
+  }
   each_batch(stream, of, apply, [&] { cuda::batch_norm_apply(stream, of); });
 }
 

@@ -214,6 +214,9 @@ TEST_CASE("batch norm, pooled: what it has none of is refused, and rows that are
   apply.residual = x.data();
   CHECK_THROWS(batch_norm_apply({}, apply));
   apply.residual = {};
+  apply.residual_line = line.data();  // of none
+  CHECK_THROWS(batch_norm_apply({}, apply));
+  apply.residual_line = nullptr;
   for (const auto& [pixels, width] : {std::pair<int64_t, int64_t>{30, 5}, {18, 6}, {36, -6}}) {
     apply.shape.pixels = pixels, apply.pool.width = width;
     CHECK_THROWS(batch_norm_apply({}, apply));
