@@ -39,4 +39,15 @@ void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* lo
            [&] { cuda::optim_step(stream, n, step, losses, grad, value, first, second); });
 }
 
+void clip(Stream stream, const double* squares, float most, int64_t n, OptimStep* steps,
+          float* norm) {
+  const auto on_cpu = [&] {
+    for (int64_t k = 0; k < n; ++k) {
+      const float before = math::clip(*squares, most, steps[k].grad_scale);
+      if (norm != nullptr) *norm = before;
+    }
+  };
+  dispatch(stream, on_cpu, [&] { cuda::clip(stream, squares, most, n, steps, norm); });
+}
+
 }  // namespace expunge::kernels

@@ -18,7 +18,23 @@ struct Optim {
   }
 };
 
+struct Clip {
+  const double* squares;
+  float most;
+  OptimStep* steps;
+  float* norm;
+  __device__ void operator()(int64_t k) const {
+    const float before = math::clip(*squares, most, steps[k].grad_scale);
+    if (k == 0 && norm != nullptr) *norm = before;
+  }
+};
+
 }  // namespace
+
+void clip(Stream stream, const double* squares, float most, int64_t n, OptimStep* steps,
+          float* norm) {
+  each(stream, n, Clip{squares, most, steps, norm});
+}
 
 void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second) {

@@ -27,8 +27,16 @@ inline constexpr int kOptimLosses = 2;
 void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second);
 
+// Clipping (math::clip), queued before the `n` steps of an optimizer: from *squares, ||grad||^2 of
+// them all, their grad_scale, and in *norm what the norm was; null where nobody asks.
+void clip(Stream stream, const double* squares, float most, int64_t n, OptimStep* steps,
+          float* norm);
+
 // The same on a GPU (optim_step.cu).
 namespace cuda {
+
+void clip(Stream stream, const double* squares, float most, int64_t n, OptimStep* steps,
+          float* norm);
 
 void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second);

@@ -38,6 +38,15 @@ EXPUNGE_HD void adam(const AdamRule& r, float g, float& w, float& m, float& s) {
   w -= r.lr / r.bias1 * (m / (std::sqrt(s / r.bias2) + r.eps));
 }
 
+// Clipping, with `squares` = ||g||^2: `scale` becomes what cuts ||scale g|| to `most`, as PyTorch's
+// clip_grad_norm_ does: times min(1, most / (||scale g|| + 1e-6)). Returns what that norm was.
+EXPUNGE_HD float clip(double squares, float most, float& scale) {
+  const double norm = std::sqrt(squares) * static_cast<double>(scale),
+               factor = static_cast<double>(most) / (norm + 1e-6);
+  if (factor < 1.0) scale *= static_cast<float>(factor);
+  return static_cast<float>(norm);
+}
+
 EXPUNGE_HD bool is_finite(float x) {
   return x - x == 0.0f;
 }

@@ -86,10 +86,6 @@ double sum(Stream stream, int64_t n, const float* x) {
   return reduce(stream, Term::value, n, x);
 }
 
-double sum_squares(Stream stream, int64_t n, const float* x) {
-  return reduce(stream, Term::square, n, x);
-}
-
 double dot(Stream stream, int64_t n, const float* x, const float* y) {
   return reduce(stream, Term::product, n, x, y);
 }
@@ -107,12 +103,12 @@ void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor,
       });
 }
 
-void count_positive_to(Stream stream, int64_t n, const float* x, double* out) {
+void sum_to(Stream stream, Term term, int64_t n, const float* x, double* out) {
   dispatch(
-      stream, [&] { out[0] = cpu_sum(Term::positive, n, x, nullptr); },
+      stream, [&] { out[0] = cpu_sum(term, n, x, nullptr); },
       [&] {
         const Tensor parts = workspace(stream, n, 1);
-        cuda::sum(stream, Term::positive, n, x, nullptr, out, parts.bytes());
+        cuda::sum(stream, term, n, x, nullptr, out, parts.bytes());
       });
 }
 

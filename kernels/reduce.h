@@ -11,7 +11,6 @@ namespace expunge::kernels {
 
 // Those that return a number wait for it on a GPU.
 double sum(Stream stream, int64_t n, const float* x);
-double sum_squares(Stream stream, int64_t n, const float* x);
 double dot(Stream stream, int64_t n, const float* x, const float* y);
 bool all_finite(Stream stream, int64_t n, const float* x);
 
@@ -21,8 +20,8 @@ enum class Term : unsigned char { value, absolute, square, product, positive, ze
 // out[0] = sum / divisor, where the stream works; nobody waits.
 void sum_to(Stream stream, Term term, int64_t n, const float* x, double divisor, float* out);
 
-// out[0] = how many are above 0, likewise.
-void count_positive_to(Stream stream, int64_t n, const float* x, double* out);
+// out[0] = sum, likewise.
+void sum_to(Stream stream, Term term, int64_t n, const float* x, double* out);
 
 // out[c] = beta out[c] + sum_r x[r][c] over rows [0, rows)
 void sum_rows(Stream stream, int64_t rows, int64_t columns, const float* x, float beta, float* out);

@@ -22,13 +22,20 @@ std::vector<ParamGroup> make_groups(const RangeTable& ranges, const OptimConfig&
   return groups;
 }
 
-// Each parameter's sum is blocked from its own start, so it does not depend on its place in the
-// buffer.
-double gradient_norm(const RangeTable& ranges, const Tensor& grads) {
-  double total = 0;
-  for (const Range& range : ranges)
-    total += kernels::sum_squares(grads.stream(), range.size, grads.data() + range.offset);
-  return std::sqrt(total);
+// *out = ||grads||^2. On the CPU each parameter's sum is blocked from its own start, so that it
+// does not depend on its place in the buffer; a GPU takes the buffer as a whole, whose padding is
+// zero.
+void sum_squares_to(const RangeTable& ranges, const Tensor& grads, double* out) {
+  const auto squares_to = [&](int64_t begin, int64_t n, double* sum) {
+    kernels::sum_to(grads.stream(), kernels::Term::square, n, grads.data() + begin, sum);
+  };
+  if (grads.stream().device == Device::cuda) return squares_to(0, grads.size(), out);
+  *out = 0;
+  for (const Range& range : ranges) {
+    double sum = 0;
+    squares_to(range.offset, range.size, &sum);
+    *out += sum;
+  }
 }
 
 }  // namespace
@@ -45,6 +52,7 @@ Optimizer::Optimizer(const ParamStore& params, OptimConfig config)
       Tensor({static_cast<int64_t>(groups_.size() * sizeof(kernels::OptimStep))}, DType::u8);
   steps_ = Tensor(steps_here_.shape(), DType::u8, params.values().stream());
   if (steps_.stream().device == Device::cpu) steps_ = steps_here_;
+  squares_ = Tensor({sizeof(double) / sizeof(float)}, DType::f32, steps_.stream());
 }
 
 kernels::OptimRule Optimizer::rule(const ParamGroup& group, const StepScalars& scalars) const {
@@ -69,11 +77,17 @@ void Optimizer::prepare(const StepScalars& scalars) {
   if (steps_.stream().device != Device::cpu) steps_.copy_from(steps_here_);
 }
 
-void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float* losses) const {
+void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float* losses,
+                      float* norm) const {
   const Tensor values = params.values();
   EXPUNGE_CHECK(grads.size() == values.size(), "optimizer: {} gradients for {} parameters",
                 grads.size(), values.size());
-  const auto* steps = static_cast<const kernels::OptimStep*>(steps_.bytes());
+  auto* steps = static_cast<kernels::OptimStep*>(steps_.bytes());
+  if (config_.clip_norm > 0) {
+    auto* squares = static_cast<double*>(squares_.bytes());
+    sum_squares_to(params.parameters(), grads, squares);
+    kernels::clip(values.stream(), squares, config_.clip_norm, std::ssize(groups_), steps, norm);
+  }
   for (size_t g = 0; g < groups_.size(); ++g) {
     const auto at = [&](const Tensor& flat) { return flat.data() + groups_[g].begin; };
     kernels::optim_step(values.stream(), groups_[g].end - groups_[g].begin, steps + g, losses,
@@ -81,17 +95,10 @@ void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float
   }
 }
 
-double Optimizer::step(ParamStore& params, const Tensor& grads, const StepScalars& scalars,
-                       const float* losses) {
-  double norm = 0;
-  StepScalars now = scalars;
-  if (config_.clip_norm > 0) {
-    norm = gradient_norm(params.parameters(), grads) * double{scalars.grad_scale};
-    now.grad_scale *= static_cast<float>(std::min(1.0, double{config_.clip_norm} / (norm + 1e-6)));
-  }
-  prepare(now);
-  apply(params, grads, losses);
-  return norm;
+void Optimizer::step(const ParamStore& params, const Tensor& grads, const StepScalars& scalars,
+                     const float* losses, float* norm) {
+  prepare(scalars);
+  apply(params, grads, losses, norm);
 }
 
 }  // namespace expunge::nn

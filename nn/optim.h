@@ -39,16 +39,17 @@ class Optimizer {
   Optimizer(const ParamStore& params, OptimConfig config);
 
   // Values of `params` move along -grads. Reads scalars.lr and step; `grads` is not changed.
-  // Where `losses` (kernels::kOptimLosses) are given, beside the parameters, and one is not finite,
-  // nothing changes. Returns the gradient's L2 norm before clipping where clip_norm is set,
-  // otherwise 0.
-  double step(ParamStore& params, const Tensor& grads, const StepScalars& scalars,
-              const float* losses = nullptr);
+  // Beside the parameters: `losses` (kernels::kOptimLosses) or null, where one is not finite
+  // nothing changes; `norm` (1) or null, the gradient's L2 norm before clipping, where clip_norm is
+  // set.
+  void step(const ParamStore& params, const Tensor& grads, const StepScalars& scalars,
+            const float* losses = nullptr, float* norm = nullptr);
 
   // The same in two parts, for a step that is recorded: what the scalars say is sent where the
-  // parameters are, and done from there. Without clipping, which looks at the gradient first.
+  // parameters are, and done from there, once.
   void prepare(const StepScalars& scalars);
-  void apply(const ParamStore& params, const Tensor& grads, const float* losses = nullptr) const;
+  void apply(const ParamStore& params, const Tensor& grads, const float* losses = nullptr,
+             float* norm = nullptr) const;
 
   // What step() does to the parameters of `group` with the gradient as it is (not clipped): for
   // steps that do more to a parameter than an optimizer does.
@@ -68,7 +69,8 @@ class Optimizer {
   std::vector<NamedBuffer> state_;
   LossScale scale_;
   Tensor steps_here_,
-      steps_;  // (groups) kernels::OptimStep as bytes: on the host, where they are read
+      steps_;       // (groups) kernels::OptimStep as bytes: on the host, where they are read
+  Tensor squares_;  // a double as two floats, where clipping reads it: the gradient's squares
 };
 
 }  // namespace expunge::nn

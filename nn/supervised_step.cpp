@@ -9,6 +9,9 @@
 namespace expunge::nn {
 namespace {
 
+// In what a step finds: the losses that the optimizer looks at, then
+constexpr int64_t kRight = kernels::kOptimLosses, kNorm = kRight + 1, kFound = kNorm + 1;
+
 // right[0] = how many rows have their largest number where the label is
 void count_right(Stream stream, const Tensor& logits, const Tensor& labels, const Tensor& right) {
   const int64_t N = logits.dim(0);
@@ -24,7 +27,7 @@ SupervisedStep::SupervisedStep(Model& model, Optimizer& optimizer, SupervisedCon
       optimizer_(optimizer),
       config_(config),
       grads_(model.params.make_buffer()),
-      found_(Tensor::zeros(Shape{kernels::kOptimLosses + 1}, DType::f32, grads_.stream())),
+      found_(Tensor::zeros(Shape{kFound}, DType::f32, grads_.stream())),
       late_(grads_.stream(), found_.size(), kMostAhead),
       scale_(optimizer.loss_scale()) {
   const Stream stream = grads_.stream();
@@ -64,8 +67,7 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
                 .batch_norm = BatchNormMode::train,
                 .scalars = &scalars,
                 .scalars_there = static_cast<const StepScalars*>(scalars_.bytes())};
-  const Tensor losses = found_.slice(0, {kernels::kOptimLosses}),
-               right = found_.slice(kernels::kOptimLosses, {1});
+  const Tensor losses = found_.slice(0, {kernels::kOptimLosses}), right = found_.slice(kRight, {1});
   Var loss;
   {
     const Var output = model_.network->forward(ctx, {batch.x, Var::kNone});
@@ -83,32 +85,28 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
 }
 
 bool SupervisedStep::may_be_recorded(const Batch& batch) const {
-  return config_.record && batch.x.stream().device == Device::cuda && !batch.targets &&
-         optimizer_.config().clip_norm == 0;
+  return config_.record && batch.x.stream().device == Device::cuda && !batch.targets;
 }
 
 size_t SupervisedStep::most_ahead() const {
-  // for the gradient's norm; in fp16 to know which step was taken, before it can count the next
-  const bool waits = optimizer_.config().clip_norm != 0 || scale_.on();
+  // in fp16 to know which step was taken, before it can count the next; SGD does not count
+  const bool waits = scale_.on() && optimizer_.config().kind != OptimKind::sgd;
   return found_.stream().device == Device::cuda && !waits ? kMostAhead : 0;
 }
 
 void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
   prepare(batch, scalars);
-  const StepScalars taken = scale_.taken(scalars);
-  StepResult result{.samples = batch.size()};
-  if (may_be_recorded(batch)) {
-    optimizer_.prepare(taken);
-    recorder_.run(batch.x.stream(), {StepRecorder::place_of(batch)}, [&] {
-      differentiate(batch, scalars);
-      optimizer_.apply(model_.params, grads_, found_.data());
-    });
-  } else {
+  optimizer_.prepare(scale_.taken(scalars));
+  const auto all_of_it = [&] {
     differentiate(batch, scalars);
-    result.grad_norm = optimizer_.step(model_.params, grads_, taken, found_.data());
-  }
+    optimizer_.apply(model_.params, grads_, found_.data(), found_.data() + kNorm);
+  };
+  if (may_be_recorded(batch))
+    recorder_.run(batch.x.stream(), {StepRecorder::place_of(batch)}, all_of_it);
+  else
+    all_of_it();
   late_.send(found_);
-  queued_.push_back(result);
+  queued_.push_back({.samples = batch.size()});
 }
 
 void SupervisedStep::start() {
@@ -123,7 +121,8 @@ StepResult SupervisedStep::next_result() {
   queued_.pop_front();
   result.loss = double{found[0]};
   result.skipped = std::isfinite(result.loss) && scale_.skipped(found[1]);
-  result.correct = static_cast<int64_t>(found[kernels::kOptimLosses]);
+  result.correct = static_cast<int64_t>(found[kRight]);
+  result.grad_norm = double{found[kNorm]};
   return result;
 }
 

@@ -21,8 +21,7 @@ struct SupervisedConfig {
 // one backward pass, one optimizer step. After a loss that is not finite the weights stay those of
 // the last good step. In fp16 a step whose gradients overflow is skipped.
 //
-// On a GPU it is recorded (nn/step_recorder.h), but for clipping, which looks at the gradient from
-// the host.
+// On a GPU it is recorded (nn/step_recorder.h).
 class SupervisedStep : public Step {
  public:
   SupervisedStep(Model& model, Optimizer& optimizer, SupervisedConfig config = {});
@@ -44,8 +43,10 @@ class SupervisedStep : public Step {
   Tensor grads_;
   Tape tape_;
   Tensor labels_, scalars_;  // what changes from step to step, where the model is
-  Tensor found_;      // (3) the loss (note_loss), whether gradients overflowed, how many were right
-  LateNumbers late_;  // of them
+  // (4) the loss (note_loss), whether gradients overflowed, how many were right, the gradient's
+  // norm
+  Tensor found_;
+  LateNumbers late_;               // of them
   std::deque<StepResult> queued_;  // as far as they are known
   LossScale& scale_;
   StepRecorder recorder_;

@@ -133,8 +133,8 @@ void WholeGate::all_of_it(const StepScalars& scalars) const {
   row().scope == Scope::model ? whole_model(of, scalars) : all_tensors(of, scalars);
   if (of.w.bytes() != w_.bytes()) w_.copy_from(of.w);
   // padding is 0
-  kernels::count_positive_to(w_.stream(), w_.size(), w_.data(),
-                             static_cast<double*>(kept_.bytes()));
+  kernels::sum_to(w_.stream(), kernels::Term::positive, w_.size(), w_.data(),
+                  static_cast<double*>(kept_.bytes()));
 }
 
 void WholeGate::weigh(const StepScalars& scalars) {

@@ -138,4 +138,29 @@ TEST_CASE("cuda optimizers: a step has the bits of the CPU, and is not taken aft
   }
 }
 
+TEST_CASE("cuda optimizers: clipping has the bits of the CPU, and leaves what is short enough") {
+  constexpr float kMost = 2.5f;
+  for (const double squares : {0.0, 4.0, 1e6, HUGE_VAL, std::nan("")}) {
+    std::vector<OptimStep> steps(3);
+    for (size_t k = 0; k < 3; ++k) steps[k].grad_scale = std::ldexp(0.5f, static_cast<int>(k));
+    const std::vector<OptimStep> before = steps;
+    const DeviceArray<OptimStep> dev_steps(steps);
+    const DeviceArray<double> dev_squares(std::vector<double>{squares});
+    const DeviceArray<float> dev_norm(Floats{-1});
+    float norm = -1;
+    clip({}, &squares, kMost, 1, steps.data(), &norm);
+    clip({}, &squares, kMost, 2, steps.data() + 1, nullptr);
+    cuda::clip(kStream, dev_squares.data(), kMost, 3, dev_steps.data(), dev_norm.data());
+    const float there = dev_norm.values()[0];
+    CHECK((there == norm || (std::isnan(there) && std::isnan(norm))));
+    CHECK((norm == static_cast<float>(std::sqrt(squares) / 2) || std::isnan(squares)));
+    for (size_t k = 0; k < 3; ++k) {
+      const double scale = double{before[k].grad_scale}, length = std::sqrt(squares) * scale;
+      CHECK(dev_steps.values()[k].grad_scale == steps[k].grad_scale);
+      CHECK(steps[k].grad_scale ==
+            doctest::Approx(length > kMost ? scale * kMost / length : scale));
+    }
+  }
+}
+
 }  // namespace expunge::kernels

@@ -48,6 +48,7 @@ struct Hook final : EpochHook {
                       const StepScalars& scalars) override {
     CHECK(at.step == scalars.step + 1);
     losses.push_back(result.loss);
+    if (result.skipped) skipped.push_back(scalars.step);
     positions.push_back(at);
     if (at.step % looks_every == 0) weights.push_back(model.params.values().to({}).clone());
     return at.step == stop_after ? Continue::no : Continue::yes;
@@ -59,13 +60,17 @@ struct Hook final : EpochHook {
   const Model& model;
   int64_t looks_every, stop_after;
   std::vector<double> losses;
+  std::vector<int64_t> skipped;  // steps
   std::vector<FitPosition> positions;
   std::vector<Tensor> weights;
 };
 
 struct Trained {
+  explicit Trained(const OptimConfig& config = {.kind = OptimKind::adam})
+      : optimizer(on_device(model), config) {}
+
   Model model = tiny_model<TinyVgg>();
-  Optimizer optimizer{on_device(model), {.kind = OptimKind::adam}};
+  Optimizer optimizer;
 
   static const ParamStore& on_device(Model& model) {
     model.params.move_to(device());
@@ -130,6 +135,32 @@ TEST_CASE("device: steps ahead have the results, positions and bits of steps one
   CHECK(fit(kTwoEpochs, source, step, stops) == FitEnd::stopped);
   CHECK(stops.positions.size() == 6);
   CHECK(same_bits(stopped.model.params.values().to({}), each.weights[5]));
+}
+
+TEST_CASE("device: steps that clip, or skip in fp16, are taken ahead too") {
+  const auto check = [](const OptimConfig& config, float loss_scale, bool skips) {
+    Trained one(config), ahead(config);
+    for (const Trained* t : {&one, &ahead})
+      for (const NamedBuffer& state : t->optimizer.loss_scale().state())
+        state.buffer.slice(0, {1}).copy_from(Tensor::of({loss_scale}));
+    SupervisedStep step_one(one.model, one.optimizer), step_ahead(ahead.model, ahead.optimizer);
+    CHECK(step_ahead.most_ahead() > 1);
+    Spoiled source;
+    Hook each(one.model, 1), seldom(ahead.model, 100);
+    fit(kTwoEpochs, source, step_one, each);
+    fit(kTwoEpochs, source, step_ahead, seldom);
+    CHECK(seldom.losses == each.losses);
+    CHECK(seldom.skipped == each.skipped);
+    CHECK(each.skipped.empty() != skips);
+    CHECK(each.skipped.size() < each.losses.size());
+    check_same(ahead.kept(), one.kept());
+  };
+  check({.clip_norm = 0.1f}, 1, false);
+  check({.kind = OptimKind::adam, .clip_norm = 0.1f}, 1, false);
+  const WithPrecision fp16(kernels::Precision::fp16);
+  check({.clip_norm = 0.1f}, 0x1p24f, true);
+  Trained counts;  // Adam counts the steps that it took
+  CHECK(SupervisedStep(counts.model, counts.optimizer).most_ahead() == 0);
 }
 
 TEST_CASE("device: what a gate of tensors keeps is reported with its own step") {

@@ -14,7 +14,7 @@ namespace {
 using namespace test;
 
 struct Trained {
-  std::vector<double> losses;
+  std::vector<double> losses, norms;
   std::vector<int64_t> correct;
   Tensor weights;
   bool recorded = false;
@@ -47,6 +47,7 @@ Trained train(const nn::OptimConfig& config, Way way) {
     const float lr = 0.01f * static_cast<float>(i + 1);
     const nn::StepResult found = step.run(batch, {.seed = 1, .step = i, .lr = lr});
     result.losses.push_back(found.loss);
+    result.norms.push_back(found.grad_norm);
     result.correct.push_back(found.correct);
   }
   result.recorded = step.has_recorded();
@@ -56,6 +57,7 @@ Trained train(const nn::OptimConfig& config, Way way) {
 
 void check_same(const Trained& a, const Trained& b) {
   CHECK(a.losses == b.losses);
+  CHECK(a.norms == b.norms);
   CHECK(a.correct == b.correct);
   CHECK(std::ranges::equal(a.weights.span(), b.weights.span()));
 }
@@ -71,10 +73,19 @@ TEST_CASE("device: recorded steps have the bits of steps call by call") {
     check_same(whole, calls);
     CHECK(calls.losses.front() != calls.losses.back());
   }
-  const nn::OptimConfig clipped{.clip_norm = 1};
+}
+
+TEST_CASE("device: a recorded step clips the gradient of its time") {
+  constexpr float kMost = 0.1f;
+  const nn::OptimConfig clipped{.clip_norm = kMost};
   const Trained clipping = train<TinyVgg>(clipped, {true});
-  CHECK_FALSE(clipping.recorded);  // the host looks at the gradient
+  CHECK(clipping.recorded);
   check_same(clipping, train<TinyVgg>(clipped, {false}));
+  for (const double norm : clipping.norms) CHECK(norm > double{kMost});
+  CHECK(clipping.norms.front() != clipping.norms.back());
+  const Trained unclipped = train<TinyVgg>({}, {true});
+  CHECK(unclipped.norms.back() == 0);  // nobody asked
+  CHECK(unclipped.losses.back() != clipping.losses.back());
 }
 
 // The emulated side stream does what it is given as late as it may: what is read without waiting

@@ -100,7 +100,9 @@ TEST_CASE("sums: exact on integers, the same bits for 1 and 2 threads, NaN found
     for (float v : x.span())
       plain += double{v}, squares += double{v} * double{v}, absolute += std::abs(double{v});
     CHECK(kernels::sum({}, n, x.data()) == plain);
-    CHECK(kernels::sum_squares({}, n, x.data()) == squares);
+    double sum_of_squares = -1;
+    kernels::sum_to({}, kernels::Term::square, n, x.data(), &sum_of_squares);
+    CHECK(sum_of_squares == squares);
     CHECK(kernels::dot({}, n, x.data(), x.data()) == squares);
     float sum = 0;
     kernels::sum_to({}, kernels::Term::absolute, n, x.data(), 1.0, &sum);
