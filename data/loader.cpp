@@ -31,7 +31,8 @@ kernels::Jitter draw_jitter(const LoaderConfig& config, uint32_t epoch, const Sa
 // Room for one batch; a short last batch is a view of its front.
 struct Slot {
   Tensor x, labels;
-  Tensor moves;  // (4 n) of a batch of n: positions, then n kernels::Jitter; sent in one piece
+  // (4 n) of a batch of n: positions, then n kernels::Jitter; sent in one piece to where x is
+  Tensor moves, moves_there;
 };
 constexpr int64_t kJitterWords = sizeof(kernels::Jitter) / sizeof(int32_t);
 static_assert(kJitterWords * sizeof(int32_t) == sizeof(kernels::Jitter) &&
@@ -58,7 +59,7 @@ void parse_augment(const std::string& text, LoaderConfig& config) {
   }
 }
 
-struct Loader::Impl {
+struct Loader::Impl final : ImageMaker {
   Impl(const Dataset& data, LoaderConfig&& wanted)
       : set(data), config(std::move(wanted)), prefetch_job{this} {}
 
@@ -84,11 +85,15 @@ struct Loader::Impl {
     for (Slot& slot : std::span(slots, worker ? 2 : 1)) {
       slot.x = Tensor({n, set.height, set.width, set.channels}, DType::f32, config.stream);
       slot.labels = Tensor({n}, DType::i32);
-      slot.moves = Tensor({kMoveWords * n}, DType::i32);
+      slot.moves = slot.moves_there = Tensor({kMoveWords * n}, DType::i32);
+      if (on_gpu()) slot.moves_there = Tensor(slot.moves.shape(), DType::i32, config.stream);
     }
   }
 
-  void fill(int64_t batch) {
+  bool on_gpu() const { return config.stream.device == Device::cuda; }
+
+  // All but the images.
+  void gather(int64_t batch) {
     Slot& slot = slot_of(batch);
     const int64_t n = size_of_batch(batch);
     const int32_t* from = order.data() + batch * config.batch_size;
@@ -101,13 +106,38 @@ struct Loader::Impl {
       labels[i] = set.labels[position];
       jitter[i] = draw_jitter(config, epoch, set.ids[position]);
     }
+    if (on_gpu()) slot.moves_there.slice(0, moves.shape()).copy_from(moves);
+  }
+
+  void make_images(const Slot& slot, int64_t n) const {
     const Stream stream = config.stream;
-    const Tensor there = moves.to(stream);
+    const Tensor moves = slot.moves_there.slice(0, {kMoveWords * n});
     kernels::augment(stream, {set.height, set.width, set.channels, set.mean.data(), set.std.data()},
-                     n, set.pixels_at(stream), there.as<int32_t>(), jitter_of(there),
+                     n, set.pixels_at(stream), moves.as<int32_t>(), jitter_of(moves),
                      slot.x.data());
   }
 
+  void make(const Batch& batch) const override { make_images(slots[0], batch.size()); }
+
+  void fill(int64_t batch) {
+    gather(batch);
+    make_images(slot_of(batch), size_of_batch(batch));
+  }
+
+  // The batch that was filled or gathered last.
+  void hand_out(Batch& batch) {
+    const int64_t n = size_of_batch(next_batch);
+    const Slot& slot = slot_of(next_batch);
+    batch = {.x = slot.x.slice(0, {n, set.height, set.width, set.channels}),
+             .labels = slot.labels.slice(0, {n}),
+             .index = slot.moves.slice(0, {n})};
+    ++next_batch;
+  }
+
+  bool has_next() const {
+    EXPUNGE_CHECK(next_batch != INT64_MAX, "loader: next before start");
+    return next_batch < batches();
+  }
   void fill_ahead() {
     if (next_batch >= batches()) return;
     if (worker) worker->start(prefetch_job);
@@ -164,21 +194,23 @@ void Loader::start(int epoch, int64_t first_batch) {
 
 bool Loader::next(Batch& batch) {
   Impl& impl = *impl_;
-  EXPUNGE_CHECK(impl.next_batch != INT64_MAX, "loader: next before start");
-  if (impl.next_batch >= batches()) return false;
+  if (!impl.has_next()) return false;
   if (impl.worker)
     impl.worker->wait();
   else
     impl.fill(impl.next_batch);
-  const int64_t n = impl.size_of_batch(impl.next_batch);
-  const Slot& slot = impl.slot_of(impl.next_batch);
-  const Dataset& set = impl.set;
-  batch.x = slot.x.slice(0, {n, set.height, set.width, set.channels});
-  batch.labels = slot.labels.slice(0, {n});
-  batch.index = slot.moves.slice(0, {n});
-  batch.targets = Tensor();
-  ++impl.next_batch;
+  impl.hand_out(batch);
   impl.fill_ahead();
+  return true;
+}
+
+bool Loader::next_unmade(Batch& batch) {
+  Impl& impl = *impl_;
+  if (!impl.on_gpu()) return next(batch);
+  if (!impl.has_next()) return false;
+  impl.gather(impl.next_batch);
+  impl.hand_out(batch);
+  batch.maker = impl_.get();
   return true;
 }
 

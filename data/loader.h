@@ -36,6 +36,7 @@ class Loader final : public BatchSource {
   int64_t batches() const override;
   void start(int epoch, int64_t first_batch = 0) override;
   bool next(Batch& batch) override;
+  bool next_unmade(Batch& batch) override;  // on a GPU; on the CPU they are made ahead
 
  private:
   struct Impl;

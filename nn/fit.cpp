@@ -91,12 +91,15 @@ FitEnd fit(const FitConfig& config, BatchSource& source, Step& step, EpochHook& 
   const int64_t total = total_steps(config, source);
   StepScalars scalars{.seed = config.seed};
   Batch batch;
+  const auto next = [&] {
+    return step.makes_images() ? source.next_unmade(batch) : source.next(batch);
+  };
   Progression steps(step, hook, at);
   step.start();
   while (at.step < total) {
     if (at.batch == source.batches_in(at.epoch)) at = {.epoch = at.epoch + 1, .step = at.step};
     source.start(at.epoch, at.batch);
-    while (steps.begun() < total && source.next(batch)) {
+    while (steps.begun() < total && next()) {
       scalars.step = steps.begun();
       scalars.epoch = at.epoch;
       scalars.lr = static_cast<float>(

@@ -22,6 +22,9 @@ class Step {
   virtual ~Step() = default;
   virtual StepResult run(const Batch& batch, const StepScalars& scalars) = 0;
 
+  // Whether it calls batch.make() (BatchSource::next_unmade).
+  virtual bool makes_images() const { return false; }
+
   // Steps that a GPU takes while the host goes on: up to so many may be queued before the result of
   // the first is asked for; 0: there is run() alone. Results come in order. After a loss that is
   // not finite no step that was queued behind it changes a weight.

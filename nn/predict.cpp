@@ -52,6 +52,7 @@ class Ahead {
     check_labels(batch.labels, C);
     if (labels) labels.copy_from(batch.labels);
     const auto work = [&] {
+      batch.make();
       const Answers found = answers(model_, batch.x, labels);
       logits_.slice(0, {n, C}).copy_from(found.logits);
       losses_.slice(0, {n}).copy_from(found.losses);
@@ -94,7 +95,7 @@ void predict_ahead(const Model& model, BatchSource& source,
     return true;
   };
   Batch batch;
-  while (source.next(batch)) {
+  while (source.next_unmade(batch)) {
     if (!ahead || !ahead->holds(batch)) {
       if (!visit_all()) return;
       ahead.emplace(model, source.batches(), batch.size());

@@ -14,13 +14,16 @@ namespace expunge::nn {
 // (core/work_graph.h): the same kernels in the same order, hence the same bits.
 class StepRecorder {
  public:
-  // Where a batch's images lie, and how many they are: fixed by a recording.
+  // Where a batch's images lie, how many they are, and who makes them: fixed by a recording.
   struct Place {
     const void* images = nullptr;
     int64_t n = 0;
+    uint64_t maker = 0;  // ImageMaker::number, 0: they are there
     bool operator==(const Place&) const = default;
   };
-  static Place place_of(const Batch& batch) { return {batch.x.bytes(), batch.size()}; }
+  static Place place_of(const Batch& batch) {
+    return {batch.x.bytes(), batch.size(), batch.maker != nullptr ? batch.maker->number() : 0};
+  }
   using Key = std::array<Place, 2>;  // of a step with one batch: the first
 
   // Does `work`. The first time that batches come to these places it runs: plans are made, memory

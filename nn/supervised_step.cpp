@@ -98,6 +98,7 @@ void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
   prepare(batch, scalars);
   optimizer_.prepare(scale_.taken(scalars));
   const auto all_of_it = [&] {
+    batch.make();
     differentiate(batch, scalars);
     optimizer_.apply(model_.params, grads_, found_.data(), found_.data() + kNorm);
   };

@@ -26,6 +26,7 @@ class SupervisedStep : public Step {
  public:
   SupervisedStep(Model& model, Optimizer& optimizer, SupervisedConfig config = {});
   StepResult run(const Batch& batch, const StepScalars& scalars) override;
+  bool makes_images() const override { return true; }
   size_t most_ahead() const override;
   void start() override;
   void queue(const Batch& batch, const StepScalars& scalars) override;

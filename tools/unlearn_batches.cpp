@@ -24,6 +24,7 @@ class FirstEpochAugmented final : public BatchSource {
     now_->start(epoch, first_batch);
   }
   bool next(Batch& batch) override { return now_->next(batch); }
+  bool next_unmade(Batch& batch) override { return now_->next_unmade(batch); }
 
  private:
   data::Loader augmented_, plain_;

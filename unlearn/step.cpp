@@ -50,7 +50,7 @@ const Batch& UnlearnStep::next_other(const StepScalars& scalars) {
   const int64_t n = other_.batches();
   const auto [epoch, index] = place_of(scalars, config_.batches_per_epoch, n);
   if (epoch != other_epoch_ || index != other_next_) other_.start(epoch, index);
-  const bool got = other_.next(other_batch_);
+  const bool got = other_.next_unmade(other_batch_);
   EXPUNGE_CHECK(got, "unlearn step: the other side's source ended at batch {} of {}", index, n);
   other_epoch_ = epoch, other_next_ = index + 1;
   return other_batch_;
@@ -83,6 +83,13 @@ std::vector<UnlearnStep::Planned> UnlearnStep::plan(const Batch& leading,
   if (has_retain)
     add(kRetain, config_.retain, descent, retain, gradients_.g_r, update_.retain_slices());
   return passes;
+}
+
+// Of the leading batch, the other one, or both.
+void UnlearnStep::make_images(const std::vector<Planned>& passes) {
+  const Batch &first = *passes.front().batch, &last = *passes.back().batch;
+  first.make();
+  if (&last != &first) last.make();
 }
 
 Pass UnlearnStep::pass_of(const Planned& planned) const {
@@ -119,6 +126,7 @@ UnlearnStep::Losses UnlearnStep::in_order(const std::vector<Planned>& passes,
   const auto update_one = [&](int parameter) { update_.parameter(parameter, scalars); };
   const bool inside = updates_inside();
   Losses losses{};
+  make_images(passes);
   for (const Planned& p : passes) {
     bind(p);
     const Tape::Ready ready =
@@ -183,6 +191,7 @@ std::optional<int64_t> UnlearnStep::queue_passes(const std::vector<Planned>& pas
   const auto& place_of = nn::StepRecorder::place_of;
   const nn::StepRecorder::Key key{place_of(*passes.front().batch), place_of(*passes.back().batch)};
   recorder_.run(losses_.stream(), key, [&] {
+    make_images(passes);
     std::span<const Planned> left = passes;
     const auto alone = [&](const Planned& p) {
       return !config_.joint || p.which == kSaliency || p.slices != nullptr;

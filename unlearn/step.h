@@ -62,6 +62,7 @@ class UnlearnStep final : public nn::Step {
   UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other, StepConfig config);
   // loss: the retain loss where there is a retain side, else the forget loss.
   nn::StepResult run(const Batch& leading, const StepScalars& scalars) override;
+  bool makes_images() const override { return true; }
   size_t most_ahead() const override;
   void start() override;
   void queue(const Batch& leading, const StepScalars& scalars) override;
@@ -90,6 +91,7 @@ class UnlearnStep final : public nn::Step {
   using Losses = std::array<float, kernels::kStepLosses>;
   std::vector<Planned> plan(const Batch& leading, const StepScalars& scalars);
   const Batch& next_other(const StepScalars& scalars);
+  static void make_images(const std::vector<Planned>& passes);
   Pass pass_of(const Planned& planned) const;
   // Passes and update, until a loss is not finite.
   Losses in_order(const std::vector<Planned>& passes, const StepScalars& scalars);

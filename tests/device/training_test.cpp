@@ -1,3 +1,6 @@
+#include <set>
+#include <utility>
+
 #include "data/loader.h"
 #include "device/twins.h"
 #include "nn/checkpoint.h"
@@ -245,15 +248,58 @@ TEST_CASE("device: batches of a data set have the bits of the CPU's") {
   config.stream = device();
   data::Loader on_device(set, config);
   Batch a, b;
-  on_cpu.start(1);
-  on_device.start(1);
-  while (on_cpu.next(a)) {
-    REQUIRE(on_device.next(b));
-    CHECK(b.x.stream().device == Device::cuda);
-    const Tensor x = b.x.to({});
-    CHECK(std::ranges::equal(a.x.span(), x.span()));
+  for (const bool unmade : {false, true}) {
+    on_cpu.start(1);
+    on_device.start(1);
+    while (unmade ? on_cpu.next_unmade(a) : on_cpu.next(a)) {
+      REQUIRE((unmade ? on_device.next_unmade(b) : on_device.next(b)));
+      CHECK(a.maker == nullptr);
+      CHECK((b.maker != nullptr) == unmade);
+      CHECK(b.x.stream().device == Device::cuda);
+      if (unmade) b.x.zero();
+      b.make();
+      const Tensor x = b.x.to({});
+      CHECK(std::ranges::equal(a.x.span(), x.span()));
+      const auto labels_of = [](const Batch& batch) {
+        return std::span(batch.labels.as<int32_t>(), static_cast<size_t>(batch.size()));
+      };
+      CHECK(std::ranges::equal(labels_of(a), labels_of(b)));
+    }
+    CHECK(!on_device.next_unmade(b));
   }
-  CHECK(!on_device.next(b));
+}
+
+// A loader's batch lies where another's may have been before.
+TEST_CASE("device: recorded steps make the images of their time and of their loader") {
+  const data::Dataset digits = data::open_dataset("builtin");
+  data::Dataset negative = digits;
+  for (uint8_t& p : negative.pixels) p = static_cast<uint8_t>(255 - p);
+  const auto losses = [&](bool record) {
+    nn::Model model = nn::make_model("smallcnn", {.height = digits.height,
+                                                  .width = digits.width,
+                                                  .channels = digits.channels,
+                                                  .classes = std::ssize(digits.classes)});
+    nn::initialise(model.params, nn::Init::pytorch, 1);
+    model.params.move_to(device());
+    nn::Optimizer optimizer(model.params, {});
+    nn::SupervisedStep step(model, optimizer, {.record = record});
+    std::vector<double> found;
+    for (const auto* set : {&digits, &std::as_const(negative), &digits}) {
+      data::Loader loader(*set, {.positions = {5, 900, 3, 77, 1500, 12, 8, 31, 32},
+                                 .batch_size = 3,
+                                 .shuffle = true,
+                                 .crop = true,
+                                 .stream = device()});
+      Batch batch;
+      for (loader.start(0); loader.next_unmade(batch);)
+        found.push_back(step.run(batch, {.lr = 1e-3f}).loss);
+    }
+    CHECK(step.has_recorded() == record);
+    return found;
+  };
+  const std::vector<double> recorded = losses(true);
+  CHECK(recorded == losses(false));
+  CHECK(std::set(recorded.begin(), recorded.end()).size() == recorded.size());
 }
 
 }  // namespace expunge
