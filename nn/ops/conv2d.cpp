@@ -1,6 +1,7 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/cast.h"
+#include "kernels/conv2d_image.h"
 #include "kernels/precision.h"
 #include "kernels/reduce.h"
 #include "nn/ops.h"
@@ -57,10 +58,11 @@ void add_bias_gradient(Tape& tape, const Conv2dShape& s, const Var& b, const Ten
                  });
 }
 
-// What is computed with: x, and w in its type and with as many channels.
+// What is computed with: x, and w in its type and with as many channels; the type of y.
 struct Operands {
   Var x;
   Tensor w;
+  DType y;
 };
 
 // Engines give it in the operands' type: it is made apart and then added where that is another.
@@ -85,7 +87,7 @@ void add_weight_gradient(Tape& tape, const Conv2dShape& s, const Operands& of, c
 Var convolve(const Ctx& ctx, const Operands& of, const Var& w, const Var* bias,
              const Conv2dShape& s, Shape y_shape) {
   const Var x = of.x;
-  Tensor y(y_shape, x.value.dtype(), ctx.stream);
+  Tensor y(y_shape, of.y, ctx.stream);
   kernels::conv2d(ctx.stream, s, x.value.values(), of.w.values(),
                   bias != nullptr ? bias->value.data() : nullptr, y.values());
   const Var b = bias != nullptr ? *bias : Var{};
@@ -105,12 +107,13 @@ constexpr int64_t kChannels = 8;
 
 Operands operands(const Ctx& ctx, const Var& x, const Var& w, Conv2dShape& s) {
   const DType type = kernels::activation_type();
-  if (!is_16_bit(type)) return {x, w.value};
+  const bool images = kernels::is_image_conv2d(s) && x.value.dtype() == DType::f32 && !x.wants_grad();
+  if (!is_16_bit(type) || images) return {x, w.value, type};
   const int64_t C = (s.C + kChannels - 1) / kChannels * kChannels;
   Tensor w16 = C == s.C ? ctx.in_16_bits(w.value) : Tensor();
   if (!w16 || w16.dtype() != type) w16 = cast({.stream = ctx.stream}, {w.value}, type, C).value;
   s.C = C;
-  return {cast(ctx, x, type, C), w16};
+  return {cast(ctx, x, type, C), w16, type};
 }
 
 }  // namespace
@@ -139,7 +142,7 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
     ctx.trace->batch_norm.push_back(
         {{s.N * s.P() * s.Q(), s.K, norm.relu}, in.residual != nullptr});
   const Operands of = operands(ctx, in.x, w, s);
-  const Var y{Tensor({s.N, s.P(), s.Q(), s.K}, of.w.dtype(), ctx.stream), Var::kNone};
+  const Var y{Tensor({s.N, s.P(), s.Q(), s.K}, of.y, ctx.stream), Var::kNone};
   EXPUNGE_CHECK(in.gamma.shape() == Shape{s.K}, "conv2d_batch_norm: gamma must be ({}), got {}",
                 s.K, in.gamma.shape().str());
   EXPUNGE_CHECK(in.residual == nullptr || (in.residual->shape() == y.shape() &&
@@ -171,7 +174,7 @@ Var linear(const Ctx& ctx, const Var& any, const Var& w, const Var* bias) {
                 out, bias->shape().str());
   const Conv2dShape s{.N = N, .H = 1, .W = 1, .C = in, .K = out, .R = 1, .S = 1};
   trace(ctx, s);
-  return convolve(ctx, {x, w.value}, w, bias, s, {N, out});
+  return convolve(ctx, {x, w.value, DType::f32}, w, bias, s, {N, out});
 }
 
 }  // namespace expunge::nn

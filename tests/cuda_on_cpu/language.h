@@ -100,6 +100,13 @@ inline int __any_sync(unsigned mask, int predicate, CUDA_ON_CPU_SITE) {
 inline int __all_sync(unsigned mask, int predicate, CUDA_ON_CPU_SITE) {
   return cuda_on_cpu::ballot(mask, predicate == 0, site_) == 0;
 }
+// kernels/mma.cuh has it for nvcc, and says what it does.
+template <class T>
+inline void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                        CUDA_ON_CPU_SITE) {
+  cuda_on_cpu::multiply_matrices(
+      d, a, b, [](uint16_t bits) { return to_float(T{bits}); }, site_);
+}
 #undef CUDA_ON_CPU_SITE
 
 template <class T>

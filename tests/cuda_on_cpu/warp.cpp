@@ -1,4 +1,4 @@
-// Operations of a warp: barrier, shuffle, ballot.
+// Operations of a warp: barrier, shuffle, ballot, product of matrices.
 #include <cstring>
 
 #include "cuda_on_cpu/report.h"
@@ -99,6 +99,50 @@ uint32_t ballot(uint32_t mask, bool predicate, Site site) {
     if ((mask >> i & 1) != 0 && op.brought[i] != 0) votes |= 1u << i;
   leave(call.me(), op);
   return votes;
+}
+
+namespace {
+
+constexpr uint32_t kAllLanes = 0xffffffffu;
+
+// What a lane brings to a product of matrices. Lane 4 g + t has rows g of A and D and column g of
+// B.
+struct Fragments {
+  const uint32_t *a, *b;
+};
+
+double half_of(uint32_t word, int half, float (*number)(uint16_t)) {
+  return double{number(static_cast<uint16_t>(half == 0 ? word : word >> 16))};
+}
+
+// Of row i (0: g, 1: g + 8) of lane `row` and the column of lane `column`, on top of `sum`.
+float row_times_column(float sum, const WarpOperation& op, unsigned row, int i, unsigned column,
+                       float (*number)(uint16_t)) {
+  double total = double{sum};
+  for (int k = 0; k < 16; ++k) {
+    const int j = k / 8, half = k % 2;
+    const unsigned t = static_cast<unsigned>(k) % 8 / 2;
+    const auto& of_row = *std::bit_cast<const Fragments*>(op.brought[row + t]);
+    const auto& of_column = *std::bit_cast<const Fragments*>(op.brought[column + t]);
+    total += half_of(of_row.a[2 * j + i], half, number) * half_of(of_column.b[j], half, number);
+  }
+  return static_cast<float>(total);
+}
+
+}  // namespace
+
+void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                       float (*number)(uint16_t), Site site) {
+  const Call call;
+  const Fragments mine{a, b};
+  WarpOperation& op = meet(call.me(), kAllLanes, std::bit_cast<uint64_t>(&mine), site);
+  const unsigned row = call.me().lane() / 4 * 4, column = call.me().lane() % 4 * 2 * 4;
+  for (int i = 0; i < 2; ++i)
+    for (unsigned h = 0; h < 2; ++h)
+      d[2 * i + static_cast<int>(h)] =
+          row_times_column(d[2 * i + static_cast<int>(h)], op, row, i, column + 4 * h, number);
+  leave(call.me(), op);
+  leave(call.me(), meet(call.me(), kAllLanes, 0, site));  // others still read a and b
 }
 
 unsigned lane() {

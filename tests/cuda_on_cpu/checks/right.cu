@@ -1,5 +1,6 @@
 #include "cuda_on_cpu/checks/right.h"
 #include "kernels/launch.h"
+#include "kernels/mma.cuh"
 
 namespace expunge::test {
 namespace {
@@ -79,6 +80,16 @@ __global__ void votes_kernel(uint32_t* out) {
   if (threadIdx.x == 0) out[0] = votes, out[1] = any != 0, out[2] = all != 0;
 }
 
+__global__ void matrix_product_kernel(const uint32_t* a, const uint32_t* b, float* d) {
+  const unsigned lane = threadIdx.x;
+  uint32_t of_a[4], of_b[2];
+  float of_d[4];
+  for (int i = 0; i < 4; ++i) of_a[i] = a[4 * lane + i], of_d[i] = d[4 * lane + i];
+  for (int i = 0; i < 2; ++i) of_b[i] = b[2 * lane + i];
+  mma_16x8x16<bf16>(of_d, of_a, of_b);
+  for (int i = 0; i < 4; ++i) d[4 * lane + i] = of_d[i];
+}
+
 __global__ void count_remainders_kernel(int n, const int* __restrict__ x, int* counts,
                                         int* totals) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -136,6 +147,10 @@ void softmax_rows(Stream stream, int rows, int columns, const float* x, float* y
 
 void shuffles(Stream stream, int width, int* out) {
   launch(shuffles_kernel, 1, 32, 0, stream, width, out);
+}
+
+void matrix_product(Stream stream, const uint32_t* a, const uint32_t* b, float* d) {
+  launch(matrix_product_kernel, 1, 32, 0, stream, a, b, d);
 }
 
 void half_warps(Stream stream, double* out) {

@@ -24,6 +24,10 @@ void half_warps(Stream stream, double* out);
 // out (3): ballot, any, all of [lane % 3 == 0]
 void votes(Stream stream, uint32_t* out);
 
+// d (32, 4) = a (32, 4) times b (32, 2), on top of what is there: fragments of bf16, a lane after
+// the other (kernels/mma.cuh)
+void matrix_product(Stream stream, const uint32_t* a, const uint32_t* b, float* d);
+
 // counts (10): how many of n values have this remainder; totals (3): sum, maximum, or of the values
 void count_remainders(Stream stream, int n, const int* x, int* counts, int* totals);
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/dtype.h"
 #include "cuda/device_array.h"
 #include "support/error.h"
 
@@ -47,6 +48,40 @@ TEST_CASE("machine: a warp a row in shared memory of the launch's size, idle war
       CHECK(double{y[r * kColumns + c]} ==
             doctest::Approx(std::exp(double{x[r * kColumns + kColumns - 1 - c]}) / sum));
   }
+}
+
+TEST_CASE(
+    "machine: a product of matrices, each element from the lanes that hold its row and column") {
+  const auto A = [](size_t row, size_t k) { return static_cast<float>(row * 5 + k * 3) - 60.0f; };
+  const auto B = [](size_t k, size_t column) {
+    return static_cast<float>((k * 7 + column * 11) % 31) - 15.0f;
+  };
+  std::vector<uint32_t> a(32 * 4), b(32 * 2);
+  std::vector<float> d(32 * 4);
+  for (size_t lane = 0; lane < 32; ++lane) {
+    const size_t g = lane / 4, t = lane % 4;
+    for (size_t j = 0; j < 2; ++j) {
+      const size_t k = 8 * j + 2 * t;
+      const auto word = [](float low, float high) {
+        return uint32_t{to_bf16(low).bits} | uint32_t{to_bf16(high).bits} << 16;
+      };
+      for (size_t i = 0; i < 2; ++i)
+        a[4 * lane + 2 * j + i] = word(A(g + 8 * i, k), A(g + 8 * i, k + 1));
+      b[2 * lane + j] = word(B(k, g), B(k + 1, g));
+    }
+    for (size_t i = 0; i < 4; ++i) d[4 * lane + i] = static_cast<float>(lane);
+  }
+  const DeviceArray<uint32_t> da(a), db(b);
+  const DeviceArray<float> dd(d);
+  matrix_product(kStream, da.data(), db.data(), dd.data());
+  const auto got = dd.values();
+  for (size_t lane = 0; lane < 32; ++lane)
+    for (size_t i = 0; i < 4; ++i) {
+      auto sum = static_cast<double>(lane);
+      for (size_t k = 0; k < 16; ++k)
+        sum += double{A(lane / 4 + i / 2 * 8, k)} * double{B(k, 2 * (lane % 4) + i % 2)};
+      CHECK(double{got[4 * lane + i]} == sum);  // whole numbers that bf16 and f32 hold
+    }
 }
 
 TEST_CASE("machine: an error names who launched, through what launches for others") {

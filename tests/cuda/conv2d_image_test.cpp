@@ -1,0 +1,125 @@
+#include "kernels/conv2d_image.h"
+
+#include "cuda/both.h"
+
+namespace expunge::kernels {
+namespace {
+
+using namespace test;
+
+Conv2dShape shape(int64_t N, int64_t H, int64_t W, int64_t K) {
+  return {.N = N, .H = H, .W = W, .C = 3, .K = K, .R = 3, .S = 3, .stride = 1, .pad = 1};
+}
+
+// Less than a matrix of 16 pixels, a whole one, more; lines that matrices cross, images that end
+// within; 32 channels and 64 at a time.
+const Conv2dShape kShapes[] = {shape(1, 1, 1, 32), shape(1, 1, 16, 64), shape(2, 16, 1, 32),
+                               shape(3, 5, 7, 64), shape(5, 8, 8, 96),  shape(2, 9, 17, 128)};
+
+// A sum in double, and the sum of its terms' sizes.
+struct Sum {
+  double value = 0, sizes = 0;
+  void add(double a, double b) { value += a * b, sizes += std::abs(a * b); }
+};
+
+// f(output, weight, input): places in y, w and x that meet
+template <class F>
+void for_terms(const Conv2dShape& s, F f) {
+  for (int64_t p = 0; p < s.N * s.H * s.W; ++p)
+    for (int64_t r = 0; r < 3; ++r)
+      for (int64_t t = 0; t < 3; ++t) {
+        const int64_t h = p / s.W % s.H + r - 1, w = p % s.W + t - 1;
+        if (h < 0 || h >= s.H || w < 0 || w >= s.W) continue;
+        for (int64_t k = 0; k < s.K; ++k)
+          for (int64_t c = 0; c < 3; ++c)
+            f(static_cast<size_t>(p * s.K + k), static_cast<size_t>(((k * 3 + r) * 3 + t) * 3 + c),
+              static_cast<size_t>((p + (r - 1) * s.W + t - 1) * 3 + c));
+      }
+}
+
+// Sums of f32 in the hardware's order.
+void check_near(const Floats& found, const std::vector<Sum>& expected, double rounding) {
+  REQUIRE(found.size() == expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(i);
+    const Sum& e = expected[i];
+    REQUIRE(std::abs(double{found[i]} - e.value) <= 1e-5 * e.sizes + rounding * std::abs(e.value));
+  }
+}
+
+template <class T>
+constexpr double kRounding = std::is_same_v<T, bf16> ? 0x1p-8 : 0x1p-11;
+
+size_t size_of_y(const Conv2dShape& s) {
+  return static_cast<size_t>(s.N * s.H * s.W * s.K);
+}
+
+template <class T>
+void check_forward(const Conv2dShape& s) {
+  const Floats x = draw(s.N * s.H * s.W * 3, 1), w = draw(s.K * 27, 2);
+  const Floats rounded_x = widened(rounded<T>(x)), rounded_w = widened(rounded<T>(w));
+  std::vector<Sum> expected(size_of_y(s));
+  for_terms(s, [&](size_t y, size_t weight, size_t in) {
+    expected[y].add(double{rounded_w[weight]}, double{rounded_x[in]});
+  });
+  const DeviceArray<float> dev_x(x), dev_w(w);
+  const DeviceArray<T> dev_y(expected.size());
+  cuda::image_conv2d(kStream, s, dev_x.data(), dev_w.data(), dev_y.data());
+  check_near(widened(dev_y.values()), expected, kRounding<T>);
+}
+
+template <class T>
+void check_weights(const Conv2dShape& s, float beta) {
+  const Floats x = draw(s.N * s.H * s.W * 3, 3), rounded_x = widened(rounded<T>(x)),
+               there = before(beta, s.K * 27, 4);
+  const std::vector<T> dy = rounded<T>(draw(size_of_y(s), 5));
+  std::vector<Sum> expected(there.size());
+  if (beta != 0.0f)
+    for (size_t i = 0; i < there.size(); ++i) expected[i].add(double{beta}, double{there[i]});
+  for_terms(s, [&](size_t y, size_t weight, size_t in) {
+    expected[weight].add(double{to_float(dy[y])}, double{rounded_x[in]});
+  });
+  const DeviceArray<float> dev_x(x), dev_dw(there);
+  const DeviceArray<T> dev_dy(dy);
+  const DeviceArray<double> workspace(cuda::image_weights_workspace(s) / sizeof(double) + 1);
+  const auto run = [&] {
+    cuda::image_conv2d_backward_weights(kStream, s, dev_x.data(), dev_dy.data(), beta,
+                                        dev_dw.data(), workspace.data());
+    return dev_dw.values();
+  };
+  const Floats first = run();
+  check_near(first, expected, 0x1p-23);
+  if (beta == 0.0f) CHECK(same_bits(run(), first));
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("cuda convolution of images: forward and weights against double", T, bf16, f16) {
+  for (const Conv2dShape& s : kShapes) {
+    CAPTURE(s.H);
+    CAPTURE(s.K);
+    check_forward<T>(s);
+    for (const float beta : {0.0f, 1.0f}) check_weights<T>(s, beta);
+  }
+}
+
+TEST_CASE("cuda convolution of images: nothing to do") {
+  const Conv2dShape none = shape(0, 8, 8, 32);
+  const Floats there = draw(int64_t{32 * 27}, 1);
+  const DeviceArray<float> dw(there);
+  const DeviceArray<double> workspace(cuda::image_weights_workspace(none) / sizeof(double) + 1);
+  const bf16* const dy = nullptr;
+  cuda::image_conv2d(kStream, none, nullptr, nullptr, static_cast<bf16*>(nullptr));
+  cuda::image_conv2d_backward_weights(kStream, none, nullptr, dy, 1, dw.data(), workspace.data());
+  CHECK(same_bits(dw.values(), there));
+  cuda::image_conv2d_backward_weights(kStream, none, nullptr, dy, 0, dw.data(), workspace.data());
+  CHECK(same_bits(dw.values(), Floats(there.size(), 0.0f)));
+}
+
+// More matrices than blocks, so that warps take several.
+TEST_CASE("cuda convolution of images: many (plain machine alone)") {
+  check_forward<bf16>(shape(9, 64, 64, 32));
+  check_weights<bf16>(shape(9, 64, 64, 32), 0);
+}
+
+}  // namespace expunge::kernels
