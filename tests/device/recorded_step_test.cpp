@@ -90,12 +90,13 @@ TEST_CASE("device: a recorded step clips the gradient of its time") {
 
 // The emulated side stream does what it is given as late as it may: what is read without waiting
 // for it, or given away before, shows.
-TEST_CASE("device: gradients of weights beside the pass have the bits of those in it") {
+TEST_CASE_TEMPLATE("device: gradients of weights beside the pass have the bits of those in it",
+                   Network, TinyResNet, WideVgg) {
   for (const auto precision : {kernels::Precision::fp32, kernels::Precision::bf16}) {
     const WithPrecision with(precision);
-    const Trained in_order = train<TinyResNet>({}, {.record = false, .overlap = false});
-    check_same(train<TinyResNet>({}, {.record = false, .overlap = true}), in_order);
-    const Trained recorded = train<TinyResNet>({}, {.record = true, .overlap = true});
+    const Trained in_order = train<Network>({}, {.record = false, .overlap = false});
+    check_same(train<Network>({}, {.record = false, .overlap = true}), in_order);
+    const Trained recorded = train<Network>({}, {.record = true, .overlap = true});
     CHECK(recorded.recorded);
     check_same(recorded, in_order);
   }

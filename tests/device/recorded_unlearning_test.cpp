@@ -93,16 +93,18 @@ TEST_CASE("device: recorded steps of unlearning have the bits of steps call by c
   }
 }
 
-TEST_CASE("device: a joint pass over both batches is as good as two passes, recorded and not") {
+TEST_CASE_TEMPLATE(
+    "device: a joint pass over both batches is as good as two passes, recorded and not", Network,
+    Dropping, WideVgg) {
   for (const kernels::Precision precision : {kernels::Precision::fp32, kernels::Precision::bf16})
     for (const char* gate : {"none", "focus", "saliency", "opt"}) {
       CAPTURE(gate);
       const WithPrecision with(precision);
       StepConfig config = config_of("random-labels", "ce", gate, "paper");
       config.saliency_pass = config.gate.row->uses.saliency;
-      const Unlearned apart = unlearn<Dropping>(config, kAdam, true);
+      const Unlearned apart = unlearn<Network>(config, kAdam, true);
       config.joint = true;
-      const Unlearned joint = unlearn<Dropping>(config, kAdam, true);
+      const Unlearned joint = unlearn<Network>(config, kAdam, true);
       CHECK(joint.recorded);
       if (kCudaEmulated) {
         check_same(joint, apart);

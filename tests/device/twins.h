@@ -41,6 +41,21 @@ nn::Model tiny_model() {
   return model;
 }
 
+// Its first layer is wide enough for kernels/conv2d_image.h, which takes it in 16 bits.
+class WideVgg final : public nn::Network {
+ public:
+  WideVgg(ParamStore& params, const nn::InputSpec& spec)
+      : conv_{{params, "conv", 3, 32, {.bias = true}}, {params, "bn", 32}},
+        fc_(params, "fc", 4 * 4 * 32, spec.classes, {4, 4, 32}) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    return fc_(ctx, nn::flatten(ctx, conv_.relu_pool(ctx, x)));
+  }
+
+ private:
+  nn::ConvBatchNorm conv_;
+  nn::LinearLayer fc_;
+};
+
 // Images that lie where the stream works; labels and positions on the CPU, as data::Loader has it.
 class ImagesAt final : public BatchSource {
  public:
