@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "core/rng.h"
+#include "kernels/conv2d_image.h"
 #include "kernels/conv_algo.h"
 #include "kernels/precision.h"
 #include "nn/network.h"
@@ -170,6 +171,40 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
   return run;
 }
 
+// What networks do with images in 16 bits (kernels/conv2d_image.h), of f32 numbers that 16 bits
+// hold. Beside it stand the same shapes by cuDNN, which no network has.
+KernelRun prepare_images(const ConvCase& row, const std::string& name) {
+  const Conv2dShape& s = row.shape;
+  const DType type = kernels::activation_type();
+  const auto drawn = [type](Shape shape, uint32_t key) {
+    return BenchBuffer::of(BenchBuffer::drawn(shape, key, type).here().to(compute_stream()));
+  };
+  const BenchBuffer x = drawn({s.N, s.H, s.W, s.C}, 1), w = drawn({s.K, s.R, s.S, s.C}, 2),
+                    y = BenchBuffer::drawn({s.N, s.H, s.W, s.K}, 3, type);
+  const bool forward = row.direction == Direction::forward;
+  const BenchBuffer out = forward ? y : w;
+  KernelRun run{.result = out.here(),
+                .flops = 2 * static_cast<double>(s.macs()),
+                .algo = "own",
+                .bytes = bytes_of({x, w, y})};
+  run.call = [=] {
+    forward ? kernels::conv2d(compute_stream(), s, x.values(), w.values(), nullptr, y.values())
+            : kernels::conv2d_backward_weights(compute_stream(), s, 0, s.N, x.values(), y.values(),
+                                               0, w.values());
+  };
+  run.check = [=, direction = row.direction] {
+    out.fetch();
+    check_conv(name, direction, s,
+               {x.here().data(), (forward ? w : y).here().data(), nullptr, out.here().data()});
+  };
+  return run;
+}
+
+bool is_of_images(const ConvCase& row) {
+  return is_16_bit(kernels::activation_type()) && row.direction != Direction::backward_data &&
+         kernels::is_image_conv2d(row.shape);
+}
+
 }  // namespace
 
 void check_conv(const std::string& name, Direction direction, const Conv2dShape& s,
@@ -214,9 +249,15 @@ std::vector<ConvCase> conv_cases(const std::vector<std::string>& models, int64_t
 
 void add_conv_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,
                     int64_t batch_size) {
-  for (const ConvCase& row : conv_cases(models, batch_size))
-    add_case(rows, {row.kernel, row.label, row.layers,
+  using Layers = std::map<std::string, int>;
+  for (const ConvCase& row : conv_cases(models, batch_size)) {
+    const bool images = is_of_images(row);
+    add_case(rows, {row.kernel, row.label, images ? Layers() : row.layers,
                     [row](const std::string& name) { return prepare(row, name); }});
+    if (images)
+      add_case(rows, {"image " + row.kernel, row.label, row.layers,
+                      [row](const std::string& name) { return prepare_images(row, name); }});
+  }
 }
 
 }  // namespace expunge::tools

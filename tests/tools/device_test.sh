@@ -82,10 +82,12 @@ looks_inside=(--from train-bf16 --forget random:6 --method srl --gate focus --es
   --epochs 1 --device cuda)
 expect "an estimator that looks into batches, in bf16" 0 '' unlearn "${looks_inside[@]}" --precision bf16 --out slices
 expect "and not in fp16" 2 'choose another estimator' unlearn "${looks_inside[@]}" --precision fp16 --out slices-fp16
-expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x32 k3 s1 \| smallcnn:1 \| cuDNN \|' \
+expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x32 k3 s1 \|  \| cuDNN \|' \
   bench kernels --device cuda --precision bf16 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 \
   --only 'forward 3-32,linear,pool2d,softmax,cast,augment,batch_norm backward 64x128'
 check "beside a copy" grep -q '% of copy' out
+expect "and the first layer's own" 0 '^\| image conv2d backward weights \| 3-32 32x32 k3 s1 \| smallcnn:1 \| own \|' \
+  bench kernels --device cuda --precision bf16 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only image
 expect "kernels call by call" 0 '^\| batch_norm forward \| 64x128 relu ' bench kernels --device cuda --model smallcnn \
   --batch-size 1 --steps 1 --warmup-steps 2 --only 'batch_norm forward 64x128' --graph off
 expect "optimizers and the update, recorded" 0 '^\| grad_alignment focus \| linear ' bench kernels --device cuda \
