@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "kernels/conv_plan_cudnn.h"
 
@@ -11,13 +12,17 @@ namespace expunge::kernels::cudnn {
 
 // The plan of every convolution that was asked for: the fastest of those that heuristics propose,
 // measured once and written down, since noise in timing would choose other engines, hence other
-// rounding, in another run. A file a version of cuDNN and a device:
-//   expunge-conv-plans-1 <cuDNN's version> <device's name>
+// rounding, in another run. Heuristics put some 60 plans for tensor cores in an order that says
+// little of the first ones: all are looked at shortly, and the best again. A file a version of
+// cuDNN and a device:
+//   expunge-conv-plans-2 <cuDNN's version> <device's name>
 //   <problem><tab><engine>
 class ConvPlanBook {
  public:
-  // Milliseconds of a run of the plan; only one proposed plan is not measured.
-  using Timer = std::function<double(const ConvProblem&, const ConvPlan&)>;
+  // Milliseconds of the fastest of so many runs of each of these plans; infinity for one that will
+  // not run.
+  using Plans = std::vector<const ConvPlan*>;
+  using Timer = std::function<std::vector<double>(const ConvProblem&, const Plans&, int runs)>;
 
   // file: empty keeps nothing on disk. A file that is of another device or version, or cannot be
   // read, is as good as none, and is written anew.
@@ -32,6 +37,7 @@ class ConvPlanBook {
   void read();
   void write() const;  // what cannot be written is not kept: the next run measures again
   ConvPlan find(const ConvProblem& problem);
+  size_t fastest(const ConvProblem& problem, const std::vector<ConvPlan>& plans) const;
 
   Descriptor device_;
   std::string title_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <sstream>
 
 namespace expunge::kernels::cudnn {
@@ -169,6 +170,7 @@ std::optional<ConvEngine> ConvEngine::parse(const std::string& text) {
 std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& device,
                                  const PlanLimits& limits) {
   std::vector<ConvPlan> plans;
+  std::map<int64_t, size_t> of_engine;
   const Descriptor graph = graph_of(problem);
   // mode A proposes tensor cores first, which strict fp32 does not take: the other lists have more
   for (const cudnnBackendHeurMode_t mode :
@@ -182,7 +184,8 @@ std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& d
         continue;
       std::optional<ConvPlan> plan =
           plan_of(problem, device, limits, configuration, engine.front());
-      if (plan) plans.push_back(std::move(*plan));
+      if (plan && ++of_engine[plan->engine().index] <= limits.of_engine)
+        plans.push_back(std::move(*plan));
     }
   }
   return plans;

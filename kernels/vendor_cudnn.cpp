@@ -1,6 +1,7 @@
 #include "kernels/vendor_cudnn.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 
@@ -84,10 +85,11 @@ Vendor::Vendor(Stream stream) : stream_(stream) {
 
 // One for all streams: they would write over each other's file.
 cudnn::ConvPlanBook& Vendor::book() {
-  static cudnn::ConvPlanBook book(device_of(cudnn_), device_name(), cudnn::conv_plan_file(),
-                                  [this](const ConvProblem& problem, const ConvPlan& plan) {
-                                    return milliseconds(problem, plan);
-                                  });
+  static cudnn::ConvPlanBook book(
+      device_of(cudnn_), device_name(), cudnn::conv_plan_file(),
+      [this](const ConvProblem& problem, const cudnn::ConvPlanBook::Plans& plans, int runs) {
+        return milliseconds(problem, plans, runs);
+      });
   return book;
 }
 
@@ -95,10 +97,10 @@ Tensor Vendor::workspace(const ConvPlan& plan) const {
   return Tensor({plan.workspace()}, DType::u8, stream_);
 }
 
-// The fastest of some runs on memory of its own: a run would change what is there. One run of those
-// that noise does not decide about.
-double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
-  constexpr int kRuns = 10, kWarm = 2;
+// On memory of its own: a run would change what is there. A run to load the kernels comes first;
+// of what takes long one run is enough, noise does not decide about it.
+std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
+                                         const cudnn::ConvPlanBook::Plans& plans, int runs) {
   constexpr float kLong = 5;
   const Conv2dShape& s = problem.shape;
   EXPUNGE_CHECK(!cuda_is_recording(), "the plan of a convolution is looked for in a recorded step");
@@ -107,20 +109,32 @@ double Vendor::milliseconds(const ConvProblem& problem, const ConvPlan& plan) {
   const PoolArea::Entered entered(area);
   const Tensor x = scratch(problem, s.N * s.H * s.W * s.C, stream_),
                w = scratch(problem, s.K * s.R * s.S * s.C, stream_),
-               y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_), memory = workspace(plan);
+               y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
+  const auto* largest = *std::ranges::max_element(plans, {}, &ConvPlan::workspace);
+  const Tensor memory = workspace(*largest);
   const Events events;
-  float fastest = 0;
-  for (int run = 0; run < kWarm + kRuns; ++run) {
+  const auto milliseconds_of_run = [&](const ConvPlan& plan) {
     check_cuda(cudaEventRecord(events.begin, handle(stream_)));
     plan.run(cudnn_, {x.bytes(), w.bytes(), y.bytes()}, memory.bytes());
     check_cuda(cudaEventRecord(events.end, handle(stream_)));
     check_cuda(cudaEventSynchronize(events.end));
     float ms = 0;
     check_cuda(cudaEventElapsedTime(&ms, events.begin, events.end));
-    if (run == kWarm || (run > kWarm && ms < fastest)) fastest = ms;
-    if (run >= kWarm && fastest > kLong) break;
+    return ms;
+  };
+  std::vector<double> fastest;
+  for (const ConvPlan* plan : plans) {
+    float best = HUGE_VALF;
+    try {
+      milliseconds_of_run(*plan);
+      for (int run = 0; run < runs && (run == 0 || best < kLong); ++run)
+        best = std::min(best, milliseconds_of_run(*plan));
+    } catch (const Error&) {  // heuristics may propose what this device will not run
+      best = HUGE_VALF;
+    }
+    fastest.push_back(double{best});
   }
-  return double{fastest};
+  return fastest;
 }
 
 void Vendor::convolve(const ConvProblem& problem, const cudnn::ConvPointers& at) {

@@ -20,7 +20,8 @@ class Vendor {
  private:
   explicit Vendor(Stream stream);
   cudnn::ConvPlanBook& book();
-  double milliseconds(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan);
+  std::vector<double> milliseconds(const cudnn::ConvProblem& problem,
+                                   const cudnn::ConvPlanBook::Plans& plans, int runs);
   Tensor workspace(const cudnn::ConvPlan& plan) const;
 
   Stream stream_;
