@@ -5,7 +5,6 @@
 
 #include "core/parallel.h"
 #include "core/tensor.h"
-#include "kernels/conv2d_image.h"
 #include "kernels/conv_algo.h"
 #include "kernels/conv_axis.h"
 #include "kernels/conv_epilogue.h"
@@ -171,21 +170,13 @@ void forward(const Conv2dShape& s, const float* x, const float* w, const float* 
           [&](Range images, const Panels& panels) { convolve(sweep, panels, images); });
 }
 
-void forward_on_gpu(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w,
-                    const float* bias, Values y) {
-  if (x.type == y.type)
-    cuda::conv2d(stream, s, x, w, bias, y);
-  else
-    image_conv2d(stream, s, x.f32(), w.f32(), bias, y);
-}
-
 }  // namespace
 
 void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, const float* bias,
             Values y) {
   dispatch(
       stream, [&] { forward(s, x.f32(), w.f32(), bias, {}, y.f32()); },
-      [&] { forward_on_gpu(stream, s, x, w, bias, y); });
+      [&] { cuda::conv2d(stream, s, x, w, bias, y); });
 }
 
 void conv2d_batch_norm(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w,
@@ -195,7 +186,7 @@ void conv2d_batch_norm(Stream stream, const Conv2dShape& s, ConstValues x, Const
             y.f32());
   };
   dispatch(stream, on_cpu, [&] {
-    forward_on_gpu(stream, s, x, w, bias, y);
+    cuda::conv2d(stream, s, x, w, bias, y);
     cuda::batch_norm_apply(stream, BatchNormApply{.shape = {s.N * s.P() * s.Q(), s.K, norm.relu},
                                                   .x = y,
                                                   .line = norm.line,

@@ -9,7 +9,6 @@
 // Convolution of NHWC activations with KRSC weights, square stride and padding:
 //   y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p stride - pad + r, q stride - pad + s, c] w[k,r,s,c]
 // x, w, y and their gradients are of one type: f32, or on a GPU bf16 or f16; sums are f32 in all.
-// There images and weights of f32 may meet y of 16 bits, in shapes of conv2d_image.h.
 // x is zero outside the image. A linear layer is the case H = W = R = S = 1. conv_algo.h chooses
 // how.
 namespace expunge::kernels {

@@ -6,10 +6,11 @@
 namespace expunge::kernels {
 namespace {
 
-void check_shape(const Conv2dShape& s) {
+void check(Stream stream, const Conv2dShape& s) {
+  EXPUNGE_CHECK(stream.device == Device::cuda, "image convolution: not on a GPU");
   EXPUNGE_CHECK(is_image_conv2d(s),
-                "conv2d of f32 into 16 bits: {} pixels of {} channels to {}, kernel {}x{}, stride "
-                "{}, pad {}; expected less than 2^29 of 3 to a multiple of 32, 3x3, 1, 1",
+                "image convolution: {} pixels of {} channels to {}, kernel {}x{}, stride {}, pad "
+                "{}; expected less than 2^29 of 3 to a multiple of 32, 3x3, 1, 1",
                 s.N * s.H * s.W, s.C, s.K, s.R, s.S, s.stride, s.pad);
 }
 
@@ -17,21 +18,22 @@ void check_shape(const Conv2dShape& s) {
 
 void image_conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w,
                   const float* bias, Values y) {
-  check_shape(s);
-  cuda::image_conv2d(stream, s, x, w, y);
-  if (bias != nullptr) cuda::add_bias(stream, s.N * s.H * s.W, s.K, bias, y);
+  check(stream, s);
+  on_cuda(stream, [&] { cuda::image_conv2d(stream, s, x, w, bias, y); });
 }
 
 void image_conv2d_backward_weights(Stream stream, const Conv2dShape& whole, int64_t n0, int64_t n1,
                                    const float* x, ConstValues dy, float beta, float* dw) {
-  check_shape(whole);
+  check(stream, whole);
   Conv2dShape s = whole;
   s.N = n1 - n0;
   const int64_t pixels = s.H * s.W;
-  const auto bytes = static_cast<int64_t>(cuda::image_weights_workspace(s));
-  const Tensor workspace({bytes}, DType::u8, stream);
-  cuda::image_conv2d_backward_weights(stream, s, x + n0 * pixels * s.C, dy.from(n0 * pixels * s.K),
-                                      beta, dw, workspace.bytes());
+  on_cuda(stream, [&] {
+    const auto bytes = static_cast<int64_t>(cuda::image_weights_workspace(s));
+    const Tensor workspace({bytes}, DType::u8, stream);
+    cuda::image_conv2d_backward_weights(stream, s, x + n0 * pixels * s.C,
+                                        dy.from(n0 * pixels * s.K), beta, dw, workspace.bytes());
+  });
 }
 
 }  // namespace expunge::kernels

@@ -39,7 +39,7 @@ constexpr unsigned kColumns = 3, kNever = 1u << 6;  // bits of columns, and one 
 struct Window {
   const float* at;
   unsigned has;
-  // 0 beyond the image. Loads what is there in any case: loads behind branches wait for them.
+  // 0 beyond the image. Loads something in any case: loads behind branches wait for them.
   __device__ float under(const Tap& tap) const {
     const bool inside = (has & tap.wants) == tap.wants;
     const float x = at[inside ? tap.offset : 0];
@@ -69,16 +69,10 @@ struct Images {
   }
 };
 
-// Which of the 8 kTiles output channels that a warp takes a tile's column stands for: so chosen
-// that what a lane has in the end, columns 2 t and 2 t + 1 of all tiles, lies side by side.
-template <int kTiles>
-__device__ int channel_of(unsigned column, int tile) {
-  return static_cast<int>(column / 2) * 2 * kTiles + 2 * tile + static_cast<int>(column % 2);
-}
-
 // Forward: y (16 pixels, 8 channels of each tile) = inputs (16, 32) weights (32, 8). Of the 32
 // inputs, 27 and five zeros, a lane has eight: those of row t but the last, or the three that are
 // last in their row.
+constexpr int kInputs = 8;
 struct Input {
   int row, number;
   bool any;
@@ -89,70 +83,101 @@ struct Input {
   }
 };
 
+// The channel that a tile's column stands for: so chosen that what a lane has of columns 2 t and
+// 2 t + 1 of kStored tiles is a vector, and those of the four t lie side by side.
+template <class T>
+inline constexpr int kStored = kVector<T> / 2;
+template <class T>
+__device__ int channel_of(unsigned column, int tile) {
+  constexpr int kTiles = kStored<T>;
+  return tile / kTiles * 8 * kTiles + static_cast<int>(column / 2) * 2 * kTiles +
+         tile % kTiles * 2 + static_cast<int>(column % 2);
+}
+
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kThreads, kForwardBlocks)
-    image_conv2d_kernel(Images images, int K, unsigned matrices, const float* w, T* y) {
-  // of tile n and word k what lanes take as b
-  KERNEL_SHARED(uint32_t, weights, kTiles * 4 * kWarp);
+    image_conv2d_kernel(Images images, int K, unsigned matrices, const float* w, const float* bias,
+                        T* y) {
+  constexpr int kWords = kInputs / kNumbers<T>, kSteps = kWords / 2, kChannels = 8 * kTiles;
+  KERNEL_SHARED(uint32_t, weights, kTiles * kWords * kWarp);  // by tile, word and lane
+  KERNEL_SHARED(float, added, kChannels);                     // bias
   const Lane lane;
-  const int first = static_cast<int>(blockIdx.y) * 8 * kTiles;
-  for (unsigned i = threadIdx.x; i < kTiles * 4 * kWarp; i += kThreads) {
+  const int first = static_cast<int>(blockIdx.y) * kChannels;
+  for (unsigned i = threadIdx.x; i < kTiles * kWords * kWarp; i += kThreads) {
     const unsigned at = i % kWarp;
-    const int k = static_cast<int>(i / kWarp) % 4, tile = static_cast<int>(i / kWarp) / 4;
-    const float* of = w + (first + channel_of<kTiles>(at / 4, tile)) * kTaps;
-    weights[i] = halves(from_float<T>(Input(at % 4, 2 * k).weight(of)),
-                        from_float<T>(Input(at % 4, 2 * k + 1).weight(of)));
+    const int word = static_cast<int>(i / kWarp) % kWords,
+              tile = static_cast<int>(i / kWarp) / kWords;
+    const float* of = w + (first + channel_of<T>(at / 4, tile)) * kTaps;
+    float numbers[kNumbers<T>];
+    for (int h = 0; h < kNumbers<T>; ++h)
+      numbers[h] = Input(at % 4, kNumbers<T> * word + h).weight(of);
+    weights[i] = word_of<T>(numbers);
   }
+  if (threadIdx.x < kChannels)
+    added[threadIdx.x] = bias != nullptr ? bias[first + static_cast<int>(threadIdx.x)] : 0.0f;
   __syncthreads();
-  uint32_t b[kTiles][2][2];
+  uint32_t b[kTiles][kSteps][2];
   for (int n = 0; n < kTiles; ++n)
-    for (int k = 0; k < 4; ++k)
-      b[n][k / 2][k % 2] =
-          weights[(static_cast<unsigned>(n) * 4 + static_cast<unsigned>(k)) * kWarp + lane.number];
+    for (int k = 0; k < kWords; ++k)
+      b[n][k / 2][k % 2] = weights[static_cast<unsigned>(n * kWords + k) * kWarp + lane.number];
 
-  Tap taps[8];
-  for (int k = 0; k < 8; ++k) {
+  Tap taps[kInputs];
+  for (int k = 0; k < kInputs; ++k) {
     const Input input(lane.t, k);
     taps[k] = input.any ? images.tap(input.row, input.number) : Tap{0, kNever};
   }
   const unsigned warp = blockIdx.x * kWarps + threadIdx.x / kWarp;
   for (unsigned m = warp * matrices; m < (warp + 1) * matrices; ++m) {
     const Pixel p[2] = {images.pixel(m * kPixels + lane.g), images.pixel(m * kPixels + lane.g + 8)};
-    float x[2][8];
+    float x[2][kInputs];
     for (int i = 0; i < 2; ++i)
-      for (int k = 0; k < 8; ++k) x[i][k] = images.window(p[i]).under(taps[k]);
+      for (int k = 0; k < kInputs; ++k) x[i][k] = images.window(p[i]).under(taps[k]);
     float d[kTiles][4] = {};
-    for (int step = 0; step < 2; ++step) {
+    for (int step = 0; step < kSteps; ++step) {
       uint32_t a[4];
       for (int j = 0; j < 2; ++j)
-        for (int i = 0; i < 2; ++i) {
-          const float* pair = x[i] + 4 * step + 2 * j;
-          a[2 * j + i] = halves(from_float<T>(pair[0]), from_float<T>(pair[1]));
-        }
-      for (int n = 0; n < kTiles; ++n) mma_16x8x16<T>(d[n], a, b[n][step]);
+        for (int i = 0; i < 2; ++i) a[2 * j + i] = word_of<T>(x[i] + kNumbers<T> * (2 * step + j));
+      for (int n = 0; n < kTiles; ++n) mma_16x8<T>(d[n], a, b[n][step]);
     }
     for (int i = 0; i < 2; ++i) {
       if (!images.has(p[i])) continue;
-      T* to = y + static_cast<int64_t>(p[i].at) * K + first + channel_of<kTiles>(2 * lane.t, 0);
-      for (int part = 0; part < 2 * kTiles; part += kVector<T>) {
+      T* to = y + static_cast<int64_t>(p[i].at) * K + first;
+      for (int tile = 0; tile < kTiles; tile += kStored<T>) {
+        const int channel = channel_of<T>(2 * lane.t, tile);
         Floats<kVector<T>> sums;
-        for (int c = 0; c < kVector<T>; ++c) sums.v[c] = d[(part + c) / 2][2 * i + c % 2];
-        store(to + part, sums);
+        for (int c = 0; c < kVector<T>; ++c)
+          sums.v[c] = d[tile + c / 2][2 * i + c % 2] + added[channel + c];
+        store(to + channel, sums);
       }
     }
   }
 }
 
-// Gradient of the weights: dw (16 channels of each tile, 8 weights of each of four columns' tiles)
-// = sum over matrices of dy^T (16, 16 pixels) inputs (16 pixels, 8). A lane has four pixels, its
+// Gradient of the weights: dw (16 channels of each tile, 8 of each of four groups of weights) = sum
+// over matrices of dy^T (16, 16 pixels) inputs (16 pixels, 8). A lane has four pixels, of each the
 // g-th share of the channels and weights 4 g to 4 g + 3. Warps of a block take matrices in turn,
 // and add up; sums of blocks are added afterwards, in order.
 constexpr int kFours = 4;  // weights of a lane: 27 of all, and five that are left out
 
+// Its share of a pixel's channels, as words.
+template <class T, int kTiles>
+using Share = Packed<2 * kTiles / kNumbers<T>, uint32_t>;
+
+// Channel 2 tile + i of the share, of the pixels that make word `word` of a lane's four.
+template <class T, int kTiles>
+__device__ uint32_t word_of_pixels(const Share<T, kTiles> (&pixels)[4], int word, int tile, int i) {
+  if constexpr (kNumbers<T> == 2) {
+    const uint32_t low = pixels[2 * word].v[tile], high = pixels[2 * word + 1].v[tile];
+    return i == 0 ? (low & 0xffffu) | high << 16 : low >> 16 | (high & 0xffff0000u);
+  } else {
+    return tf32_bits(math::float_of_bits(pixels[word].v[2 * tile + i]));
+  }
+}
+
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kThreads, kWeightsBlocks)
     image_weights_kernel(Images images, int K, unsigned matrices, const T* dy, float* sums) {
-  constexpr int kChannels = 16 * kTiles, kSums = kChannels * kTaps;
+  constexpr int kChannels = 16 * kTiles, kSums = kChannels * kTaps, kSteps = 4 / kNumbers<T> / 2;
   KERNEL_SHARED(float, shared, kWarps* kSums);
   const Lane lane;
   const unsigned warp = threadIdx.x / kWarp;
@@ -166,25 +191,27 @@ __global__ void __launch_bounds__(kThreads, kWeightsBlocks)
 
   float d[kTiles][kFours][4] = {};
   for (unsigned m = blockIdx.x * matrices + warp; m < (blockIdx.x + 1) * matrices; m += kWarps) {
-    Packed<2 * kTiles, T> of_y[4];
-    float x[4][kFours];
-    Pixel p = images.pixel(m * kPixels + 4 * lane.t);
-    for (int q = 0; q < 4; ++q, p = images.behind(p)) {
-      of_y[q] = images.has(p)
-                    ? load_packed<2 * kTiles>(dy + static_cast<int64_t>(p.at) * K + first + share)
-                    : Packed<2 * kTiles, T>{};
-      for (int n = 0; n < kFours; ++n) x[q][n] = images.window(p).under(taps[n]);
+    Pixel p[4] = {images.pixel(m * kPixels + 4 * lane.t)};
+    for (int q = 1; q < 4; ++q) p[q] = images.behind(p[q - 1]);
+    Share<T, kTiles> of_y[4];
+    for (int q = 0; q < 4; ++q) {  // behind the last pixel inputs are 0, and anything will do
+      const T* from = dy + static_cast<int64_t>(images.has(p[q]) ? p[q].at : 0) * K + first + share;
+      of_y[q] = *reinterpret_cast<const Share<T, kTiles>*>(from);
     }
-    uint32_t b[kFours][2];
+    float x[kFours][4];
     for (int n = 0; n < kFours; ++n)
-      for (int j = 0; j < 2; ++j)
-        b[n][j] = halves(from_float<T>(x[2 * j][n]), from_float<T>(x[2 * j + 1][n]));
-    for (int tile = 0; tile < kTiles; ++tile) {
-      uint32_t a[4];
-      for (int j = 0; j < 2; ++j)
-        for (int i = 0; i < 2; ++i)
-          a[2 * j + i] = halves(of_y[2 * j].v[2 * tile + i], of_y[2 * j + 1].v[2 * tile + i]);
-      for (int n = 0; n < kFours; ++n) mma_16x8x16<T>(d[tile][n], a, b[n]);
+      for (int q = 0; q < 4; ++q) x[n][q] = images.window(p[q]).under(taps[n]);
+    for (int step = 0; step < kSteps; ++step) {
+      uint32_t b[kFours][2];
+      for (int n = 0; n < kFours; ++n)
+        for (int j = 0; j < 2; ++j) b[n][j] = word_of<T>(x[n] + kNumbers<T> * (2 * step + j));
+      for (int tile = 0; tile < kTiles; ++tile) {
+        uint32_t a[4];
+        for (int j = 0; j < 2; ++j)
+          for (int i = 0; i < 2; ++i)
+            a[2 * j + i] = word_of_pixels<T, kTiles>(of_y, 2 * step + j, tile, i);
+        for (int n = 0; n < kFours; ++n) mma_16x8<T>(d[tile][n], a, b[n]);
+      }
     }
   }
 
@@ -213,61 +240,60 @@ int64_t divided_up(int64_t n, int64_t by) {
   return (n + by - 1) / by;
 }
 
-// How matrices are shared out: as many blocks as a GPU has room for, or fewer where there is less
-// to do.
+// How matrices are shared out, among as many blocks as are at work at once on a GPU of 132
+// multiprocessors, or fewer where there is less to do. The same on every GPU, so that sums are.
 struct Shares {
-  static constexpr int64_t kMostBlocks = 512;
-  int64_t of_warp, of_block, blocks;
+  unsigned of_warp, of_block, blocks;
 
-  explicit Shares(const Conv2dShape& s) {
-    const int64_t all = divided_up(s.N * s.H * s.W, kPixels);
-    of_warp = std::max<int64_t>(1, divided_up(all, kMostBlocks * kWarps));
+  Shares(const Conv2dShape& s, int at_once) {
+    const int64_t all = divided_up(s.N * s.H * s.W, kPixels), most = int64_t{132} * at_once;
+    of_warp = static_cast<unsigned>(std::max<int64_t>(1, divided_up(all, most * kWarps)));
     of_block = of_warp * kWarps;
-    blocks = divided_up(all, of_block);
+    blocks = static_cast<unsigned>(divided_up(all, of_block));
   }
   dim3 grid(const Conv2dShape& s, int64_t channels) const {
-    return {static_cast<unsigned>(blocks), static_cast<unsigned>(s.K / channels)};
+    return {blocks, static_cast<unsigned>(s.K / channels)};
   }
 };
 
-template <class F>
-void of_16_bits(DType type, F f) {
-  type == DType::bf16 ? f(bf16{}) : f(f16{});
-}
-
 }  // namespace
 
-void image_conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w, Values y) {
-  const Shares shares(s);
+void image_conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w,
+                  const float* bias, Values y) {
+  const Shares shares(s, kForwardBlocks);
   if (shares.blocks == 0) return;
   const StreamAt at = stream;
-  of_16_bits(y.type, [&]<class T>(T) {
+  of_type(y.type, [&]<class T>(T) {
     const auto run = [&](auto kernel, int64_t channels) {
       launch(kernel, shares.grid(s, channels), kThreads, 0, at, images_of(s, x),
-             static_cast<int>(s.K), static_cast<unsigned>(shares.of_warp), w, y.as<T>());
+             static_cast<int>(s.K), shares.of_warp, w, bias, y.as<T>());
     };
-    s.K % 64 == 0 ? run(image_conv2d_kernel<T, 8>, 64) : run(image_conv2d_kernel<T, 4>, 32);
+    if constexpr (kNumbers<T> == 2)
+      if (s.K % 64 == 0) return run(image_conv2d_kernel<T, 8>, 64);
+    run(image_conv2d_kernel<T, 4>, 32);
   });
 }
 
 size_t image_weights_workspace(const Conv2dShape& s) {
-  const int64_t parts = Shares(s).blocks, columns = s.K * kTaps;
+  const int64_t parts = Shares(s, kWeightsBlocks).blocks, columns = s.K * kTaps;
   return static_cast<size_t>(parts * columns) * sizeof(float) + sum_workspace(parts, columns);
 }
 
 void image_conv2d_backward_weights(Stream stream, const Conv2dShape& s, const float* x,
                                    ConstValues dy, float beta, float* dw, void* workspace) {
-  const Shares shares(s);
+  const Shares shares(s, kWeightsBlocks);
   const int64_t columns = s.K * kTaps;
   auto* sums = static_cast<float*>(workspace);
   const StreamAt at = stream;
-  of_16_bits(dy.type, [&]<class T>(T) {
+  of_type(dy.type, [&]<class T>(T) {
     const auto run = [&](auto kernel, int64_t channels) {
+      if (shares.blocks == 0) return;
       launch(kernel, shares.grid(s, channels), kThreads, 0, at, images_of(s, x),
-             static_cast<int>(s.K), static_cast<unsigned>(shares.of_block), dy.as<T>(), sums);
+             static_cast<int>(s.K), shares.of_block, dy.as<T>(), sums);
     };
-    if (shares.blocks > 0)
-      s.K % 64 == 0 ? run(image_weights_kernel<T, 4>, 64) : run(image_weights_kernel<T, 2>, 32);
+    if constexpr (kNumbers<T> == 2)
+      if (s.K % 64 == 0) return run(image_weights_kernel<T, 4>, 64);
+    run(image_weights_kernel<T, 2>, 32);
   });
   sum_rows(stream, shares.blocks, columns, sums, beta, dw, sums + shares.blocks * columns);
 }

@@ -4,9 +4,10 @@
 
 #include "kernels/conv2d.h"
 
-// The first layer of a network in 16 bits on a GPU: 3 x 3 over images of three channels, which is
-// too little for engines made for many channels. Images and weights are f32; products are of what
-// they are rounded to in the type of y, as casts round; sums are f32.
+// The first layer of a network on a GPU's tensor cores, in 16 bits or tf32: 3 x 3 over images of
+// three channels, which is too little for engines made for many. x and w are f32; products are of
+// what they are rounded to, as casts round (tf32: to 10 bits, of two as near the larger); sums are
+// f32.
 namespace expunge::kernels {
 
 // Whether such a convolution may be done so: stride 1, padding 1, a multiple of 32 channels out,
@@ -16,20 +17,20 @@ constexpr bool is_image_conv2d(const Conv2dShape& s) {
          s.N * s.H * s.W < int64_t{1} << 29;
 }
 
-// What conv2d and conv2d_backward_weights do on a GPU with x and w of f32 and y of 16 bits; any
-// other shape is an error.
+// y: bf16, f16, or f32 for tf32. bias: (K) or null
 void image_conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
                   const float* bias, Values y);
+
+// dw = beta dw + dL/dw of images [n0, n1) alone. dy: like y
 void image_conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
                                    const float* x, ConstValues dy, float beta, float* dw);
 
+// The same (conv2d_image.cu), y and dy at multiples of 16 bytes; of all images, with memory to work
+// in: so many bytes.
 namespace cuda {
 
-// y: bf16 or f16, at multiples of 16 bytes
 void image_conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
-                  Values y);
-
-// dw = beta dw + dL/dw, with memory to work in: so many bytes. dy: like y
+                  const float* bias, Values y);
 size_t image_weights_workspace(const Conv2dShape& shape);
 void image_conv2d_backward_weights(Stream stream, const Conv2dShape& shape, const float* x,
                                    ConstValues dy, float beta, float* dw, void* workspace);

@@ -4,7 +4,6 @@
 #include "core/parallel.h"
 #include "core/tensor.h"
 #include "kernels/conv2d.h"
-#include "kernels/conv2d_image.h"
 #include "kernels/conv_algo.h"
 #include "kernels/conv_axis.h"
 #include "kernels/conv_tile.h"
@@ -169,10 +168,7 @@ double use_of_columns(int64_t n, int64_t nr) {
 void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, int64_t n1,
                              ConstValues input, ConstValues gradient, float beta, Values out) {
   const auto work = [&] {
-    if (input.type == gradient.type)
-      cuda::conv2d_backward_weights(stream, s, n0, n1, input, gradient, beta, out);
-    else
-      image_conv2d_backward_weights(stream, s, n0, n1, input.f32(), gradient, beta, out.f32());
+    cuda::conv2d_backward_weights(stream, s, n0, n1, input, gradient, beta, out);
   };
   if (on_cuda(stream, work)) return;
   const float *x = input.f32(), *dy = gradient.f32();

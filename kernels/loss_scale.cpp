@@ -15,10 +15,10 @@ void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad,
   dispatch(stream, on_cpu, [&] { cuda::unscale(stream, n, state, grad, overflow); });
 }
 
-void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state) {
   const auto on_cpu = [&] {
-    if (math::takes_step(losses, n)) math::adapt_loss_scale(!math::takes_step(overflow), *state);
+    if (math::takes_step(losses, n)) math::adapt_loss_scale(overflow, *state);
   };
   dispatch(stream, on_cpu, [&] { cuda::adapt_loss_scale(stream, losses, n, overflow, state); });
 }

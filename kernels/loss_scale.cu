@@ -26,10 +26,10 @@ struct Unscale {
 struct Adapt {
   const float* losses;
   int n;
-  const float* overflow;
+  float* overflow;
   LossScaleState* state;
   __device__ void operator()(int64_t) const {
-    if (math::takes_step(losses, n)) math::adapt_loss_scale(!math::takes_step(overflow), *state);
+    if (math::takes_step(losses, n)) math::adapt_loss_scale(overflow, *state);
   }
 };
 
@@ -44,7 +44,7 @@ void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad,
     each(at, n, Unscale<1>{state, grad, overflow});
 }
 
-void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state) {
   each(stream, 1, Adapt{losses, n, overflow, state});
 }

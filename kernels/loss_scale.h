@@ -14,15 +14,15 @@ namespace expunge::kernels {
 // is not finite, and stays as it is otherwise: an entry that math::takes_step looks at.
 void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
 
-// What the step makes of S. After one of the `n` losses that is not finite nothing changes: then it
-// is not the scale's fault.
-void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+// What the step makes of S; *overflow becomes NaN where S can go no lower. After one of the `n`
+// losses that is not finite nothing changes: then it is not the scale's fault.
+void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state);
 
 // The same on a GPU (loss_scale.cu).
 namespace cuda {
 void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
-void adapt_loss_scale(Stream stream, const float* losses, int n, const float* overflow,
+void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state);
 }  // namespace cuda
 

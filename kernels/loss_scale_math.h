@@ -21,10 +21,12 @@ inline constexpr float kSteadySteps = 2000;
 
 namespace expunge::math {
 
-// After a step. S below the least says that there is nothing left to halve: the caller gives up.
-EXPUNGE_HD void adapt_loss_scale(bool overflow, kernels::LossScaleState& s) {
-  if (overflow) {
+// After a step, in which gradients overflowed where *overflow is not finite. It becomes NaN where
+// nothing is left to halve: the caller gives up.
+EXPUNGE_HD void adapt_loss_scale(float* overflow, kernels::LossScaleState& s) {
+  if (!takes_step(overflow)) {
     s.scale /= 2, s.steady = 0, ++s.skipped;
+    if (s.scale < kernels::kLeastLossScale) *overflow = __builtin_nanf("");
   } else if (++s.steady == kernels::kSteadySteps) {
     s.scale = s.scale < kernels::kMostLossScale ? 2 * s.scale : s.scale;
     s.steady = 0;

@@ -1,39 +1,62 @@
 #pragma once
 
+#include <type_traits>
+
 #include "core/dtype.h"
 #include "kernels/launch.h"
 
 // The product of small matrices that a warp makes at once (tensor cores, from 8.0 on): D += A B
-// with A (16, 16), B (16, 8) of T, which is bf16 or f16, and D (16, 8) in f32. Of these lane 4 g +
-// t has
-//   a[2 j + i], its half h   A[g + 8 i][8 j + 2 t + h]
-//   b[j], its half h         B[8 j + 2 t + h][g]
-//   d[2 i + h]               D[g + 8 i][2 t + h]
-// for i, j, h in {0, 1}; half 0 are the lower bits. All lanes come. Source: PTX ISA, "Matrix
-// Fragments for mma.m16n8k16 with floating point type". This file alone has assembly: the order in
-// which the hardware sums has no other bits that a CPU could follow.
+// with A (16, k), B (k, 8), and D (16, 8) in f32. All lanes come; lane 4 g + t has
+//   d[2 i + h]                             D[g + 8 i][2 t + h]
+// of T = bf16 or f16, k = 16, two numbers a word,
+//   a[2 j + i], its half h                 A[g + 8 i][8 j + 2 t + h]
+//   b[j], its half h                       B[8 j + 2 t + h][g]
+// and of T = float, k = 8, whose upper 19 bits count (tf32),
+//   a[2 j + i]                             A[g + 8 i][4 j + t]
+//   b[j]                                   B[4 j + t][g]
+// for i, j, h in {0, 1}; half 0 are the lower bits. Source: PTX ISA, "Matrix Fragments for
+// mma.m16n8k16 with floating point type" and "... mma.m16n8k8". This file alone has assembly; on
+// the CPU tests/cuda_on_cpu/language.h has the function.
 #if defined(__CUDACC__)
+#define MMA_16X8(shape, types)                                                   \
+  asm volatile("mma.sync.aligned." shape ".row.col.f32." types                   \
+               ".f32 "                                                           \
+               "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                  \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
 template <class T>
-__device__ void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+__device__ void mma_16x8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   if constexpr (std::is_same_v<T, expunge::bf16>)
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    MMA_16X8("m16n8k16", "bf16.bf16");
+  else if constexpr (std::is_same_v<T, expunge::f16>)
+    MMA_16X8("m16n8k16", "f16.f16");
   else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    MMA_16X8("m16n8k8", "tf32.tf32");
 }
+#undef MMA_16X8
 #endif
 
 namespace expunge::kernels {
 
-// Two numbers as the halves of a word; `low` is half 0.
+// Numbers of T in a word that tensor cores take.
 template <class T>
-__device__ uint32_t halves(T low, T high) {
-  return uint32_t{low.bits} | uint32_t{high.bits} << 16;
+inline constexpr int kNumbers = sizeof(uint32_t) / sizeof(T);
+
+// The nearest number of tf32, of two as near the larger; what is not finite stays.
+__device__ inline uint32_t tf32_bits(float x) {
+  constexpr uint32_t kHalf = 1u << 12, kKept = ~0u << 13;
+  const uint32_t bits = math::bits_of_float(x);
+  return x - x == 0.0f ? (bits + kHalf) & kKept : bits;
+}
+
+// kNumbers<T> numbers as a word, the first in its lower half.
+template <class T>
+__device__ uint32_t word_of(const float* numbers) {
+  if constexpr (kNumbers<T> == 2)
+    return uint32_t{from_float<T>(numbers[0]).bits} | uint32_t{from_float<T>(numbers[1]).bits}
+                                                          << 16;
+  else
+    return tf32_bits(numbers[0]);
 }
 
 }  // namespace expunge::kernels

@@ -30,9 +30,8 @@ kernels::LossScaleState LossScale::fetch() const {
 
 bool LossScale::skipped(float overflow) {
   if (std::isfinite(overflow)) return false;
-  const kernels::LossScaleState state = fetch();
-  skipped_ = static_cast<int64_t>(state.skipped);
-  if (state.scale < kernels::kLeastLossScale)
+  if (skipped_ >= 0) ++skipped_;
+  if (std::isnan(overflow))
     fail(ExitCode::numerical,
          "gradients overflow in fp16 at a loss scale of {}, the least; --precision bf16 has the "
          "range of fp32, and a smaller --lr may help",

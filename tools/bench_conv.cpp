@@ -171,8 +171,8 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
   return run;
 }
 
-// What networks do with images in 16 bits (kernels/conv2d_image.h), of f32 numbers that 16 bits
-// hold. Beside it stand the same shapes by cuDNN, which no network has.
+// What networks do with images on tensor cores (kernels/conv2d_image.h), in 16 bits of f32 numbers
+// that those hold. Beside it stand the same shapes by cuDNN, which no network has.
 KernelRun prepare_images(const ConvCase& row, const std::string& name) {
   const Conv2dShape& s = row.shape;
   const DType type = kernels::activation_type();
@@ -188,9 +188,9 @@ KernelRun prepare_images(const ConvCase& row, const std::string& name) {
                 .algo = "own",
                 .bytes = bytes_of({x, w, y})};
   run.call = [=] {
-    forward ? kernels::conv2d(compute_stream(), s, x.values(), w.values(), nullptr, y.values())
-            : kernels::conv2d_backward_weights(compute_stream(), s, 0, s.N, x.values(), y.values(),
-                                               0, w.values());
+    forward ? kernels::image_conv2d(compute_stream(), s, x.data(), w.data(), nullptr, y.values())
+            : kernels::image_conv2d_backward_weights(compute_stream(), s, 0, s.N, x.data(),
+                                                     y.values(), 0, w.data());
   };
   run.check = [=, direction = row.direction] {
     out.fetch();
@@ -201,8 +201,9 @@ KernelRun prepare_images(const ConvCase& row, const std::string& name) {
 }
 
 bool is_of_images(const ConvCase& row) {
-  return is_16_bit(kernels::activation_type()) && row.direction != Direction::backward_data &&
-         kernels::is_image_conv2d(row.shape);
+  return compute_stream().device == Device::cuda &&
+         kernels::precision() != kernels::Precision::fp32 &&
+         row.direction != Direction::backward_data && kernels::is_image_conv2d(row.shape);
 }
 
 }  // namespace

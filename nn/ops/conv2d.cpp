@@ -58,11 +58,13 @@ void add_bias_gradient(Tape& tape, const Conv2dShape& s, const Var& b, const Ten
                  });
 }
 
-// What is computed with: x, and w in its type and with as many channels; the type of y.
+// What is computed with: x, and w in its type and with as many channels; the type of y; whether x
+// are images for kernels/conv2d_image.h.
 struct Operands {
   Var x;
   Tensor w;
   DType y;
+  bool images = false;
 };
 
 // Engines give it in the operands' type: it is made apart and then added where that is another.
@@ -74,6 +76,9 @@ void add_weight_gradient(Tape& tape, const Conv2dShape& s, const Operands& of, c
   const bool apart = of.w.dtype() != w.value.dtype();
   tape.add_parts(w, {.images = s.N, .product = is_linear(s) ? &product : nullptr, .reads = {x, dy}},
                  [&](Stream at, int64_t n0, int64_t n1, const GradSink& dw) {
+                   if (of.images)
+                     return kernels::image_conv2d_backward_weights(
+                         at, s, n0, n1, x.data(), dy.values(), dw.beta, dw.grad.data());
                    const Tensor own = apart ? Tensor(of.w.shape(), of.w.dtype(), at) : dw.grad;
                    kernels::conv2d_backward_weights(at, s, n0, n1, x.values(), dy.values(),
                                                     apart ? 0.0f : dw.beta, own.values());
@@ -88,8 +93,11 @@ Var convolve(const Ctx& ctx, const Operands& of, const Var& w, const Var* bias,
              const Conv2dShape& s, Shape y_shape) {
   const Var x = of.x;
   Tensor y(y_shape, of.y, ctx.stream);
-  kernels::conv2d(ctx.stream, s, x.value.values(), of.w.values(),
-                  bias != nullptr ? bias->value.data() : nullptr, y.values());
+  const float* to_add = bias != nullptr ? bias->value.data() : nullptr;
+  if (of.images)
+    kernels::image_conv2d(ctx.stream, s, x.value.data(), of.w.data(), to_add, y.values());
+  else
+    kernels::conv2d(ctx.stream, s, x.value.values(), of.w.values(), to_add, y.values());
   const Var b = bias != nullptr ? *bias : Var{};
   return ctx.record(
       std::move(y), {&x, &w, &b}, [=, stream = ctx.stream](Tape& tape, const Tensor& dy) {
@@ -105,10 +113,16 @@ Var convolve(const Ctx& ctx, const Operands& of, const Var& w, const Var* bias,
 // In 16 bits engines want as many channels as a vector has: zeros fill up.
 constexpr int64_t kChannels = 8;
 
+// Whoever wants a gradient by the images has the casts.
+bool takes_images(const Ctx& ctx, const Var& x, const Conv2dShape& s) {
+  return ctx.stream.device == Device::cuda && kernels::precision() != kernels::Precision::fp32 &&
+         kernels::is_image_conv2d(s) && x.value.dtype() == DType::f32 && !x.wants_grad();
+}
+
 Operands operands(const Ctx& ctx, const Var& x, const Var& w, Conv2dShape& s) {
   const DType type = kernels::activation_type();
-  const bool images = kernels::is_image_conv2d(s) && x.value.dtype() == DType::f32 && !x.wants_grad();
-  if (!is_16_bit(type) || images) return {x, w.value, type};
+  const bool images = takes_images(ctx, x, s);
+  if (images || !is_16_bit(type)) return {x, w.value, type, images};
   const int64_t C = (s.C + kChannels - 1) / kChannels * kChannels;
   Tensor w16 = C == s.C ? ctx.in_16_bits(w.value) : Tensor();
   if (!w16 || w16.dtype() != type) w16 = cast({.stream = ctx.stream}, {w.value}, type, C).value;
@@ -154,13 +168,23 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
   kernels::batch_norm_known(ctx.stream,
                             {s.K, in.running_mean.data(), in.running_var.data(), norm.eps,
                              in.gamma.value.data(), in.beta.value.data(), invstd, line});
-  kernels::conv2d_batch_norm(
-      ctx.stream, s, of.x.value.values(), of.w.values(),
-      bias != nullptr ? bias->value.data() : nullptr,
-      {.line = line,
-       .residual = in.residual != nullptr ? in.residual->value.values() : Values{},
-       .relu = norm.relu},
-      y.value.values());
+  const float* to_add = bias != nullptr ? bias->value.data() : nullptr;
+  const kernels::ConvNorm behind{
+      .line = line,
+      .residual = in.residual != nullptr ? in.residual->value.values() : Values{},
+      .relu = norm.relu};
+  if (!of.images) {
+    kernels::conv2d_batch_norm(ctx.stream, s, of.x.value.values(), of.w.values(), to_add, behind,
+                               y.value.values());
+    return y;
+  }
+  kernels::image_conv2d(ctx.stream, s, of.x.value.data(), of.w.data(), to_add, y.value.values());
+  kernels::batch_norm_apply(ctx.stream,
+                            kernels::BatchNormApply{.shape = {s.N * s.P() * s.Q(), s.K, norm.relu},
+                                                    .x = y.value.values(),
+                                                    .line = line,
+                                                    .residual = behind.residual,
+                                                    .y = y.value.values()});
   return y;
 }
 

@@ -19,6 +19,10 @@ LossScaleState after(const LossScaleState& before, float loss, float overflow) {
   CHECK(found.scale == here.scale);
   CHECK(found.steady == here.steady);
   CHECK(found.skipped == here.skipped);
+  const float noted = dev_overflow.values()[0];
+  CHECK(std::isnan(noted) == std::isnan(overflow));
+  CHECK(std::isnan(noted) ==
+        (here.skipped > before.skipped && here.scale < kLeastLossScale));  // there is nothing left
   return here;
 }
 
@@ -66,7 +70,7 @@ TEST_CASE("cuda loss scale: halved after an overflow, doubled after 2000 steps w
   CHECK(is(after({65536, 1999, 3}, 1, 0), 131072, 0, 3));
   CHECK(is(after({16777216, 1999, 3}, 1, 0), 16777216, 0, 3));
   CHECK(is(after({65536, 1999, 3}, 1, inf), 32768, 0, 4));
-  CHECK(is(after({2, 7, 3}, 1, nan), 1, 0, 4));
+  CHECK(is(after({2, 7, 3}, 1, -inf), 1, 0, 4));
   CHECK(after({1, 0, 3}, 1, inf).scale < kLeastLossScale);
   for (const float loss : {nan, inf}) CHECK(is(after({64, 9, 3}, loss, inf), 64, 9, 3));
 }

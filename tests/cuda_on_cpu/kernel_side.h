@@ -28,10 +28,11 @@ void warp_barrier(uint32_t mask, Site site);
 uint64_t shuffle(uint32_t mask, uint64_t bits, unsigned source, Site site);
 // Meets the lanes of `mask`; bit i: what lane i of them brought.
 uint32_t ballot(uint32_t mask, bool predicate, Site site);
-// Meets all lanes of the warp, of which each brings a, b and d as kernels/mma.cuh has them;
-// `number` says what the halves of a and b are.
+// Meets all lanes of the warp, of which each brings a, b and d as kernels/mma.cuh has them.
+// number(word, half): what words of a and b are; of one number or of two.
+using NumberOfWord = float (*)(uint32_t word, int half);
 void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                       float (*number)(uint16_t), Site site);
+                       int numbers_of_word, NumberOfWord number, Site site);
 unsigned lane();
 
 // The block's array for this key, made at first use and filled with NaN; and the one whose size the

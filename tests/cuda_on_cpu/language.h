@@ -102,10 +102,16 @@ inline int __all_sync(unsigned mask, int predicate, CUDA_ON_CPU_SITE) {
 }
 // kernels/mma.cuh has it for nvcc, and says what it does.
 template <class T>
-inline void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                        CUDA_ON_CPU_SITE) {
-  cuda_on_cpu::multiply_matrices(
-      d, a, b, [](uint16_t bits) { return to_float(T{bits}); }, site_);
+inline void mma_16x8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                     CUDA_ON_CPU_SITE) {
+  constexpr uint32_t kTf32 = ~0u << 13;
+  const auto number = [](uint32_t word, int half) {
+    if constexpr (sizeof(T) == sizeof(word))
+      return std::bit_cast<float>(word & kTf32);
+    else
+      return to_float(T{static_cast<uint16_t>(half == 0 ? word : word >> 16)});
+  };
+  cuda_on_cpu::multiply_matrices(d, a, b, sizeof(uint32_t) / sizeof(T), number, site_);
 }
 #undef CUDA_ON_CPU_SITE
 

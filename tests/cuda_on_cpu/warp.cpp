@@ -111,36 +111,39 @@ struct Fragments {
   const uint32_t *a, *b;
 };
 
-double half_of(uint32_t word, int half, float (*number)(uint16_t)) {
-  return double{number(static_cast<uint16_t>(half == 0 ? word : word >> 16))};
-}
+struct Words {
+  int numbers;  // of a word: 1 or 2
+  NumberOfWord number;
+};
 
 // Of row i (0: g, 1: g + 8) of lane `row` and the column of lane `column`, on top of `sum`.
 float row_times_column(float sum, const WarpOperation& op, unsigned row, int i, unsigned column,
-                       float (*number)(uint16_t)) {
+                       const Words& words) {
   double total = double{sum};
-  for (int k = 0; k < 16; ++k) {
-    const int j = k / 8, half = k % 2;
-    const unsigned t = static_cast<unsigned>(k) % 8 / 2;
-    const auto& of_row = *std::bit_cast<const Fragments*>(op.brought[row + t]);
-    const auto& of_column = *std::bit_cast<const Fragments*>(op.brought[column + t]);
-    total += half_of(of_row.a[2 * j + i], half, number) * half_of(of_column.b[j], half, number);
-  }
+  for (int j = 0; j < 2; ++j)
+    for (unsigned t = 0; t < 4; ++t) {
+      const uint32_t a = std::bit_cast<const Fragments*>(op.brought[row + t])->a[2 * j + i],
+                     b = std::bit_cast<const Fragments*>(op.brought[column + t])->b[j];
+      for (int half = 0; half < words.numbers; ++half)
+        total += double{words.number(a, half)} * double{words.number(b, half)};
+    }
   return static_cast<float>(total);
 }
 
 }  // namespace
 
 void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                       float (*number)(uint16_t), Site site) {
+                       int numbers_of_word, NumberOfWord number, Site site) {
   const Call call;
   const Fragments mine{a, b};
+  const Words words{numbers_of_word, number};
   WarpOperation& op = meet(call.me(), kAllLanes, std::bit_cast<uint64_t>(&mine), site);
-  const unsigned row = call.me().lane() / 4 * 4, column = call.me().lane() % 4 * 2 * 4;
+  const unsigned g = call.me().lane() / 4, t = call.me().lane() % 4;
   for (int i = 0; i < 2; ++i)
-    for (unsigned h = 0; h < 2; ++h)
-      d[2 * i + static_cast<int>(h)] =
-          row_times_column(d[2 * i + static_cast<int>(h)], op, row, i, column + 4 * h, number);
+    for (unsigned h = 0; h < 2; ++h) {
+      float& of_d = d[2 * i + static_cast<int>(h)];
+      of_d = row_times_column(of_d, op, 4 * g, i, 4 * (2 * t + h), words);
+    }
   leave(call.me(), op);
   leave(call.me(), meet(call.me(), kAllLanes, 0, site));  // others still read a and b
 }

@@ -80,13 +80,14 @@ __global__ void votes_kernel(uint32_t* out) {
   if (threadIdx.x == 0) out[0] = votes, out[1] = any != 0, out[2] = all != 0;
 }
 
+template <class T>
 __global__ void matrix_product_kernel(const uint32_t* a, const uint32_t* b, float* d) {
   const unsigned lane = threadIdx.x;
   uint32_t of_a[4], of_b[2];
   float of_d[4];
   for (int i = 0; i < 4; ++i) of_a[i] = a[4 * lane + i], of_d[i] = d[4 * lane + i];
   for (int i = 0; i < 2; ++i) of_b[i] = b[2 * lane + i];
-  mma_16x8x16<bf16>(of_d, of_a, of_b);
+  mma_16x8<T>(of_d, of_a, of_b);
   for (int i = 0; i < 4; ++i) d[4 * lane + i] = of_d[i];
 }
 
@@ -149,8 +150,9 @@ void shuffles(Stream stream, int width, int* out) {
   launch(shuffles_kernel, 1, 32, 0, stream, width, out);
 }
 
-void matrix_product(Stream stream, const uint32_t* a, const uint32_t* b, float* d) {
-  launch(matrix_product_kernel, 1, 32, 0, stream, a, b, d);
+void matrix_product(Stream stream, bool tf32, const uint32_t* a, const uint32_t* b, float* d) {
+  launch(tf32 ? matrix_product_kernel<float> : matrix_product_kernel<bf16>, 1, 32, 0, stream, a, b,
+         d);
 }
 
 void half_warps(Stream stream, double* out) {

@@ -24,9 +24,9 @@ void half_warps(Stream stream, double* out);
 // out (3): ballot, any, all of [lane % 3 == 0]
 void votes(Stream stream, uint32_t* out);
 
-// d (32, 4) = a (32, 4) times b (32, 2), on top of what is there: fragments of bf16, a lane after
-// the other (kernels/mma.cuh)
-void matrix_product(Stream stream, const uint32_t* a, const uint32_t* b, float* d);
+// d (32, 4) = a (32, 4) times b (32, 2), on top of what is there: fragments, a lane after the other
+// (kernels/mma.cuh), of bf16 or, as tf32, float
+void matrix_product(Stream stream, bool tf32, const uint32_t* a, const uint32_t* b, float* d);
 
 // counts (10): how many of n values have this remainder; totals (3): sum, maximum, or of the values
 void count_remainders(Stream stream, int n, const int* x, int* counts, int* totals);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -56,32 +57,37 @@ TEST_CASE(
   const auto B = [](size_t k, size_t column) {
     return static_cast<float>((k * 7 + column * 11) % 31) - 15.0f;
   };
-  std::vector<uint32_t> a(32 * 4), b(32 * 2);
-  std::vector<float> d(32 * 4);
-  for (size_t lane = 0; lane < 32; ++lane) {
-    const size_t g = lane / 4, t = lane % 4;
-    for (size_t j = 0; j < 2; ++j) {
-      const size_t k = 8 * j + 2 * t;
-      const auto word = [](float low, float high) {
-        return uint32_t{to_bf16(low).bits} | uint32_t{to_bf16(high).bits} << 16;
-      };
-      for (size_t i = 0; i < 2; ++i)
-        a[4 * lane + 2 * j + i] = word(A(g + 8 * i, k), A(g + 8 * i, k + 1));
-      b[2 * lane + j] = word(B(k, g), B(k + 1, g));
+  for (const bool tf32 : {false, true}) {
+    const size_t numbers = tf32 ? 1 : 2;  // of a word
+    std::vector<uint32_t> a(32 * 4), b(32 * 2);
+    std::vector<float> d(32 * 4);
+    // of numbers in a line along k; bits that tf32 leaves out are set
+    const auto word = [=](auto at, size_t k) {
+      if (tf32) return std::bit_cast<uint32_t>(at(k)) | 0x1fffu;
+      return uint32_t{to_bf16(at(k)).bits} | uint32_t{to_bf16(at(k + 1)).bits} << 16;
+    };
+    for (size_t lane = 0; lane < 32; ++lane) {
+      const size_t g = lane / 4, t = lane % 4;
+      for (size_t j = 0; j < 2; ++j) {
+        const size_t k = numbers * (4 * j + t);
+        for (size_t i = 0; i < 2; ++i)
+          a[4 * lane + 2 * j + i] = word([&](size_t at) { return A(g + 8 * i, at); }, k);
+        b[2 * lane + j] = word([&](size_t at) { return B(at, g); }, k);
+      }
+      for (size_t i = 0; i < 4; ++i) d[4 * lane + i] = static_cast<float>(lane);
     }
-    for (size_t i = 0; i < 4; ++i) d[4 * lane + i] = static_cast<float>(lane);
+    const DeviceArray<uint32_t> da(a), db(b);
+    const DeviceArray<float> dd(d);
+    matrix_product(kStream, tf32, da.data(), db.data(), dd.data());
+    const auto got = dd.values();
+    for (size_t lane = 0; lane < 32; ++lane)
+      for (size_t i = 0; i < 4; ++i) {
+        auto sum = static_cast<double>(lane);
+        for (size_t k = 0; k < 8 * numbers; ++k)
+          sum += double{A(lane / 4 + i / 2 * 8, k)} * double{B(k, 2 * (lane % 4) + i % 2)};
+        CHECK(double{got[4 * lane + i]} == sum);  // whole numbers that bf16 and f32 hold
+      }
   }
-  const DeviceArray<uint32_t> da(a), db(b);
-  const DeviceArray<float> dd(d);
-  matrix_product(kStream, da.data(), db.data(), dd.data());
-  const auto got = dd.values();
-  for (size_t lane = 0; lane < 32; ++lane)
-    for (size_t i = 0; i < 4; ++i) {
-      auto sum = static_cast<double>(lane);
-      for (size_t k = 0; k < 16; ++k)
-        sum += double{A(lane / 4 + i / 2 * 8, k)} * double{B(k, 2 * (lane % 4) + i % 2)};
-      CHECK(double{got[4 * lane + i]} == sum);  // whole numbers that bf16 and f32 hold
-    }
 }
 
 TEST_CASE("machine: an error names who launched, through what launches for others") {
