@@ -96,7 +96,7 @@ __device__ int channel_of(unsigned column, int tile) {
 
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kThreads, kForwardBlocks)
-    image_conv2d_kernel(Images images, int K, unsigned matrices, const float* w, const float* bias,
+    conv2d_image_kernel(Images images, int K, unsigned matrices, const float* w, const float* bias,
                         T* y) {
   constexpr int kWords = kInputs / kNumbers<T>, kSteps = kWords / 2, kChannels = 8 * kTiles;
   KERNEL_SHARED(uint32_t, weights, kTiles * kWords * kWarp);  // by tile, word and lane
@@ -176,7 +176,7 @@ __device__ uint32_t word_of_pixels(const Share<T, kTiles> (&pixels)[4], int word
 
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kThreads, kWeightsBlocks)
-    image_weights_kernel(Images images, int K, unsigned matrices, const T* dy, float* sums) {
+    conv2d_image_weights_kernel(Images images, int K, unsigned matrices, const T* dy, float* sums) {
   constexpr int kChannels = 16 * kTiles, kSums = kChannels * kTaps, kSteps = 4 / kNumbers<T> / 2;
   KERNEL_SHARED(float, shared, kWarps* kSums);
   const Lane lane;
@@ -258,7 +258,7 @@ struct Shares {
 
 }  // namespace
 
-void image_conv2d(Stream stream, const Conv2dShape& s, const float* x, const float* w,
+void conv2d_image(Stream stream, const Conv2dShape& s, const float* x, const float* w,
                   const float* bias, Values y) {
   const Shares shares(s, kForwardBlocks);
   if (shares.blocks == 0) return;
@@ -269,17 +269,17 @@ void image_conv2d(Stream stream, const Conv2dShape& s, const float* x, const flo
              static_cast<int>(s.K), shares.of_warp, w, bias, y.as<T>());
     };
     if constexpr (kNumbers<T> == 2)
-      if (s.K % 64 == 0) return run(image_conv2d_kernel<T, 8>, 64);
-    run(image_conv2d_kernel<T, 4>, 32);
+      if (s.K % 64 == 0) return run(conv2d_image_kernel<T, 8>, 64);
+    run(conv2d_image_kernel<T, 4>, 32);
   });
 }
 
-size_t image_weights_workspace(const Conv2dShape& s) {
+size_t conv2d_image_workspace(const Conv2dShape& s) {
   const int64_t parts = Shares(s, kWeightsBlocks).blocks, columns = s.K * kTaps;
   return static_cast<size_t>(parts * columns) * sizeof(float) + sum_workspace(parts, columns);
 }
 
-void image_conv2d_backward_weights(Stream stream, const Conv2dShape& s, const float* x,
+void conv2d_image_backward_weights(Stream stream, const Conv2dShape& s, const float* x,
                                    ConstValues dy, float beta, float* dw, void* workspace) {
   const Shares shares(s, kWeightsBlocks);
   const int64_t columns = s.K * kTaps;
@@ -292,8 +292,8 @@ void image_conv2d_backward_weights(Stream stream, const Conv2dShape& s, const fl
              static_cast<int>(s.K), shares.of_block, dy.as<T>(), sums);
     };
     if constexpr (kNumbers<T> == 2)
-      if (s.K % 64 == 0) return run(image_weights_kernel<T, 4>, 64);
-    run(image_weights_kernel<T, 2>, 32);
+      if (s.K % 64 == 0) return run(conv2d_image_weights_kernel<T, 4>, 64);
+    run(conv2d_image_weights_kernel<T, 2>, 32);
   });
   sum_rows(stream, shares.blocks, columns, sums, beta, dw, sums + shares.blocks * columns);
 }

@@ -12,27 +12,27 @@ namespace expunge::kernels {
 
 // Whether such a convolution may be done so: stride 1, padding 1, a multiple of 32 channels out,
 // and pixels that 32 bits count.
-constexpr bool is_image_conv2d(const Conv2dShape& s) {
+constexpr bool is_conv2d_image(const Conv2dShape& s) {
   return s.C == 3 && s.R == 3 && s.S == 3 && s.stride == 1 && s.pad == 1 && s.K % 32 == 0 &&
          s.N * s.H * s.W < int64_t{1} << 29;
 }
 
 // y: bf16, f16, or f32 for tf32. bias: (K) or null
-void image_conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
+void conv2d_image(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
                   const float* bias, Values y);
 
 // dw = beta dw + dL/dw of images [n0, n1) alone. dy: like y
-void image_conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
+void conv2d_image_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
                                    const float* x, ConstValues dy, float beta, float* dw);
 
 // The same (conv2d_image.cu), y and dy at multiples of 16 bytes; of all images, with memory to work
 // in: so many bytes.
 namespace cuda {
 
-void image_conv2d(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
+void conv2d_image(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
                   const float* bias, Values y);
-size_t image_weights_workspace(const Conv2dShape& shape);
-void image_conv2d_backward_weights(Stream stream, const Conv2dShape& shape, const float* x,
+size_t conv2d_image_workspace(const Conv2dShape& shape);
+void conv2d_image_backward_weights(Stream stream, const Conv2dShape& shape, const float* x,
                                    ConstValues dy, float beta, float* dw, void* workspace);
 
 }  // namespace cuda

@@ -188,8 +188,8 @@ KernelRun prepare_images(const ConvCase& row, const std::string& name) {
                 .algo = "own",
                 .bytes = bytes_of({x, w, y})};
   run.call = [=] {
-    forward ? kernels::image_conv2d(compute_stream(), s, x.data(), w.data(), nullptr, y.values())
-            : kernels::image_conv2d_backward_weights(compute_stream(), s, 0, s.N, x.data(),
+    forward ? kernels::conv2d_image(compute_stream(), s, x.data(), w.data(), nullptr, y.values())
+            : kernels::conv2d_image_backward_weights(compute_stream(), s, 0, s.N, x.data(),
                                                      y.values(), 0, w.data());
   };
   run.check = [=, direction = row.direction] {
@@ -203,7 +203,7 @@ KernelRun prepare_images(const ConvCase& row, const std::string& name) {
 bool is_of_images(const ConvCase& row) {
   return compute_stream().device == Device::cuda &&
          kernels::precision() != kernels::Precision::fp32 &&
-         row.direction != Direction::backward_data && kernels::is_image_conv2d(row.shape);
+         row.direction != Direction::backward_data && kernels::is_conv2d_image(row.shape);
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ void add_weight_gradient(Tape& tape, const Conv2dShape& s, const Operands& of, c
   tape.add_parts(w, {.images = s.N, .product = is_linear(s) ? &product : nullptr, .reads = {x, dy}},
                  [&](Stream at, int64_t n0, int64_t n1, const GradSink& dw) {
                    if (of.images)
-                     return kernels::image_conv2d_backward_weights(
+                     return kernels::conv2d_image_backward_weights(
                          at, s, n0, n1, x.data(), dy.values(), dw.beta, dw.grad.data());
                    const Tensor own = apart ? Tensor(of.w.shape(), of.w.dtype(), at) : dw.grad;
                    kernels::conv2d_backward_weights(at, s, n0, n1, x.values(), dy.values(),
@@ -95,7 +95,7 @@ Var convolve(const Ctx& ctx, const Operands& of, const Var& w, const Var* bias,
   Tensor y(y_shape, of.y, ctx.stream);
   const float* to_add = bias != nullptr ? bias->value.data() : nullptr;
   if (of.images)
-    kernels::image_conv2d(ctx.stream, s, x.value.data(), of.w.data(), to_add, y.values());
+    kernels::conv2d_image(ctx.stream, s, x.value.data(), of.w.data(), to_add, y.values());
   else
     kernels::conv2d(ctx.stream, s, x.value.values(), of.w.values(), to_add, y.values());
   const Var b = bias != nullptr ? *bias : Var{};
@@ -116,7 +116,7 @@ constexpr int64_t kChannels = 8;
 // Whoever wants a gradient by the images has the casts.
 bool takes_images(const Ctx& ctx, const Var& x, const Conv2dShape& s) {
   return ctx.stream.device == Device::cuda && kernels::precision() != kernels::Precision::fp32 &&
-         kernels::is_image_conv2d(s) && x.value.dtype() == DType::f32 && !x.wants_grad();
+         kernels::is_conv2d_image(s) && x.value.dtype() == DType::f32 && !x.wants_grad();
 }
 
 Operands operands(const Ctx& ctx, const Var& x, const Var& w, Conv2dShape& s) {
@@ -178,7 +178,7 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
                                y.value.values());
     return y;
   }
-  kernels::image_conv2d(ctx.stream, s, of.x.value.data(), of.w.data(), to_add, y.value.values());
+  kernels::conv2d_image(ctx.stream, s, of.x.value.data(), of.w.data(), to_add, y.value.values());
   kernels::batch_norm_apply(ctx.stream,
                             kernels::BatchNormApply{.shape = {s.N * s.P() * s.Q(), s.K, norm.relu},
                                                     .x = y.value.values(),

@@ -87,7 +87,7 @@ void check_forward(const Conv2dShape& s, bool bias, const std::vector<size_t>& s
   });
   const DeviceArray<float> dev_x(x), dev_w(w), dev_bias(to_add);
   const DeviceArray<T> dev_y(expected.size());
-  cuda::image_conv2d(kStream, s, dev_x.data(), dev_w.data(), bias ? dev_bias.data() : nullptr,
+  cuda::conv2d_image(kStream, s, dev_x.data(), dev_w.data(), bias ? dev_bias.data() : nullptr,
                      dev_y.data());
   check_near(widened(dev_y.values()), expected, kRounding<T>);
 }
@@ -108,7 +108,7 @@ void check_weights(const Conv2dShape& s, float beta, const std::vector<size_t>& 
   const DeviceArray<float> dev_x(x), dev_dw(there);
   const DeviceArray<T> dev_dy(dy);
   const auto workspace_of = [](const Conv2dShape& of) {
-    return cuda::image_weights_workspace(of) / sizeof(double) + 1;
+    return cuda::conv2d_image_workspace(of) / sizeof(double) + 1;
   };
   const DeviceArray<double> workspace(workspace_of(s));
   // of images [n0, n1)
@@ -116,7 +116,7 @@ void check_weights(const Conv2dShape& s, float beta, const std::vector<size_t>& 
     Conv2dShape part = s;
     part.N = n1 - n0;
     const DeviceArray<double> own(workspace_of(part));
-    cuda::image_conv2d_backward_weights(kStream, part, dev_x.data() + n0 * s.H * s.W * 3,
+    cuda::conv2d_image_backward_weights(kStream, part, dev_x.data() + n0 * s.H * s.W * 3,
                                         dev_dy.data() + n0 * s.H * s.W * s.K, keep, dev_dw.data(),
                                         own.data());
     return dev_dw.values();
@@ -154,12 +154,12 @@ TEST_CASE("cuda convolution of images: nothing to do") {
   const Conv2dShape none = shape(0, 8, 8, 32);
   const Floats there = draw(int64_t{32 * 27}, 1);
   const DeviceArray<float> dw(there);
-  const DeviceArray<double> workspace(cuda::image_weights_workspace(none) / sizeof(double) + 1);
+  const DeviceArray<double> workspace(cuda::conv2d_image_workspace(none) / sizeof(double) + 1);
   const bf16* const dy = nullptr;
-  cuda::image_conv2d(kStream, none, nullptr, nullptr, nullptr, static_cast<bf16*>(nullptr));
-  cuda::image_conv2d_backward_weights(kStream, none, nullptr, dy, 1, dw.data(), workspace.data());
+  cuda::conv2d_image(kStream, none, nullptr, nullptr, nullptr, static_cast<bf16*>(nullptr));
+  cuda::conv2d_image_backward_weights(kStream, none, nullptr, dy, 1, dw.data(), workspace.data());
   CHECK(same_bits(dw.values(), there));
-  cuda::image_conv2d_backward_weights(kStream, none, nullptr, dy, 0, dw.data(), workspace.data());
+  cuda::conv2d_image_backward_weights(kStream, none, nullptr, dy, 0, dw.data(), workspace.data());
   CHECK(same_bits(dw.values(), Floats(there.size(), 0.0f)));
 }
 

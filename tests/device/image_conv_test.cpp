@@ -76,7 +76,7 @@ TEST_CASE("device: what images of a batch contribute adds up, slice by slice and
     const Tensor dw = normal({64, 3, 3, 3}, 3);
     float beta = 0;
     for (const int64_t* cut = cuts.begin(); cut + 1 < cuts.end(); ++cut, beta = 1)
-      kernels::image_conv2d_backward_weights(device(), shape, cut[0], cut[1], x.data(), dy.values(),
+      kernels::conv2d_image_backward_weights(device(), shape, cut[0], cut[1], x.data(), dy.values(),
                                              beta, dw.data());
     return dw.to({});
   };
@@ -89,7 +89,7 @@ TEST_CASE("device: convolutions of images refuse what they are not made for") {
   kernels::Conv2dShape shape{
       .N = 1, .H = 4, .W = 4, .C = 3, .K = 32, .R = 3, .S = 3, .stride = 1, .pad = 1};
   const auto run = [&](Stream stream) {
-    kernels::image_conv2d(stream, shape, nullptr, nullptr, nullptr, static_cast<float*>(nullptr));
+    kernels::conv2d_image(stream, shape, nullptr, nullptr, nullptr, static_cast<float*>(nullptr));
   };
   CHECK_THROWS_AS(run({}), Error);
   shape.K = 33;
