@@ -57,7 +57,7 @@ __device__ float signal(const StatisticsRule& rule, float g, States<V>& s, int v
     case Estimator::welford:
       return math::welford_signal(rule.welford, g, s.s0.v[v], s.s1.v[v], s.s2.v[v]);
     case Estimator::moments:
-      return math::moments_signal(rule.moments, s.s1.v[v], s.s0.v[v]);
+      return math::moments_signal(math::prior_of(rule.moments), s.s1.v[v], s.s0.v[v]);
   }
   return 0;
 }

@@ -103,12 +103,15 @@ EXPUNGE_HD float welford_signal(const WelfordRule& r, float g, float& m, float& 
 // under true means drawn from N(0, tau^2) instead of a flat prior,
 //   z' = z sqrt(tau^2 / (tau^2 + SE^2))
 struct MomentsRule {
-  float prior = -1.0f;  // tau^2; negative: flat
+  const float* prior = nullptr;  // (1) tau^2, where the work is; null: flat
 };
-EXPUNGE_HD float moments_signal(const MomentsRule& r, float m, float squared_error) {
+EXPUNGE_HD float prior_of(const MomentsRule& r) {  // negative: flat
+  return r.prior != nullptr ? *r.prior : -1.0f;
+}
+EXPUNGE_HD float moments_signal(float prior, float m, float squared_error) {
   const float z = signal(m, squared_error);
-  const bool shrink = r.prior >= 0.0f && squared_error > 0.0f;
-  const float share = r.prior / (r.prior + (shrink ? squared_error : 1.0f));
+  const bool shrink = prior >= 0.0f && squared_error > 0.0f;
+  const float share = prior / (prior + (shrink ? squared_error : 1.0f));
   return shrink ? z * __builtin_sqrtf(share) : z;
 }
 

@@ -12,7 +12,10 @@ struct TakeIn {
   const float* g;
   StatisticsState s;
   MomentsOut out;
-  __device__ void operator()(int64_t i) const { math::take_in(rule, g, s, out, i); }
+  const float* losses;
+  __device__ void operator()(int64_t i) const {
+    if (math::takes_step(losses, kStepLosses)) math::take_in(rule, g, s, out, i);
+  }
 };
 
 struct PriorVariance {
@@ -61,8 +64,8 @@ struct ProductError {
 }  // namespace
 
 void take_in(Stream stream, int64_t n, const StatisticsRule& rule, const float* g,
-             const StatisticsState& state, const MomentsOut& out) {
-  each(stream, n, TakeIn{rule, g, state, out});
+             const StatisticsState& state, const MomentsOut& out, const float* losses) {
+  each(stream, n, TakeIn{rule, g, state, out, losses});
 }
 
 size_t prior_workspace(int64_t n) {

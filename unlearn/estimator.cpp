@@ -120,7 +120,7 @@ GradientStatistics::GradientStatistics(const EstimatorSpec& spec, const ParamSto
   }
   for (const char* name : names) state_.push_back({name, params.make_buffer()});
   if (!spec.shrink) return;
-  prior_.assign(static_cast<size_t>(table_.count()), 0.0f);
+  prior_ = Tensor::zeros({table_.count()}, DType::f32, params.values().stream());
   if (!squared_error_) squared_error_ = params.make_buffer();
   if (spec.kind == Estimator::ema) mean_ = state_[0].buffer;
   if (spec.kind == Estimator::welford) {  // of the last complete block
@@ -170,22 +170,23 @@ kernels::StatisticsState GradientStatistics::running_at(int64_t offset) const {
   return {buffer(0), buffer(1), buffer(2)};
 }
 
-void GradientStatistics::take_in(int parameter, int64_t step, const Tensor& flat) {
+void GradientStatistics::take_in(int parameter, int64_t step, const Tensor& flat,
+                                 const float* losses) {
   if (!spec_.shrink) return;
   const Range& range = table_[parameter];
   const auto at = [&](const Tensor& t) { return t.data() + range.offset; };
   if (!slices_)
     kernels::take_in(flat.stream(), range.size, running_rule(step), at(flat),
                      running_at(range.offset),
-                     {.mean = at(mean_), .squared_error = at(squared_error_)});
-  prior_[static_cast<size_t>(parameter)] = kernels::prior_variance(
-      flat.stream(), range.size, at(mean_ ? mean_ : flat), at(squared_error_));
+                     {.mean = at(mean_), .squared_error = at(squared_error_)}, losses);
+  kernels::prior_variance(flat.stream(), range.size, at(mean_ ? mean_ : flat), at(squared_error_),
+                          prior_.data() + parameter);
 }
 
 kernels::StatisticsRule GradientStatistics::rule(int parameter, int64_t step) const {
   kernels::StatisticsRule r = running_rule(step);
   if (has_moments()) r.estimator = Estimator::moments;
-  if (spec_.shrink) r.moments.prior = prior_[static_cast<size_t>(parameter)];
+  if (spec_.shrink) r.moments.prior = prior_.data() + parameter;
   return r;
 }
 

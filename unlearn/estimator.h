@@ -46,8 +46,9 @@ class GradientStatistics {
   // What watches the gradients' slices in the backward pass; null where none are wanted.
   SliceStatistics* slices() { return slices_ ? &*slices_ : nullptr; }
   // Takes a parameter's gradient of step `step` (from 0) in as far as must be done for the whole
-  // tensor at once. Once a step, before rule() and at(); `flat` is the flat buffer of gradients.
-  void take_in(int parameter, int64_t step, const Tensor& flat);
+  // tensor at once. Once a step, before rule() and at(); `flat` is the flat buffer of gradients,
+  // losses as GradAlignment's.
+  void take_in(int parameter, int64_t step, const Tensor& flat, const float* losses = nullptr);
 
   // What step `step` does to the statistics of a parameter.
   kernels::StatisticsRule rule(int parameter, int64_t step) const;
@@ -70,7 +71,7 @@ class GradientStatistics {
   std::vector<NamedBuffer> state_;
   std::optional<SliceStatistics> slices_;
   Tensor mean_, squared_error_;  // flat moments; mean_ empty where it is the gradient itself
-  std::vector<float> prior_;     // tau^2 of each parameter, with shrink
+  Tensor prior_;                 // tau^2 of each parameter, with shrink
 };
 
 }  // namespace expunge::unlearn

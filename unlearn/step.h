@@ -55,8 +55,8 @@ struct StepReport {
 // On a GPU both sides' batches go through the network together; the passes of a step are recorded
 // (nn/step_recorder.h) and the update, after them, looks at their losses itself: queue() waits for
 // nothing. An estimator that looks into batches wants each batch in a pass of its own. Step by step
-// as on the CPU are done: updates inside the backward pass, objectives that may not be recorded,
-// shrinkage.
+// as on the CPU are done: updates inside the backward pass, and objectives that may not be
+// recorded.
 class UnlearnStep final : public nn::Step {
  public:
   UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource& other, StepConfig config);

@@ -69,11 +69,9 @@ bool GatedUpdate::warming(int64_t step) const {
   return row().uses.phi && !stats_f_.ready(step);
 }
 
-// Shrinkage's numbers come to the host; gates on the CPU would see gradients of losses that are not
-// finite.
+// Gates on the CPU would see gradients of losses that are not finite.
 bool GatedUpdate::may_come_first() const {
-  return stream().device == Device::cuda && stats_f_.one_rule() &&
-         (row().scope == Scope::element || row().anywhere);
+  return stream().device == Device::cuda && (row().scope == Scope::element || row().anywhere);
 }
 
 kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& scalars,
@@ -104,9 +102,9 @@ SliceStatistics* GatedUpdate::slices(GradientStatistics& stats) const {
   return row().uses.phi ? stats.slices() : nullptr;
 }
 
-void GatedUpdate::take_in(int parameter, int64_t step) {
-  stats_f_.take_in(parameter, step, gradients_.g_f);
-  stats_r_.take_in(parameter, step, gradients_.g_r);
+void GatedUpdate::take_in(int parameter, int64_t step, const float* losses) {
+  stats_f_.take_in(parameter, step, gradients_.g_f, losses);
+  stats_r_.take_in(parameter, step, gradients_.g_r, losses);
 }
 
 // phi of a parameter; the statistics take this step's gradients in.
@@ -145,7 +143,7 @@ std::optional<int64_t> GatedUpdate::queue_all(const StepScalars& scalars, const 
   const Scope scope = row().scope;
   const bool ready = !warming(scalars.step);
   if (row().uses.phi)
-    for (int p = 0; p < table.count(); ++p) take_in(p, scalars.step);
+    for (int p = 0; p < table.count(); ++p) take_in(p, scalars.step, losses);
   std::vector<kernels::GradAlignment> of;
   for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars, losses));
   if (phi_ && (scope != Scope::element || !ready))

@@ -68,7 +68,7 @@ class GatedUpdate {
   kernels::GradAlignment alignment(int parameter, const StepScalars& scalars,
                                    const float* losses = nullptr) const;
   SliceStatistics* slices(GradientStatistics& stats) const;
-  void take_in(int parameter, int64_t step);
+  void take_in(int parameter, int64_t step, const float* losses = nullptr);
   void focus(int parameter, const StepScalars& scalars);
   Stream stream() const { return params_.values().stream(); }
   const nn::ParamGroup& group_of(int parameter) const;

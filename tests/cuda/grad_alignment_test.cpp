@@ -196,12 +196,15 @@ TEST_CASE("cuda grad_alignment: moments and weights that are given") {
                                  .first = b[1].data(),
                                  .second = b[2].data(),
                                  .state = {}});
-      a.rule_f = a.rule_r = {.estimator = Estimator::moments, .moments = {.prior = 1e-4f}};
+      const float prior = 1e-4f;
+      const DeviceArray<float> dev_prior(Floats{prior});
+      a.rule_f = a.rule_r = {.estimator = Estimator::moments, .moments = {.prior = &prior}};
       a.weight = weight.data();
       a.state_f = a.state_r = {.s0 = error.data(), .s1 = own_mean ? mean.data() : nullptr};
       GradAlignment d = a;
       d.g_f = g_f.data(), d.g_r = g_r.data(), d.weight = dev_weight.data();
       d.value = value.data(), d.first = m.data(), d.second = v.data();
+      d.rule_f.moments.prior = d.rule_r.moments.prior = dev_prior.data();
       d.state_f = d.state_r = {.s0 = dev_error.data(), .s1 = own_mean ? dev_mean.data() : nullptr};
       grad_alignment({}, kHere, a);
       cuda::grad_alignment(kStream, kHere, d);

@@ -231,9 +231,12 @@ TEST_CASE("device: no step behind a loss that is not finite changes a weight") {
   };
   check("training", [](Trained& t, BatchSource&) { return SupervisedStep(t.model, t.optimizer); });
   for (const char* gate : {"focus", "opt"})
-    check(gate, [&](Trained& t, BatchSource& retain) {
-      return unlearn::UnlearnStep(t.model, t.optimizer, retain, unlearning(gate));
-    });
+    for (const char* estimator : {"paper", "ema:0.9,shrink=on"})
+      check(gate, [&](Trained& t, BatchSource& retain) {
+        unlearn::StepConfig config = unlearning(gate);
+        config.estimator = unlearn::EstimatorSpec::parse(estimator);
+        return unlearn::UnlearnStep(t.model, t.optimizer, retain, config);
+      });
 }
 
 TEST_CASE("late numbers: read in order, while others are on their way") {
