@@ -94,6 +94,21 @@ __device__ int channel_of(unsigned column, int tile) {
          tile % kTiles * 2 + static_cast<int>(column % 2);
 }
 
+// By words: of 16-bit numbers nvcc would store some one by one.
+template <class T>
+__device__ void store_vector(T* to, const float (&numbers)[kVector<T>]) {
+  if constexpr (kNumbers<T> == 2) {
+    Packed<kAccess / sizeof(uint32_t), uint32_t> words;
+    for (int k = 0; k < static_cast<int>(kAccess / sizeof(uint32_t)); ++k)
+      words.v[k] = word_of<T>(numbers + 2 * k);
+    *reinterpret_cast<decltype(words)*>(to) = words;
+  } else {
+    Floats<kVector<T>> all;
+    for (int k = 0; k < kVector<T>; ++k) all.v[k] = numbers[k];
+    store(to, all);
+  }
+}
+
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kThreads, kForwardBlocks)
     conv2d_image_kernel(Images images, int K, unsigned matrices, const float* w, const float* bias,
@@ -144,10 +159,10 @@ __global__ void __launch_bounds__(kThreads, kForwardBlocks)
       T* to = y + static_cast<int64_t>(p[i].at) * K + first;
       for (int tile = 0; tile < kTiles; tile += kStored<T>) {
         const int channel = channel_of<T>(2 * lane.t, tile);
-        Floats<kVector<T>> sums;
+        float sums[kVector<T>];
         for (int c = 0; c < kVector<T>; ++c)
-          sums.v[c] = d[tile + c / 2][2 * i + c % 2] + added[channel + c];
-        store(to + channel, sums);
+          sums[c] = d[tile + c / 2][2 * i + c % 2] + added[channel + c];
+        store_vector(to + channel, sums);
       }
     }
   }
@@ -194,7 +209,7 @@ __global__ void __launch_bounds__(kThreads, kWeightsBlocks)
     Pixel p[4] = {images.pixel(m * kPixels + 4 * lane.t)};
     for (int q = 1; q < 4; ++q) p[q] = images.behind(p[q - 1]);
     Share<T, kTiles> of_y[4];
-    for (int q = 0; q < 4; ++q) {  // behind the last pixel inputs are 0, and anything will do
+    for (int q = 0; q < 4; ++q) {  // behind the last pixel inputs are 0: the first one's dy will do
       const T* from = dy + static_cast<int64_t>(images.has(p[q]) ? p[q].at : 0) * K + first + share;
       of_y[q] = *reinterpret_cast<const Share<T, kTiles>*>(from);
     }

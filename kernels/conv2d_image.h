@@ -21,7 +21,8 @@ constexpr bool is_conv2d_image(const Conv2dShape& s) {
 void conv2d_image(Stream stream, const Conv2dShape& shape, const float* x, const float* w,
                   const float* bias, Values y);
 
-// dw = beta dw + dL/dw of images [n0, n1) alone. dy: like y
+// dw = beta dw + dL/dw of images [n0, n1) alone. dy: like y; where it is not finite no weight of
+// that channel is
 void conv2d_image_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
                                    const float* x, ConstValues dy, float beta, float* dw);
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <numeric>
 #include <sstream>
@@ -74,6 +75,9 @@ size_t ConvPlanBook::fastest(const ConvProblem& problem, const std::vector<ConvP
     std::vector<size_t> order(left.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::stable_sort(order, {}, [&](size_t i) { return ms[i]; });
+    if (!std::isfinite(ms[order[0]]))
+      fail(ExitCode::device, "cuDNN: none of {} plans for the convolution {} runs on this device",
+           plans.size(), problem.str());
     Plans best;
     for (size_t i = 0; i < kept; ++i) best.push_back(left[order[i]]);
     left = std::move(best);

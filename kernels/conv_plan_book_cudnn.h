@@ -13,7 +13,7 @@ namespace expunge::kernels::cudnn {
 // The plan of every convolution that was asked for: the fastest of those that heuristics propose,
 // measured once and written down, since noise in timing would choose other engines, hence other
 // rounding, in another run. Heuristics put some 60 plans for tensor cores in an order that says
-// little of the first ones: all are looked at shortly, and the best again. A file a version of
+// little of the first ones: all are looked at briefly, and the best again. A file a version of
 // cuDNN and a device:
 //   expunge-conv-plans-2 <cuDNN's version> <device's name>
 //   <problem><tab><engine>

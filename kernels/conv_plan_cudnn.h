@@ -30,7 +30,7 @@ struct PlanLimits {
   // bytes; strict fp32's fast data gradients want up to 269 MB at a batch of 512 (in the next best
   // ResNet18 took 7 times as long), tensor cores at most 37
   int64_t workspace = int64_t{512} << 20;
-  size_t count = 40;  // as many at most, and of one engine, with other knobs, so many
+  size_t count = 64;  // as many at most, and of one engine, with other knobs, so many
   size_t of_engine = 12;
 };
 

@@ -130,6 +130,8 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
       for (int run = 0; run < runs && (run == 0 || best < kLong); ++run)
         best = std::min(best, milliseconds_of_run(*plan));
     } catch (const Error&) {  // heuristics may propose what this device will not run
+      cudaGetLastError();
+      if (cudaDeviceSynchronize() != cudaSuccess) throw;  // not the plan's fault alone
       best = HUGE_VALF;
     }
     fastest.push_back(double{best});

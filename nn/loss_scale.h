@@ -21,12 +21,11 @@ class LossScale {
   bool on() const { return static_cast<bool>(state_); }
   Tensor seed() const { return on() ? state_.slice(0, {1}) : Tensor(); }
   // Divides the gradients by S and adapts it. The last of `losses` becomes infinite where one of
-  // them overflowed, otherwise 0; the others are losses.
+  // them overflowed, NaN where S can then go no lower, otherwise 0; the others are losses.
   void finish(std::span<const Tensor> gradients, const Tensor& losses) const;
   // Whether the step was not taken, by the last of its losses; asked once for each. Where S can go
   // no lower: ExitCode::numerical.
   bool skipped(float overflow);
-  void forget() { skipped_ = -1; }  // steps were queued that nobody asks about
   // The step as optimizers and statistics count: skipped ones are none.
   StepScalars taken(StepScalars scalars);
 

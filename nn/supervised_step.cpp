@@ -111,7 +111,6 @@ void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
 }
 
 void SupervisedStep::start() {
-  if (!queued_.empty()) scale_.forget();
   queued_.clear();
   late_.drop();
   found_.zero();

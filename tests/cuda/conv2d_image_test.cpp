@@ -62,8 +62,9 @@ template <class T>
 Floats taken(Floats x) {
   if constexpr (!std::is_same_v<T, float>) return widened(rounded<T>(x));
   for (float& v : x) {
-    const double step = std::ldexp(1.0, std::ilogb(v) - 10), steps = std::round(double{v} / step);
-    if (v != 0 && std::isfinite(v)) v = static_cast<float>(steps * step);
+    if (v == 0 || !std::isfinite(v)) continue;
+    const double step = std::ldexp(1.0, std::ilogb(v) - 10);
+    v = static_cast<float>(std::round(double{v} / step) * step);
   }
   return x;
 }

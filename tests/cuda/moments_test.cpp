@@ -31,10 +31,14 @@ TEST_CASE("cuda moments: a step of welford and ema has the bits of the CPU") {
         const DeviceArray<float> dev_g(g), dev_s0(s0), dev_s1(s1), dev_mean(mean), dev_error(error);
         for (const Floats& losses : {Floats{1, 0, 2, 0}, {1, std::nanf(""), 2, 0}}) {
           const DeviceArray<float> dev_losses(losses);
+          const Floats before[] = {s0, s1, mean, error};
           take_in({}, count, rule, g.data(), {s0.data(), s1.data(), nullptr},
                   {mean.data(), error.data()}, losses.data());
           cuda::take_in(kStream, count, rule, dev_g.data(), {dev_s0.data(), dev_s1.data(), nullptr},
                         {dev_mean.data(), dev_error.data()}, dev_losses.data());
+          const bool same = same_bits(before[0], s0) && same_bits(before[1], s1) &&
+                            same_bits(before[2], mean) && same_bits(before[3], error);
+          CHECK(same == (std::isnan(losses[1]) || n == 0));
         }
         CHECK(same_bits(dev_s0.values(), s0));
         CHECK(same_bits(dev_s1.values(), s1));

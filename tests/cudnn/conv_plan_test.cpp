@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -133,17 +134,44 @@ struct Stopwatch {
   }
 };
 
-TEST_CASE("plans of several engines are proposed, of each not too many") {
+TEST_CASE("plans of every engine are proposed, of each not too many") {
   const Descriptor device = h200();
-  for (const Precision precision : {Precision::tf32, Precision::bf16, Precision::fp16})
-    for (const ConvPass pass : kPasses) {
-      std::map<int64_t, size_t> engines;
-      const std::vector<ConvPlan> plans = conv_plans(problem(pass, precision), device);
-      for (const ConvPlan& plan : plans) ++engines[plan.engine().index];
-      CHECK(engines.size() >= 5);
-      CHECK(plans.size() > 15);
-      for (const auto& [engine, count] : engines) CHECK(count <= PlanLimits{}.of_engine);
-    }
+  for (const Conv2dShape& shape : convolutions("resnet18", 512))
+    for (const Precision precision : kPrecisions)
+      for (const ConvPass pass : kPasses) {
+        const ConvProblem p{pass, shape, precision};
+        CAPTURE(p.str());
+        std::map<int64_t, size_t> engines, all;
+        for (const ConvPlan& plan : conv_plans(p, device)) ++engines[plan.engine().index];
+        for (const ConvPlan& plan : conv_plans(p, device, {.count = 1000, .of_engine = 1000}))
+          ++all[plan.engine().index];
+        CHECK(engines.size() == all.size());
+        for (const auto& [engine, count] : engines)
+          CHECK(count == std::min(all[engine], PlanLimits{}.of_engine));
+      }
+}
+
+TEST_CASE("a plan that will not run is not chosen; where none does nothing is written") {
+  const test::TempDir dir;
+  const std::filesystem::path file = dir.path() / "plans.txt";
+  const auto book = [&](auto milliseconds) {
+    return ConvPlanBook(h200(), "NVIDIA H200", file,
+                        [=](const ConvProblem&, const ConvPlanBook::Plans& plans, int) {
+                          std::vector<double> ms;
+                          for (const ConvPlan* plan : plans)
+                            ms.push_back(milliseconds(plan->engine().str()));
+                          return ms;
+                        });
+  };
+  CHECK(test::error_code([&] {
+          book([](const std::string&) { return HUGE_VAL; }).at(problem());
+        }) == ExitCode::device);
+  CHECK(!std::filesystem::exists(file));
+  const std::string only = conv_plans(problem(), h200()).at(7).engine().str();
+  ConvPlanBook one =
+      book([&](const std::string& engine) { return engine == only ? 1.0 : HUGE_VAL; });
+  CHECK(one.at(problem()).engine().str() == only);
+  CHECK(std::filesystem::exists(file));
 }
 
 TEST_CASE("the book measures once, keeps the fastest, and reads it in the next run") {

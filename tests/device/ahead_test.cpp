@@ -202,6 +202,13 @@ TEST_CASE("device: no step behind a loss that is not finite changes a weight") {
   const auto check = [&](const char* what, auto make_step) {
     CAPTURE(std::string(what));
     Trained before, after;
+    // what the step remembers besides: statistics of gradients
+    const auto remembered = [](const auto& step) {
+      std::vector<Tensor> all;
+      if constexpr (requires { step.state(); })
+        for (const NamedBuffer& b : step.state()) all.push_back(b.buffer.to({}).clone());
+      return all;
+    };
     OnePlace retain(5000, kBatches, false);
     auto step_before = make_step(before, retain);
     Spoiled source;
@@ -221,6 +228,7 @@ TEST_CASE("device: no step behind a loss that is not finite changes a weight") {
     CHECK(until_nan.losses.size() == kGood + 1);
     CHECK(std::isnan(until_nan.losses.back()));
     check_same(before.kept(), after.kept());
+    check_same(remembered(step_before), remembered(step_after));
 
     // whoever catches that may go on with the same step
     after.model.params.statistic_values().copy_from(before.model.params.statistic_values());
@@ -231,7 +239,7 @@ TEST_CASE("device: no step behind a loss that is not finite changes a weight") {
   };
   check("training", [](Trained& t, BatchSource&) { return SupervisedStep(t.model, t.optimizer); });
   for (const char* gate : {"focus", "opt"})
-    for (const char* estimator : {"paper", "ema:0.9,shrink=on"})
+    for (const char* estimator : {"paper", "ema:0.9,shrink=on", "welford:2,shrink=on"})
       check(gate, [&](Trained& t, BatchSource& retain) {
         unlearn::StepConfig config = unlearning(gate);
         config.estimator = unlearn::EstimatorSpec::parse(estimator);

@@ -1,4 +1,6 @@
+#include <cmath>
 #include <initializer_list>
+#include <vector>
 
 #include "device/twins.h"
 #include "kernels/conv2d_image.h"
@@ -66,6 +68,36 @@ TEST_CASE("device: a convolution of images in 16 bits, from them or from casts, 
     CHECK(apart(direct.dw, cast.dw) > 0);  // there they have 16 bits
   }
   CHECK(convolved(x, false).type == DType::f32);
+}
+
+TEST_CASE("device: with the batch norm of evaluation it has the bits of the two operations") {
+  const Var x{normal({3, 6, 5, 3}, 1)}, w{normal({32, 3, 3, 3}, 2)}, bias{normal({32}, 3)};
+  const Tensor positive = normal({32}, 4).to({});
+  for (float& v : positive.span()) v = std::abs(v) + 0.5f;
+  const Ctx ctx{.stream = device()};
+  std::vector<Tensor> found;
+  using enum kernels::Precision;
+  for (const auto precision : {fp32, tf32, bf16, fp16}) {
+    const WithPrecision with(precision);
+    const Var residual = nn::cast(ctx, {normal({3, 6, 5, 32}, 5)}, kernels::activation_type());
+    for (const bool adds : {false, true})
+      for (const Var* b : {static_cast<const Var*>(nullptr), &bias}) {
+        nn::BatchNormInputs in{.x = x,
+                               .gamma = {normal({32}, 6)},
+                               .beta = {normal({32}, 7)},
+                               .running_mean = normal({32}, 8),
+                               .running_var = positive.to(device()),
+                               .residual = adds ? &residual : nullptr};
+        const Var one = nn::conv2d_batch_norm(ctx, w, b, {.pad = 1}, in, {.relu = true});
+        in.x = nn::conv2d(ctx, x, w, b, {.pad = 1});
+        const Var two = nn::batch_norm(ctx, in, {.relu = true});
+        CHECK(one.value.dtype() == kernels::activation_type());
+        found.push_back(nn::as_f32(one.value).to({}));
+        CHECK(apart(found.back(), nn::as_f32(two.value).to({})) == 0);
+      }
+  }
+  for (size_t i = 0; i < found.size(); ++i)
+    for (size_t j = 0; j < i; ++j) CHECK(apart(found[i], found[j]) > 0);  // each its own
 }
 
 TEST_CASE("device: what images of a batch contribute adds up, slice by slice and in all") {
