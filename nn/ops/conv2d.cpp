@@ -146,7 +146,7 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
     norm.pool = false;
     return max_pool2d(ctx, conv2d_batch_norm(ctx, w, bias, conv, in, norm));
   }
-  if (!ctx.evaluates() || norm.pool || in.shortcut != nullptr) {
+  if (!ctx.evaluates() || norm.pool || in.shortcut != nullptr || takes_images(ctx, in.x, s)) {
     BatchNormInputs behind = in;
     behind.x = conv2d(ctx, in.x, w, bias, conv);
     return batch_norm(ctx, behind, norm);
@@ -168,23 +168,13 @@ Var conv2d_batch_norm(const Ctx& ctx, const Var& w, const Var* bias, Conv2dOptio
   kernels::batch_norm_known(ctx.stream,
                             {s.K, in.running_mean.data(), in.running_var.data(), norm.eps,
                              in.gamma.value.data(), in.beta.value.data(), invstd, line});
-  const float* to_add = bias != nullptr ? bias->value.data() : nullptr;
-  const kernels::ConvNorm behind{
-      .line = line,
-      .residual = in.residual != nullptr ? in.residual->value.values() : Values{},
-      .relu = norm.relu};
-  if (!of.images) {
-    kernels::conv2d_batch_norm(ctx.stream, s, of.x.value.values(), of.w.values(), to_add, behind,
-                               y.value.values());
-    return y;
-  }
-  kernels::conv2d_image(ctx.stream, s, of.x.value.data(), of.w.data(), to_add, y.value.values());
-  kernels::batch_norm_apply(ctx.stream,
-                            kernels::BatchNormApply{.shape = {s.N * s.P() * s.Q(), s.K, norm.relu},
-                                                    .x = y.value.values(),
-                                                    .line = line,
-                                                    .residual = behind.residual,
-                                                    .y = y.value.values()});
+  kernels::conv2d_batch_norm(
+      ctx.stream, s, of.x.value.values(), of.w.values(),
+      bias != nullptr ? bias->value.data() : nullptr,
+      {.line = line,
+       .residual = in.residual != nullptr ? in.residual->value.values() : Values{},
+       .relu = norm.relu},
+      y.value.values());
   return y;
 }
 

@@ -47,19 +47,8 @@ class Batches final : public BatchSource {
 };
 
 struct Learner {
-  nn::Model model = make();
+  nn::Model model = small_model_there(digits());
   nn::Optimizer optimizer{model.params, {.kind = nn::OptimKind::adam}};
-
-  static nn::Model make() {
-    const data::Dataset& set = digits();
-    nn::Model model = nn::make_model("smallcnn", {.height = set.height,
-                                                  .width = set.width,
-                                                  .channels = set.channels,
-                                                  .classes = std::ssize(set.classes)});
-    nn::initialise(model.params, nn::Init::pytorch, 1);
-    model.params.move_to(device());
-    return model;
-  }
 };
 
 // Notes losses; looks at the model at the end alone, so that steps are queued ahead.

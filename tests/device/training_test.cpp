@@ -278,12 +278,7 @@ TEST_CASE("device: recorded steps make the images of their time and of their loa
   data::Dataset negative = digits;
   for (uint8_t& p : negative.pixels) p = static_cast<uint8_t>(255 - p);
   const auto losses = [&](bool record) {
-    nn::Model model = nn::make_model("smallcnn", {.height = digits.height,
-                                                  .width = digits.width,
-                                                  .channels = digits.channels,
-                                                  .classes = std::ssize(digits.classes)});
-    nn::initialise(model.params, nn::Init::pytorch, 1);
-    model.params.move_to(device());
+    nn::Model model = small_model_there(digits);
     nn::Optimizer optimizer(model.params, {});
     nn::SupervisedStep step(model, optimizer, {.record = record});
     std::vector<double> found;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/memory_cuda.h"
+#include "data/dataset.h"
 #include "kernels/precision.h"
 #include "nn/layers.h"
 #include "nn/ops.h"
@@ -55,6 +56,17 @@ class WideVgg final : public nn::Network {
   nn::ConvBatchNorm conv_;
   nn::LinearLayer fc_;
 };
+
+// smallcnn for the images of a data set, on the device.
+inline nn::Model small_model_there(const data::Dataset& set) {
+  nn::Model model = nn::make_model("smallcnn", {.height = set.height,
+                                                .width = set.width,
+                                                .channels = set.channels,
+                                                .classes = std::ssize(set.classes)});
+  nn::initialise(model.params, nn::Init::pytorch, 1);
+  model.params.move_to(device());
+  return model;
+}
 
 // Images that lie where the stream works; labels and positions on the CPU, as data::Loader has it.
 class ImagesAt final : public BatchSource {
