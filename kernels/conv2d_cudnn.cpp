@@ -1,5 +1,7 @@
 #include "kernels/conv2d.h"
+#include "kernels/matrix_product.h"
 #include "kernels/vendor_cudnn.h"
+#include "kernels/winograd.h"
 
 namespace expunge::kernels::cuda {
 namespace {
@@ -28,34 +30,15 @@ Precision precision_of(DType type) {
 
 void run(Stream stream, ConvPass pass, const Conv2dShape& s, DType type, float beta,
          const ConvPointers& at) {
+  const Precision precision = precision_of(type);
+  const bool either = precision == Precision::fp32 && winograd_applies(s);
   Vendor::of(stream).convolve({.pass = pass,
                                .shape = s,
-                               .precision = precision_of(type),
+                               .precision = precision,
                                .accumulates = beta != 0.0f,
-                               .alignment = alignment(at, type)},
+                               .alignment = alignment(at, type),
+                               .algo = either ? conv_algo() : ConvAlgo::automatic},
                               at);
-}
-
-// C = beta C + A B of rows by columns (m x n, over k), in our order of rows. cuBLAS counts by
-// columns: to it our matrices are transposed, and C^T = B^T A^T.
-struct Product {
-  int64_t m, n, k;
-  const float *a, *b;
-  bool a_transposed = false, b_transposed = false;  // given as (k, m), (n, k)
-  float beta = 0;
-  float* c;
-};
-void multiply(Stream stream, const Product& p) {
-  const auto op = [](bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  const cublasComputeType_t compute =
-      precision() == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  const auto m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
-  const float one = 1.0f;
-  check_cublas(cublasGemmEx(Vendor::of(stream).cublas(), op(p.b_transposed), op(p.a_transposed), n,
-                            m, k, &one, p.b, CUDA_R_32F, p.b_transposed ? k : n, p.a, CUDA_R_32F,
-                            p.a_transposed ? m : k, &p.beta, p.c, CUDA_R_32F, n, compute,
-                            CUBLAS_GEMM_DEFAULT),
-               "a product of matrices");
 }
 
 }  // namespace

@@ -60,8 +60,7 @@ ConvAlgo conv_algo() {
   return chosen.load(std::memory_order_relaxed);
 }
 
-ConvAlgo conv_algo_for(const Conv2dShape& s) {
-  const ConvAlgo wanted = conv_algo();
+ConvAlgo conv_algo_for(const Conv2dShape& s, ConvAlgo wanted) {
   if (wanted == ConvAlgo::direct || !winograd_applies(s)) return ConvAlgo::direct;
   if (wanted == ConvAlgo::winograd || winograd_pays(s)) return ConvAlgo::winograd;
   return ConvAlgo::direct;

@@ -20,7 +20,9 @@ const char* conv_algo_name(ConvAlgo algo);
 void set_conv_algo(ConvAlgo algo);
 ConvAlgo conv_algo();
 
-// What the choice comes to for this shape: direct or winograd. The gradients use what forward uses.
-ConvAlgo conv_algo_for(const Conv2dShape& shape);
+// What the choice comes to for this shape: direct or winograd. On the CPU the gradients use what
+// forward uses; on a GPU the choice is one in strict fp32 alone, where automatic takes the faster
+// of both, measured, for each pass of a shape that would be winograd here.
+ConvAlgo conv_algo_for(const Conv2dShape& shape, ConvAlgo wanted = conv_algo());
 
 }  // namespace expunge::kernels

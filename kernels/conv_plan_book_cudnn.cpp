@@ -22,7 +22,7 @@ constexpr uint64_t kMaxFile = uint64_t{1} << 24;
 ConvPlanBook::ConvPlanBook(Descriptor device, std::string device_name, std::filesystem::path file,
                            Timer timer, const PlanLimits& limits)
     : device_(std::move(device)),
-      title_(fmt::format("expunge-conv-plans-2 {} {}", cudnnGetVersion(), device_name)),
+      title_(fmt::format("expunge-conv-plans-3 {} {}", cudnnGetVersion(), device_name)),
       file_(std::move(file)),
       timer_(std::move(timer)),
       limits_(limits) {
@@ -76,7 +76,7 @@ size_t ConvPlanBook::fastest(const ConvProblem& problem, const std::vector<ConvP
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::stable_sort(order, {}, [&](size_t i) { return ms[i]; });
     if (!std::isfinite(ms[order[0]]))
-      fail(ExitCode::device, "cuDNN: none of {} plans for the convolution {} runs on this device",
+      fail(ExitCode::device, "none of {} plans for the convolution {} runs on this device",
            plans.size(), problem.str());
     Plans best;
     for (size_t i = 0; i < kept; ++i) best.push_back(left[order[i]]);

@@ -7,6 +7,8 @@
 #include <map>
 #include <sstream>
 
+#include "kernels/winograd_plan_cudnn.h"
+
 namespace expunge::kernels::cudnn {
 namespace {
 
@@ -142,11 +144,12 @@ std::optional<ConvPlan> plan_of(const ConvProblem& problem, const Descriptor& de
 }  // namespace
 
 std::string ConvProblem::str() const {
-  return fmt::format("{} n{} h{} w{} c{} k{} r{} s{} stride{} pad{} {}{}{}",
+  return fmt::format("{} n{} h{} w{} c{} k{} r{} s{} stride{} pad{} {}{}{}{}",
                      kPasses[static_cast<size_t>(pass)], shape.N, shape.H, shape.W, shape.C,
                      shape.K, shape.R, shape.S, shape.stride, shape.pad,
                      kPrecisions[static_cast<size_t>(precision)], accumulates ? " adds" : "",
-                     alignment == 16 ? "" : fmt::format(" align{}", alignment));
+                     alignment == 16 ? "" : fmt::format(" align{}", alignment),
+                     algo == ConvAlgo::automatic ? "" : fmt::format(" {}", conv_algo_name(algo)));
 }
 
 std::string ConvEngine::str() const {
@@ -169,7 +172,8 @@ std::optional<ConvEngine> ConvEngine::parse(const std::string& text) {
 
 std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& device,
                                  const PlanLimits& limits) {
-  std::vector<ConvPlan> plans;
+  std::vector<ConvPlan> plans = winograd_plans(problem, limits);
+  if (problem.algo == ConvAlgo::winograd && !plans.empty()) return plans;
   std::map<int64_t, size_t> of_engine;
   const Descriptor graph = graph_of(problem);
   // mode A proposes tensor cores first, which strict fp32 does not take: the other lists have more
@@ -193,6 +197,7 @@ std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& d
 
 std::optional<ConvPlan> conv_plan(const ConvProblem& problem, const Descriptor& device,
                                   const ConvEngine& named, const PlanLimits& limits) {
+  if (named.index == ConvEngine::kWinograd) return winograd_plan(problem, named, limits);
   Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph_of(problem))
       .set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, {named.index})
@@ -226,7 +231,7 @@ void ConvPlan::run(cudnnHandle_t handle, const ConvPointers& at, void* workspace
       .set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {kX, kW, kY})
       .set_one(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace)
       .finalize("naming a convolution's tensors");
-  check_cudnn(cudnnBackendExecute(handle, plan_.get(), pack.get()), "running a convolution");
+  check_cudnn(cudnnBackendExecute(handle, plan_->get(), pack.get()), "running a convolution");
 }
 
 }  // namespace expunge::kernels::cudnn

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "kernels/conv2d.h"
+#include "kernels/conv_algo.h"
 #include "kernels/graph_cudnn.h"
 #include "kernels/precision.h"
 
 // How cuDNN is to run a convolution: heuristics propose engines, we take those that keep our
-// promises, and the fastest of them becomes a plan (conv2d_cudnn.cpp).
+// promises, and the fastest of them becomes a plan (conv2d_cudnn.cpp). In strict fp32 one of our
+// own is among them (winograd_plan_cudnn.h).
 namespace expunge::kernels::cudnn {
 
 enum class ConvPass : unsigned char { forward, data, weights };
@@ -20,6 +22,7 @@ struct ConvProblem {
   Precision precision = Precision::fp32;  // 16-bit ones: of the data, too
   bool accumulates = false;               // adds to what is there (beta 1), otherwise replaces it
   int64_t alignment = 16;                 // bytes, of every tensor
+  ConvAlgo algo = ConvAlgo::automatic;    // direct: cuDNN's plans alone, which are all direct
 
   std::string str() const;  // a key: "forward n128 h32 w32 c64 k64 r3 s3 stride1 pad1 bf16"
 };
@@ -40,8 +43,10 @@ struct ConvPointers {
 };
 
 // A way to run a problem, as heuristics name it: cuDNN's number of an engine and its knobs. Means
-// something for one version of cuDNN and one kind of device only.
+// something for one version of cuDNN and one kind of device only. Ours is kWinograd, with a knob
+// for the images at a time.
 struct ConvEngine {
+  static constexpr int64_t kWinograd = -1;
   int64_t index = 0;
   std::vector<std::pair<int64_t, int64_t>> knobs{};  // type and value
 
@@ -53,19 +58,27 @@ struct ConvEngine {
 class ConvPlan {
  public:
   ConvPlan(Descriptor plan, ConvEngine engine)
-      : plan_(std::move(plan)), engine_(std::move(engine)) {}
+      : plan_(std::move(plan)),
+        engine_(std::move(engine)),
+        workspace_(plan_->get_int64(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE)) {}
+  // our own
+  ConvPlan(ConvEngine engine, int64_t workspace)
+      : engine_(std::move(engine)), workspace_(workspace) {}
 
-  int64_t workspace() const { return plan_.get_int64(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE); }
+  int64_t workspace() const { return workspace_; }  // bytes
   const ConvEngine& engine() const { return engine_; }
+  bool is_own() const { return !plan_; }
+  // of cuDNN's
   void run(cudnnHandle_t handle, const ConvPointers& at, void* workspace) const;
 
  private:
-  Descriptor plan_;
+  std::optional<Descriptor> plan_;
   ConvEngine engine_;
+  int64_t workspace_;
 };
 
-// Plans for `device` in the order of the heuristics: they fit the limits, and compute in the wanted
-// precision (fp32: without tensor cores). None: empty.
+// Plans for `device`: our own, then cuDNN's in the order of the heuristics. They fit the limits,
+// and compute in the wanted precision (fp32: without tensor cores) and way. None: empty.
 std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& device,
                                  const PlanLimits& limits = {});
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include "core/dtype.h"
 #include "kernels/launch.h"
 
@@ -10,6 +12,21 @@ template <int V>
 struct Floats {
   float v[V];
 };
+template <int V>
+__device__ Floats<V> operator+(Floats<V> a, const Floats<V>& b) {
+  for (int v = 0; v < V; ++v) a.v[v] += b.v[v];
+  return a;
+}
+template <int V>
+__device__ Floats<V> operator-(Floats<V> a, const Floats<V>& b) {
+  for (int v = 0; v < V; ++v) a.v[v] -= b.v[v];
+  return a;
+}
+template <int V>
+__device__ Floats<V> operator*(float a, Floats<V> b) {
+  for (int v = 0; v < V; ++v) b.v[v] *= a;
+  return b;
+}
 
 // As many of T as the widest access moves, which is kAccess bytes.
 inline constexpr int kAccess = 16;
@@ -39,9 +56,14 @@ __device__ Floats<V> load(const T* from) {
 }
 template <int V, class T>
 __device__ void store(T* to, const Floats<V>& floats) {
-  Packed<V, T> packed;
-  for (int v = 0; v < V; ++v) packed.v[v] = from_float<T>(floats.v[v]);
-  *reinterpret_cast<Packed<V, T>*>(to) = packed;
+  if constexpr (V == 2 && std::is_same_v<T, float>) {  // nvcc stores many pairs number by number
+    const uint64_t high = __float_as_uint(floats.v[1]);
+    *reinterpret_cast<uint64_t*>(to) = high << 32 | __float_as_uint(floats.v[0]);
+  } else {
+    Packed<V, T> packed;
+    for (int v = 0; v < V; ++v) packed.v[v] = from_float<T>(floats.v[v]);
+    *reinterpret_cast<Packed<V, T>*>(to) = packed;
+  }
 }
 
 // Of a channel each, in floats, V of which may be more than the widest access: at multiples of 16

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/cuda_check.h"
 #include "core/work_graph_cuda.h"
+#include "kernels/winograd_cuda.h"
 
 namespace expunge::kernels::cuda {
 namespace {
@@ -42,6 +43,24 @@ size_t element_bytes(Precision precision) {
 Tensor scratch(const ConvProblem& problem, int64_t elements, Stream stream) {
   const auto bytes = static_cast<size_t>(elements) * element_bytes(problem.precision);
   return Tensor::zeros({static_cast<int64_t>(bytes + 3) / 4}, DType::f32, stream);
+}
+
+void run_winograd(Stream stream, const ConvProblem& problem, const ConvPlan& plan,
+                  const cudnn::ConvPointers& at, void* workspace) {
+  const int64_t images = plan.engine().knobs.front().second;
+  const float beta = problem.accumulates ? 1.0f : 0.0f;
+  const auto of = [](const void* p) { return static_cast<const float*>(p); };
+  const auto to = [](const void* p) { return static_cast<float*>(const_cast<void*>(p)); };
+  switch (problem.pass) {
+    case cudnn::ConvPass::forward:
+      return winograd(stream, problem.shape, images, of(at.x), of(at.w), to(at.y), workspace);
+    case cudnn::ConvPass::data:
+      return winograd_backward_data(stream, problem.shape, images, of(at.y), of(at.w), beta,
+                                    to(at.x), workspace);
+    case cudnn::ConvPass::weights:
+      return winograd_backward_weights(stream, problem.shape, images, of(at.x), of(at.y), beta,
+                                       to(at.w), workspace);
+  }
 }
 
 struct Events {
@@ -115,7 +134,7 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
   const Events events;
   const auto milliseconds_of_run = [&](const ConvPlan& plan) {
     check_cuda(cudaEventRecord(events.begin, handle(stream_)));
-    plan.run(cudnn_, {x.bytes(), w.bytes(), y.bytes()}, memory.bytes());
+    run(problem, plan, {x.bytes(), w.bytes(), y.bytes()}, memory);
     check_cuda(cudaEventRecord(events.end, handle(stream_)));
     check_cuda(cudaEventSynchronize(events.end));
     float ms = 0;
@@ -127,7 +146,7 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
     float best = HUGE_VALF;
     try {
       milliseconds_of_run(*plan);
-      for (int run = 0; run < runs && (run == 0 || best < kLong); ++run)
+      for (int i = 0; i < runs && (i == 0 || best < kLong); ++i)
         best = std::min(best, milliseconds_of_run(*plan));
     } catch (const Error&) {  // heuristics may propose what this device will not run
       cudaGetLastError();
@@ -141,7 +160,15 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
 
 void Vendor::convolve(const ConvProblem& problem, const cudnn::ConvPointers& at) {
   const ConvPlan& plan = book().at(problem);
-  plan.run(cudnn_, at, workspace(plan).bytes());
+  run(problem, plan, at, workspace(plan));
+}
+
+void Vendor::run(const ConvProblem& problem, const ConvPlan& plan, const cudnn::ConvPointers& at,
+                 const Tensor& memory) {
+  if (plan.is_own())
+    run_winograd(stream_, problem, plan, at, memory.bytes());
+  else
+    plan.run(cudnn_, at, memory.bytes());
 }
 
 }  // namespace expunge::kernels::cuda

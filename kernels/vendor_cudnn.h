@@ -23,6 +23,8 @@ class Vendor {
   std::vector<double> milliseconds(const cudnn::ConvProblem& problem,
                                    const cudnn::ConvPlanBook::Plans& plans, int runs);
   Tensor workspace(const cudnn::ConvPlan& plan) const;
+  void run(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan,
+           const cudnn::ConvPointers& at, const Tensor& memory);
 
   Stream stream_;
   cudnnHandle_t cudnn_ = nullptr;

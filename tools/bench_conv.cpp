@@ -119,6 +119,16 @@ Terms weights_at(const Conv2dShape& t, const ConvResult& v, int64_t i) {
   return dw;
 }
 
+const char* algo_of(const Conv2dShape& s) {
+  if (compute_stream().device == Device::cpu)
+    return kernels::conv_algo_name(kernels::conv_algo_for(s));
+  if (is_linear(s)) return "cuBLAS";
+  if (kernels::precision() != kernels::Precision::fp32 ||
+      kernels::conv_algo_for(s) == kernels::ConvAlgo::direct)
+    return "cuDNN";
+  return kernels::conv_algo() == kernels::ConvAlgo::automatic ? "faster" : "winograd";
+}
+
 // In 16 bits images have as many channels as a vector has (nn/ops/conv2d.cpp); a linear layer is
 // in 32.
 constexpr int64_t kChannels = 8;
@@ -132,10 +142,7 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
                     y = BenchBuffer::drawn({s.N, s.P(), s.Q(), s.K}, 3, type),
                     bias = is_linear(s) ? BenchBuffer::drawn({s.K}, 4) : BenchBuffer();
   KernelRun run{.flops = 2 * static_cast<double>(s.macs()), .bytes = bytes_of({x, w, y})};
-  run.algo = compute_stream().device == Device::cpu
-                 ? kernels::conv_algo_name(kernels::conv_algo_for(s))
-             : is_linear(s) ? "cuBLAS"
-                            : "cuDNN";
+  run.algo = algo_of(s);
   BenchBuffer out;
   ConvResult r{};
   const auto at = [](const BenchBuffer& b) -> const float* {

@@ -20,6 +20,7 @@ void add_case(std::vector<KernelCase>& rows, KernelCase row) {
 std::vector<KernelCase> kernel_cases(const std::vector<std::string>& models, int64_t batch_size) {
   std::vector<KernelCase> rows;
   add_conv_cases(rows, models, batch_size);
+  add_winograd_cases(rows, models, batch_size);
   add_norm_cases(rows, models, batch_size);
   add_layer_cases(rows, models, batch_size);
   add_move_cases(rows, batch_size);

@@ -77,6 +77,8 @@ void check_conv(const std::string& name, Direction direction, const kernels::Con
 // Parts of kernel_cases().
 void add_conv_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,
                     int64_t batch_size);
+void add_winograd_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,
+                        int64_t batch_size);
 void add_norm_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,
                     int64_t batch_size);
 void add_layer_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,

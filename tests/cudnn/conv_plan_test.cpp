@@ -47,7 +47,7 @@ TEST_CASE("every layer of every network has a deterministic plan in every precis
         for (const ConvPass pass : kPasses)
           for (const Precision precision : kPrecisions)
             for (const bool accumulates : {false, true}) {
-              const ConvProblem p{pass, shape, precision, accumulates};
+              const ConvProblem p{pass, shape, precision, accumulates, 16, ConvAlgo::direct};
               CAPTURE(model);
               CAPTURE(p.str());
               CHECK(!conv_plans(p, device, {.count = 1}).empty());
@@ -63,8 +63,10 @@ TEST_CASE("plans keep the limits") {
       const std::vector<ConvPlan> all = conv_plans(problem(pass, precision), device);
       CHECK(all.size() <= PlanLimits{}.count);
       for (const ConvPlan& plan : all) CHECK(plan.workspace() <= PlanLimits{}.workspace);
-      for (const ConvPlan& plan : conv_plans(problem(pass, precision), device, {.workspace = 0}))
-        CHECK(plan.workspace() == 0);
+      for (const int64_t bytes : {int64_t{0}, int64_t{40} << 20})
+        for (const ConvPlan& plan :
+             conv_plans(problem(pass, precision), device, {.workspace = bytes}))
+          CHECK(plan.workspace() <= bytes);
     }
 }
 
@@ -77,6 +79,55 @@ TEST_CASE("engines that are not deterministic are left out unless they are asked
   for (const ConvPlan& plan : conv_plans(p, device, same)) promised.insert(plan.engine().str());
   CHECK(promised.size() < allowed.size());
   for (const std::string& engine : promised) CHECK(allowed.contains(engine));
+}
+
+std::vector<int64_t> own_images(const ConvProblem& p) {
+  std::vector<int64_t> images;
+  for (const ConvPlan& plan : conv_plans(p, h200()))
+    if (plan.is_own()) images.push_back(plan.engine().knobs.at(0).second);
+  return images;
+}
+
+TEST_CASE("in strict fp32 our Winograd stands beside cuDNN's plans, as --conv-algo says") {
+  for (const ConvPass pass : kPasses) {
+    ConvProblem p = problem(pass, Precision::fp32);
+    p.shape.N = 512, p.shape.H = p.shape.W = 32;
+    const std::vector<int64_t> images = own_images(p);
+    CHECK(images.size() == 3);  // of a megabyte and more an image, in 32, 128 and 512
+    CHECK(std::ranges::is_sorted(images));
+    CHECK(images.front() >= 16);
+    CHECK(images.back() < 512);
+    CHECK(conv_plans(p, h200()).size() > images.size());
+    p.algo = ConvAlgo::direct;
+    CHECK(own_images(p).empty());
+    CHECK(!conv_plans(p, h200()).empty());
+    p.algo = ConvAlgo::winograd;
+    CHECK(own_images(p) == images);
+    CHECK(conv_plans(p, h200()).size() == images.size());
+    p.shape.N = 3;  // all of them fit in
+    CHECK(own_images(p) == std::vector<int64_t>{3});
+    p.shape.stride = 2;  // not possible
+    CHECK(own_images(p).empty());
+    CHECK(!conv_plans(p, h200()).empty());
+  }
+  ConvProblem p = problem(ConvPass::forward, Precision::fp32);
+  p.shape.C = 3;  // does not pay
+  CHECK(own_images(p).empty());
+  p = problem(ConvPass::forward, Precision::fp32);
+  p.alignment = 4;
+  CHECK(own_images(p).empty());
+  for (const Precision other : {Precision::tf32, Precision::bf16, Precision::fp16})
+    CHECK(own_images(problem(ConvPass::forward, other)).empty());
+}
+
+TEST_CASE("a problem's name tells the ways apart") {
+  ConvProblem p = problem();
+  std::set<std::string> names;
+  for (const ConvAlgo algo : {ConvAlgo::automatic, ConvAlgo::direct, ConvAlgo::winograd})
+    p.algo = algo, names.insert(p.str());
+  CHECK(names.size() == 3);
+  p.algo = ConvAlgo::automatic;
+  CHECK(p.str() == "forward n8 h16 w16 c64 k64 r3 s3 stride1 pad1 bf16");
 }
 
 TEST_CASE("an engine's name is enough to make its plan again") {
@@ -102,6 +153,13 @@ TEST_CASE("a name that cuDNN does not know gives no plan") {
     REQUIRE(engine);
     CHECK(!conv_plan(problem(), device, *engine));
   }
+  // ours does not go by any number of images, nor in 16 bits
+  for (const char* text : {"-1", "-1 0=0", "-1 0=-8", "-1 0=9", "-1 1=8", "-1 0=8 0=8"})
+    CHECK(
+        !conv_plan(problem(ConvPass::forward, Precision::fp32), device, *ConvEngine::parse(text)));
+  CHECK(
+      conv_plan(problem(ConvPass::forward, Precision::fp32), device, *ConvEngine::parse("-1 0=8")));
+  CHECK(!conv_plan(problem(), device, *ConvEngine::parse("-1 0=8")));
   // strict fp32 does not take an engine of tensor cores, whoever wrote it down
   const std::vector<ConvPlan> tf32 =
       conv_plans(problem(ConvPass::forward, Precision::tf32), device, {.count = 1});
@@ -192,6 +250,17 @@ TEST_CASE("the book measures once, keeps the fastest, and reads it in the next r
   CHECK(again.measured() == 0);
   CHECK(second.asked.empty());
 
+  const ConvProblem strict = problem(ConvPass::forward, Precision::fp32);
+  const auto ours = [](const ConvProblem&, const ConvPlanBook::Plans& plans, int) {
+    std::vector<double> ms;
+    for (const ConvPlan* plan : plans) ms.push_back(plan->is_own() ? 1 : 2);
+    return ms;
+  };
+  CHECK(ConvPlanBook(h200(), "NVIDIA H200", file, ours).at(strict).is_own());
+  ConvPlanBook read(h200(), "NVIDIA H200", file, second.timer());
+  CHECK(read.at(strict).is_own());
+  CHECK(read.measured() == 0);
+
   ConvPlanBook other(h200(), "NVIDIA H100", file, second.timer());
   other.at(problem());
   CHECK(other.measured() == 1);
@@ -203,7 +272,7 @@ TEST_CASE("a broken file, and one that cannot be written, are as good as none") 
   Stopwatch watch;
   const std::string key = problem().str();
   const std::string title =
-      "expunge-conv-plans-2 " + std::to_string(cudnnGetVersion()) + " NVIDIA H200\n";
+      "expunge-conv-plans-3 " + std::to_string(cudnnGetVersion()) + " NVIDIA H200\n";
   for (const std::string& text :
        {std::string("\0\xff", 2), title + key, title + key + "\t",
         title + key + "\t62 2=", title + key + "\t100000", title + "\t\n\t\t\n"}) {

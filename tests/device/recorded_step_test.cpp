@@ -7,6 +7,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/elementwise_math.h"
 #include "nn/supervised_step.h"
+#include "support/with_algo.h"
 
 namespace expunge {
 namespace {
@@ -100,6 +101,23 @@ TEST_CASE_TEMPLATE("device: gradients of weights beside the pass have the bits o
     CHECK(recorded.recorded);
     check_same(recorded, in_order);
   }
+}
+
+// Several kernels and products a convolution, in memory that is given back at its end.
+TEST_CASE_TEMPLATE("device: steps by Winograd, recorded and call by call", Network, TinyResNet,
+                   WideVgg) {
+  const auto by = [](kernels::ConvAlgo algo, Way way) {
+    const WithAlgo with(algo);
+    return train<Network>({}, way);
+  };
+  const Trained direct = by(kernels::ConvAlgo::direct, {.record = false}),
+                winograd = by(kernels::ConvAlgo::winograd, {.record = false, .overlap = false}),
+                recorded = by(kernels::ConvAlgo::winograd, {.record = true});
+  CHECK(recorded.recorded);
+  check_same(recorded, winograd);
+  CHECK_FALSE(std::ranges::equal(direct.weights.span(), winograd.weights.span()));
+  for (size_t i = 0; i < direct.losses.size(); ++i)
+    CHECK(std::abs(direct.losses[i] - winograd.losses[i]) <= 1e-4 * direct.losses[i]);
 }
 
 // On a GPU the work is long enough that reading its result without waiting shows.

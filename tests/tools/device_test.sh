@@ -88,6 +88,16 @@ expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x
 check "beside a copy" grep -q '% of copy' out
 expect "and the first layer's own" 0 '^\| image conv2d backward weights \| 3-32 32x32 k3 s1 \| smallcnn:1 \| own \|' \
   bench kernels --device cuda --precision bf16 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only image
+for algo in direct:cuDNN auto:faster winograd:winograd; do
+  expect "fp32 by ${algo%:*}" 0 "^\| conv2d backward data \| 32-64 16x16 k3 s1 \| smallcnn:1 \| ${algo#*:} \|" \
+    bench kernels --device cuda --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only '32-64 16x16' \
+    --conv-algo "${algo%:*}"
+done
+expect "and its transforms, checked" 0 '^\| winograd weight gradient \| 32-32 ' bench kernels --device cuda \
+  --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only winograd
+for row in 'input | 32 32x32' 'output | 64 16x16' 'output gradient | 128 8x8' 'weights | 64-64'; do
+  check "winograd $row" grep -qF "| winograd $row |" out
+done
 expect "kernels call by call" 0 '^\| batch_norm forward \| 64x128 relu ' bench kernels --device cuda --model smallcnn \
   --batch-size 1 --steps 1 --warmup-steps 2 --only 'batch_norm forward 64x128' --graph off
 expect "optimizers and the update, recorded" 0 '^\| grad_alignment focus \| linear ' bench kernels --device cuda \

@@ -84,6 +84,12 @@ for precision in "${precisions[@]}"; do
     run "kernels-$precision" "$expunge" bench kernels --model "$models" --batch-size "$batch" \
       --precision "$precision" "${common[@]}"
   done
+  if [[ $precision == fp32 ]]; then
+    for algo in direct winograd; do
+      run "kernels-$precision" "$expunge" bench kernels --model "${models%%,*}" --batch-size "${batches[0]}" \
+        --precision "$precision" --conv-algo "$algo" --only conv2d "${common[@]}"
+    done
+  fi
 done
 if "${PYTHON:-python3}" -c 'import torch' 2> /dev/null; then
   export EXPUNGE=$expunge

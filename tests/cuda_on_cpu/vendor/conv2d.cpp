@@ -5,9 +5,13 @@
 #include "core/tensor.h"
 #include "cuda_on_cpu/streams.h"
 #include "kernels/cast.h"
+#include "kernels/conv_algo.h"
+#include "kernels/precision.h"
+#include "kernels/winograd_cuda.h"
 
 // In place of cuDNN and cuBLAS (kernels/conv2d_cudnn.cpp): the CPU's own convolutions, on copies,
-// as work that the stream gets to.
+// as work that the stream gets to. With --conv-algo winograd it is the GPU's own way where cuDNN's
+// build has that (kernels/winograd_plan_cudnn.cpp).
 namespace expunge::kernels::cuda {
 namespace {
 
@@ -40,6 +44,14 @@ Tensor before(float beta, ConstValues from, int64_t size) {
   return beta == 0.0f ? Tensor({size}) : fetched(from, size);
 }
 
+bool is_winograd(const Conv2dShape& s, DType type) {
+  return conv_algo() == ConvAlgo::winograd && type == DType::f32 && s.N > 0 &&
+         precision() != Precision::tf32 && conv_algo_for(s) == ConvAlgo::winograd;
+}
+int64_t images_at_once(const Conv2dShape& s) {
+  return (s.N + 1) / 2;
+}
+
 template <class Work>
 void queue(Stream stream, Work work) {
   cuda_on_cpu::enqueue(static_cast<CUstream_st*>(stream.cuda), work);
@@ -49,17 +61,29 @@ void queue(Stream stream, Work work) {
 
 void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, const float* bias,
             Values y) {
-  queue(stream, [=] {
-    const Tensor out({y_size(s)});
-    kernels::conv2d({}, s, fetched(x, x_size(s)).data(), fetched(w, w_size(s)).data(), nullptr,
-                    out.data());
-    put(out, y);
-  });
+  if (is_winograd(s, y.type)) {
+    const int64_t images = images_at_once(s);
+    const Tensor memory({winograd_workspace(s, images)}, DType::u8, stream);
+    winograd(stream, s, images, x.f32(), w.f32(), y.f32(), memory.bytes());
+  } else {
+    queue(stream, [=] {
+      const Tensor out({y_size(s)});
+      kernels::conv2d({}, s, fetched(x, x_size(s)).data(), fetched(w, w_size(s)).data(), nullptr,
+                      out.data());
+      put(out, y);
+    });
+  }
   if (bias != nullptr) add_bias(stream, s.N * s.P() * s.Q(), s.K, bias, y);
 }
 
 void conv2d_backward_data(Stream stream, const Conv2dShape& s, ConstValues dy, ConstValues w,
                           float beta, Values dx) {
+  if (is_winograd(s, dx.type)) {
+    const int64_t images = images_at_once(s);
+    const Tensor memory({winograd_backward_data_workspace(s, images)}, DType::u8, stream);
+    return winograd_backward_data(stream, s, images, dy.f32(), w.f32(), beta, dx.f32(),
+                                  memory.bytes());
+  }
   queue(stream, [=] {
     const Tensor out = before(beta, dx, x_size(s));
     kernels::conv2d_backward_data({}, s, fetched(dy, y_size(s)).data(),
@@ -70,6 +94,15 @@ void conv2d_backward_data(Stream stream, const Conv2dShape& s, ConstValues dy, C
 
 void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, int64_t n1,
                              ConstValues x, ConstValues dy, float beta, Values dw) {
+  Conv2dShape part = s;
+  part.N = n1 - n0;
+  if (is_winograd(part, dw.type)) {
+    const int64_t images = images_at_once(part);
+    const Tensor memory({winograd_backward_weights_workspace(part, images)}, DType::u8, stream);
+    return winograd_backward_weights(stream, part, images, x.from(n0 * s.H * s.W * s.C).f32(),
+                                     dy.from(n0 * s.P() * s.Q() * s.K).f32(), beta, dw.f32(),
+                                     memory.bytes());
+  }
   queue(stream, [=] {
     const Tensor out = before(beta, dw, w_size(s));
     kernels::conv2d_backward_weights({}, s, n0, n1, fetched(x, x_size(s)).data(),

@@ -1,0 +1,65 @@
+#include "kernels/winograd_plan_cudnn.h"
+
+#include <algorithm>
+
+#include "kernels/winograd_chunks.h"
+
+namespace expunge::kernels::cudnn {
+namespace {
+
+// The less at a time, the more of it stays in the L2 cache (60 MB on an H200); the more, the fuller
+// are the multiprocessors.
+constexpr int64_t kMegabytes[] = {32, 128, 512};
+
+bool takes_winograd(const ConvProblem& p) {
+  return p.precision == Precision::fp32 && p.alignment >= 16 && p.shape.N > 0 &&
+         conv_algo_for(p.shape, p.algo) == ConvAlgo::winograd;
+}
+
+int64_t workspace(const ConvProblem& p, int64_t images) {
+  switch (p.pass) {
+    case ConvPass::forward:
+      return cuda::winograd_workspace(p.shape, images);
+    case ConvPass::data:
+      return cuda::winograd_backward_data_workspace(p.shape, images);
+    case ConvPass::weights:
+      break;
+  }
+  return cuda::winograd_backward_weights_workspace(p.shape, images);
+}
+
+ConvPlan plan(const ConvProblem& p, int64_t images) {
+  return {{.index = ConvEngine::kWinograd, .knobs = {{0, images}}}, workspace(p, images)};
+}
+
+// A power of two, or all: then what is left over is seldom less. At least one.
+int64_t images_in(const ConvProblem& p, int64_t bytes) {
+  if (workspace(p, p.shape.N) <= bytes) return p.shape.N;
+  int64_t images = 1;
+  while (2 * images < p.shape.N && workspace(p, 2 * images) <= bytes) images *= 2;
+  return images;
+}
+
+}  // namespace
+
+std::vector<ConvPlan> winograd_plans(const ConvProblem& problem, const PlanLimits& limits) {
+  std::vector<ConvPlan> plans;
+  if (!takes_winograd(problem)) return plans;
+  for (const int64_t megabytes : kMegabytes) {
+    ConvPlan made = plan(problem, images_in(problem, megabytes << 20));
+    if (made.workspace() <= limits.workspace &&
+        std::ranges::find(plans, made.engine(), &ConvPlan::engine) == plans.end())
+      plans.push_back(std::move(made));
+  }
+  return plans;
+}
+
+std::optional<ConvPlan> winograd_plan(const ConvProblem& problem, const ConvEngine& engine,
+                                      const PlanLimits& limits) {
+  std::vector<ConvPlan> plans = winograd_plans(problem, limits);
+  const auto named = std::ranges::find(plans, engine, &ConvPlan::engine);
+  if (named == plans.end()) return {};
+  return std::move(*named);
+}
+
+}  // namespace expunge::kernels::cudnn
