@@ -45,17 +45,16 @@ inline Conv2dShape winograd_of_gradient(const Conv2dShape& s) {
   return {.N = s.N, .H = s.P(), .W = s.Q(), .C = s.K, .K = s.C, .R = 3, .S = 3, .pad = 2 - s.pad};
 }
 
-// For gradients of weights the tiles are shared out among so many products of each plane, of as
-// many images each: else there are too few products for a GPU's multiprocessors, which take some
-// 64 x 64 numbers at a time.
+// For gradients of weights the tiles are shared out among so many products of each plane, as many
+// to each: else there are too few products for a GPU's multiprocessors, which take some 64 x 64
+// numbers at a time.
 inline int64_t winograd_parts(const Conv2dShape& s, int64_t images) {
   constexpr int64_t kSide = 64, kEnough = 512, kLeastTiles = 256;
   const int64_t blocks =
                     kWinogradPlanes * ((s.K + kSide - 1) / kSide) * ((s.C + kSide - 1) / kSide),
                 tiles = winograd_inputs(s, images).tiles();
   int64_t parts = 1;
-  while (parts * blocks < kEnough && images % (2 * parts) == 0 &&
-         tiles / (2 * parts) >= kLeastTiles)
+  while (parts * blocks < kEnough && tiles % (2 * parts) == 0 && tiles / (2 * parts) >= kLeastTiles)
     parts *= 2;
   return parts;
 }

@@ -62,8 +62,9 @@ void winograd_backward_data(Stream stream, const Conv2dShape& shape, int64_t ima
            images, static_cast<float*>(workspace));
 }
 
-// dU = sum over tiles (A dy A^T)^T (B^T d B), plane by plane and part by part. The images that are
-// left go into as many parts, or, where they cannot be shared out so, into the first.
+// dU = sum over tiles (A dy A^T)^T (B^T d B), plane by plane and part by part. Tiles of the
+// images that are left go into as many parts, or, where they cannot be shared out so, into the
+// first.
 void winograd_backward_weights(Stream stream, const Conv2dShape& s, int64_t images, const float* x,
                                const float* dy, float beta, float* dw, void* workspace) {
   const int64_t parts = winograd_parts(s, images), panel = s.K * s.C;
@@ -73,7 +74,7 @@ void winograd_backward_weights(Stream stream, const Conv2dShape& s, int64_t imag
     const TiledImages in = winograd_inputs(s, count), out = winograd_outputs(s, count);
     winograd_input(stream, in, x + winograd_inputs(s, first).size(), v);
     winograd_output_gradient(stream, out, dy + winograd_outputs(s, first).size(), g);
-    const int64_t shared = count % parts == 0 ? parts : 1;
+    const int64_t shared = in.tiles() % parts == 0 ? parts : 1;
     multiply(stream, {.m = s.K,
                       .n = s.C,
                       .k = in.tiles() / shared,
