@@ -1,27 +1,33 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "core/param_store.h"
+#include "kernels/long_sum.h"
 
 // How much weights matter to samples, and what ssd and fisher make of it. Squares of gradients are
 // those of batches, as in the published code; with batches of one sample they are the diagonal of
 // the (empirical) Fisher information.
 namespace expunge::unlearn {
 
-// Long sums, an element of a flat buffer each, kept in two floats: 48 bits, as a run's state holds
-// floats only. The order of the additions is the caller's, so the bits are too.
+// Long sums (kernels/long_sum.h), an element of a flat buffer each, where the parameters are.
 class LongSum {
  public:
   LongSum() = default;
   explicit LongSum(const ParamStore& params)
-      : value_(Tensor::zeros({params.parameters().padded_size()})), rest_(value_.clone()) {}
-  void add(int64_t i, double term) {
-    const double sum = (*this)[i] + term;
-    value_.data()[i] = static_cast<float>(sum);
-    rest_.data()[i] = static_cast<float>(sum - double{value_.data()[i]});
+      : value_(params.make_buffer()), rest_(params.make_buffer()) {}
+  // += scale x, scale x^2
+  void add(double scale, const Tensor& x) {
+    kernels::add_to(stream(), size(), scale, x.data(), at());
   }
+  void add_squares(double scale, const Tensor& x) {
+    kernels::add_squares_to(stream(), size(), scale, x.data(), at());
+  }
+  // of one on the CPU
   double operator[](int64_t i) const { return double{value_.data()[i]} + double{rest_.data()[i]}; }
+  LongSum here() const { return {value_.to({}), rest_.to({})}; }
+  const Tensor& nearest() const { return value_; }  // as floats
   int64_t size() const { return value_.size(); }
   void zero() { value_.zero(), rest_.zero(); }
   std::vector<NamedBuffer> state(const std::string& name) const {
@@ -29,6 +35,9 @@ class LongSum {
   }
 
  private:
+  LongSum(Tensor value, Tensor rest) : value_(std::move(value)), rest_(std::move(rest)) {}
+  Stream stream() const { return value_.stream(); }
+  kernels::LongSumsAt at() const { return {value_.data(), rest_.data()}; }
   Tensor value_, rest_;
 };
 
@@ -52,7 +61,7 @@ struct FisherConfig {
   double alpha = 1e-6;
   int64_t forgotten_class = -1;  // none
 };
-// var as a flat buffer; `information`: I, of the retained samples.
+// var as a flat buffer on the CPU; `information`: I, of the retained samples.
 Tensor fisher_variance(const ParamStore& params, const LongSum& information,
                        const FisherConfig& config);
 // Draws, keyed by seed and element.

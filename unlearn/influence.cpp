@@ -9,41 +9,38 @@ namespace expunge::unlearn {
 namespace {
 
 double dot(const Tensor& a, const Tensor& b) {
-  return kernels::dot({}, a.size(), a.data(), b.data());
+  return kernels::dot(a.stream(), a.size(), a.data(), b.data());
 }
 
 // y <- y + c x
 void add_scaled(const Tensor& y, double c, const Tensor& x) {
-  for (int64_t i = 0; i < y.size(); ++i)
-    y.data()[i] = static_cast<float>(double{y.data()[i]} + c * double{x.data()[i]});
+  kernels::add_scaled(y.stream(), y.size(), c, x.data(), y.data());
 }
 
 }  // namespace
 
 InverseHessian::InverseHessian(const ParamStore& params, const InfluenceConfig& config)
     : config_(config),
-      x_(Tensor::zeros({params.parameters().padded_size()})),
-      r_(x_.clone()),
-      p_(x_.clone()),
+      x_(params.make_buffer()),
+      r_(params.make_buffer()),
+      p_(params.make_buffer()),
       q_(params) {}
 
 void InverseHessian::start(const LongSum& v) {
   Tensor& begin = config_.optml ? x_ : r_;
-  for (int64_t i = 0; i < v.size(); ++i) begin.data()[i] = static_cast<float>(v[i]);
-  if (config_.optml) return;
-  std::ranges::copy(r_.span(), p_.data());
+  begin.copy_from(v.nearest());
+  if (!config_.optml) p_.copy_from(r_);
 }
 
 void InverseHessian::take(int64_t i, int64_t samples, const Tensor& gradient) {
   if (config_.optml) return take_optml(i, gradient);
-  const double along = dot(gradient, p_) / static_cast<double>(samples);
-  for (int64_t j = 0; j < p_.size(); ++j) q_.add(j, along * double{gradient.data()[j]});
+  q_.add(dot(gradient, p_) / static_cast<double>(samples), gradient);
 }
 
 void InverseHessian::take_optml(int64_t i, const Tensor& gradient) {
   const Tensor &k = x_, &o = p_;
   if (i == 0) {
-    std::ranges::copy(gradient.span(), o.data());
+    o.copy_from(gradient);
     return;
   }
   const double n = static_cast<double>(config_.samples), along = dot(o, gradient);
@@ -54,21 +51,23 @@ void InverseHessian::take_optml(int64_t i, const Tensor& gradient) {
 // Hestenes & Stiefel 1952.
 void InverseHessian::end_round() {
   if (config_.optml) return;
+  q_.add(config_.damping, p_);
+  const LongSum q = q_.here();
   const double rr = dot(r_, r_);
-  double php = 0;
-  for (int64_t j = 0; j < p_.size(); ++j) {
-    q_.add(j, config_.damping * double{p_.data()[j]});
-    php += q_[j] * double{p_.data()[j]};
-  }
-  if (rr > 0 && php > 0) {
-    const double a = rr / php;
-    add_scaled(x_, a, p_);
-    for (int64_t j = 0; j < p_.size(); ++j)
-      r_.data()[j] = static_cast<float>(double{r_.data()[j]} - a * q_[j]);
-    const double b = dot(r_, r_) / rr;
-    for (int64_t j = 0; j < p_.size(); ++j)
-      p_.data()[j] = static_cast<float>(double{r_.data()[j]} + b * double{p_.data()[j]});
-  }
+  on_host(r_, [&](const Tensor& r) {
+    on_host(p_, [&](const Tensor& p) {
+      double php = 0;
+      for (int64_t j = 0; j < p.size(); ++j) php += q[j] * double{p.data()[j]};
+      if (!(rr > 0 && php > 0)) return;
+      const double a = rr / php;
+      add_scaled(x_, a, p_);
+      for (int64_t j = 0; j < r.size(); ++j)
+        r.data()[j] = static_cast<float>(double{r.data()[j]} - a * q[j]);
+      const double b = dot(r, r) / rr;
+      for (int64_t j = 0; j < p.size(); ++j)
+        p.data()[j] = static_cast<float>(double{r.data()[j]} + b * double{p.data()[j]});
+    });
+  });
   q_.zero();
 }
 

@@ -20,7 +20,7 @@ struct InfluenceConfig {
   bool optml = false;
 };
 
-// H^-1 v, from gradients that come one at a time.
+// H^-1 v, from gradients that come one at a time, where the parameters are.
 class InverseHessian {
  public:
   InverseHessian() = default;

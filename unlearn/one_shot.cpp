@@ -25,11 +25,7 @@ class Ssd final : public OneShot {
  private:
   double look(const Where& at, const Batch& batch) override {
     const double loss = gradient(batch);
-    const Tensor here = gradient_.to({});
-    for (int64_t i = 0; i < here.size(); ++i) {
-      const double g = double{here.data()[i]};
-      squares_[at.leg].add(i, g * g / static_cast<double>(at.batches));
-    }
+    squares_[at.leg].add_squares(1 / static_cast<double>(at.batches), gradient_);
     return loss;
   }
   void change(uint64_t) override {
@@ -61,11 +57,7 @@ class Fisher final : public OneShot {
       std::fill_n(as_y.labels.as<int32_t>(), batch.size(), static_cast<int32_t>(y));
       const double p_y = p[static_cast<size_t>(y)];
       loss += p_y * gradient(as_y);
-      const Tensor here = gradient_.to({});
-      for (int64_t i = 0; i < here.size(); ++i) {
-        const double g = double{here.data()[i]};
-        information_.add(i, p_y * g * g / static_cast<double>(at.batches));
-      }
+      information_.add_squares(p_y / static_cast<double>(at.batches), gradient_);
     }
     return loss;
   }
@@ -109,17 +101,16 @@ class Influence final : public OneShot {
   double look(const Where& at, const Batch& batch) override {
     const double loss = gradient(batch);
     if (!std::isfinite(loss)) return loss;
-    const Tensor here = gradient_.to({});
     if (at.leg < 2) {
       const auto n_f = static_cast<double>(legs_[0].source.samples()),
                  n_r = static_cast<double>(legs_[1].source.samples()), n = n_f + n_r;
       const double weight =
           static_cast<double>(batch.size()) * (at.leg == 0 ? 1 / n : -n_f / (n * n_r));
-      for (int64_t i = 0; i < here.size(); ++i) v_.add(i, weight * double{here.data()[i]});
+      v_.add(weight, gradient_);
       return loss;
     }
     if (at.round == 0 && at.batch == 0) inverse_.start(v_);
-    inverse_.take(at.batch, at.batches, here);
+    inverse_.take(at.batch, at.batches, gradient_);
     if (at.batch == at.batches - 1) end_round(at.round);
     return loss;
   }
@@ -127,15 +118,17 @@ class Influence final : public OneShot {
     inverse_.end_round();
     if (config_.optml) return;
     double squares = 0;
-    for (int64_t i = 0; i < v_.size(); ++i) squares += v_[i] * v_[i];
+    const LongSum v = v_.here();
+    for (int64_t i = 0; i < v.size(); ++i) squares += v[i] * v[i];
     facts_ = {{"round", static_cast<double>(round + 1)},
               {"residual", squares > 0 ? inverse_.residual() / std::sqrt(squares) : 0}};
   }
   void change(uint64_t) override {
     double squares = 0;
+    const Tensor x = inverse_.result().to({});
     on_host(model_.params.values(), [&](const Tensor& theta) {
-      for (int64_t i = 0; i < v_.size(); ++i) {
-        const double step = config_.alpha * double{inverse_.result().data()[i]};
+      for (int64_t i = 0; i < x.size(); ++i) {
+        const double step = config_.alpha * double{x.data()[i]};
         theta.data()[i] = static_cast<float>(double{theta.data()[i]} + step);
         squares += step * step;
       }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/rng.h"
+#include "kernels/elementwise.h"
 #include "kernels/gates.h"
 #include "kernels/precision.h"
 #include "unlearn/pass.h"
@@ -11,16 +12,15 @@
 namespace expunge::unlearn {
 namespace {
 
-// The gradient of an objective over one batch, on the CPU, without touching running statistics.
-Tensor gradient(const nn::Model& model, const char* name, BatchNormMode batch_norm,
-                const Batch& batch, Tape& tape, const Tensor& grads) {
+// The gradient of an objective over one batch into `grads`, without touching running statistics.
+void gradient(const nn::Model& model, const char* name, BatchNormMode batch_norm,
+              const Batch& batch, Tape& tape, const Tensor& grads) {
   const kernels::WithoutLossScale exact;
   tape.reset();
   tape.bind(model.params, {grads, 0.0f});
   const Mode mode = batch_norm == BatchNormMode::eval ? Mode::eval : Mode::train;
   loss_of({*model.network, model.params, objective(name), batch_norm, nullptr, mode}, batch, {},
           &tape);
-  return grads.to({});
 }
 
 // What is summed up on the CPU; (parameters().padded_size())
@@ -35,13 +35,14 @@ std::span<float> part(const Tensor& flat, const Range& range) {
 }  // namespace
 
 Tensor saliency_mask(const nn::Model& model, BatchSource& forget, double share) {
-  const Tensor grads = model.params.make_buffer(), sum = host_buffer(model);
+  const Tensor grads = model.params.make_buffer(), sums = model.params.make_buffer();
   Tape tape;
   Batch batch;
   for (forget.start(kBeforeFirstStep); forget.next(batch);) {
-    const Tensor g = gradient(model, "ascent", BatchNormMode::eval, batch, tape, grads);
-    for (int64_t i = 0; i < sum.size(); ++i) sum.data()[i] += g.data()[i];
+    gradient(model, "ascent", BatchNormMode::eval, batch, tape, grads);
+    kernels::add(sums.stream(), sums.size(), sums.data(), grads.data(), sums.data());
   }
+  const Tensor sum = sums.to({});
   const RangeTable& table = model.params.parameters();
   std::vector<float> size;
   size.reserve(static_cast<size_t>(table.size()));
@@ -65,12 +66,13 @@ int64_t perturb_indifferent(nn::Model& model, BatchSource& forget, BatchSource& 
   Batch batch;
   retain.start(kBeforeFirstStep);
   for (forget.start(kBeforeFirstStep); forget.next(batch);) {
-    const Tensor f = gradient(model, "ascent", BatchNormMode::frozen, batch, tape, g_f);
+    gradient(model, "ascent", BatchNormMode::frozen, batch, tape, g_f);
     if (!retain.next(batch)) {
       retain.start(kBeforeFirstStep);
       retain.next(batch);
     }
-    const Tensor r = gradient(model, "ce", BatchNormMode::frozen, batch, tape, g_r);
+    gradient(model, "ce", BatchNormMode::frozen, batch, tape, g_r);
+    const Tensor f = g_f.to({}), r = g_r.to({});
     for (int64_t i = 0; i < s.size(); ++i)
       s.data()[i] += std::min(std::abs(f.data()[i]), std::abs(r.data()[i]));
   }

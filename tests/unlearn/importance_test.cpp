@@ -17,12 +17,15 @@ using test::tiny;
 // Positive numbers from 1e-10 to 1e2, some of them 0.
 LongSum information_of(const ParamStore& params) {
   LongSum sum(params);
+  const Tensor terms = params.make_buffer();
   for (const Range& range : params.parameters()) {
     const auto normal = test::normal_values(range.size, static_cast<uint64_t>(range.offset) + 1);
     for (int64_t i = 0; i < range.size; ++i)
       if (i % 7 != 0)
-        sum.add(range.offset + i, std::pow(10.0, 3 * double{normal[static_cast<size_t>(i)]} - 4));
+        terms.data()[range.offset + i] =
+            static_cast<float>(std::pow(10.0, 3 * double{normal[static_cast<size_t>(i)]} - 4));
   }
+  sum.add(1, terms);
   return sum;
 }
 
@@ -51,16 +54,22 @@ bool is_last(const Range& range) {
 
 TEST_CASE("long sum: keeps what a float sum loses") {
   const nn::Model model = tiny();
-  LongSum sum(model.params);
+  LongSum sum(model.params), squares(model.params);
+  const Tensor x = model.params.make_buffer();
   float plain = 0;
-  double exact = 0;
+  double exact = 0, exact_squares = 0;
   for (int i = 0; i < 100000; ++i) {
-    const double term = 1e-3 / (1 + i % 97);
-    sum.add(5, term);
-    plain += static_cast<float>(term), exact += term;
+    const float term = 1.0f / static_cast<float>(1 + i % 97);
+    x.data()[5] = -term;
+    sum.add(-1e-3, x);
+    squares.add_squares(1e-3, x);
+    plain += 1e-3f * term;
+    exact += 1e-3 * double{term}, exact_squares += 1e-3 * double{term} * double{term};
   }
   CHECK(std::abs(sum[5] - exact) < 1e-11 * exact);
+  CHECK(std::abs(squares[5] - exact_squares) < 1e-11 * exact_squares);
   CHECK(std::abs(double{plain} - exact) > 1e-7 * exact);
+  CHECK(sum.nearest().data()[5] == static_cast<float>(sum[5]));
   CHECK(sum[4] == 0);
   sum.zero();
   CHECK(sum[5] == 0);
@@ -123,9 +132,13 @@ TEST_CASE("ssd: every element by the formula, where importances are extreme too"
   ParamStore params = model.params.clone();
   const LongSum forget = information_of(params);
   LongSum all(params);
+  const Tensor shares = params.make_buffer();
   for (const Range& range : params.parameters())
     for (int64_t i = 0; i < range.size; ++i)
-      if (i % 5 != 0) all.add(range.offset + i, forget[range.offset + i] * (i % 3 == 0 ? 0.01 : 2));
+      if (i % 5 != 0)
+        shares.data()[range.offset + i] =
+            forget.nearest().data()[range.offset + i] * (i % 3 == 0 ? 0.01f : 2);
+  all.add(1, shares);
   const int64_t selected = dampen(params, forget, all, {.select = 10, .dampen = 3});
   int64_t expected = 0;
   for (const Range& range : params.parameters())
