@@ -37,7 +37,7 @@ void run(Stream stream, ConvPass pass, const Conv2dShape& s, DType type, float b
                                .precision = precision,
                                .accumulates = beta != 0.0f,
                                .alignment = alignment(at, type),
-                               .algo = either ? conv_algo() : ConvAlgo::automatic},
+                               .algo = either ? conv_algo() : ConvAlgo::direct},
                               at);
 }
 

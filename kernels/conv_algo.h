@@ -6,8 +6,8 @@
 #include "kernels/conv2d.h"
 
 // Which algorithm conv2d.h uses. Both are exact in real arithmetic; they differ in the last digits,
-// so a run records the choice. It depends on the shape of a layer, never on the range of images,
-// the batch or the thread count.
+// so a run records the choice. On the CPU it depends on the shape of a layer, never on the range of
+// images, the batch or the thread count.
 namespace expunge::kernels {
 
 enum class ConvAlgo : unsigned char { automatic, direct, winograd };
@@ -21,8 +21,8 @@ void set_conv_algo(ConvAlgo algo);
 ConvAlgo conv_algo();
 
 // What the choice comes to for this shape: direct or winograd. On the CPU the gradients use what
-// forward uses; on a GPU the choice is one in strict fp32 alone, where automatic takes the faster
-// of both, measured, for each pass of a shape that would be winograd here.
+// forward uses. On a GPU there is a choice in strict fp32 alone; automatic takes the faster, as it
+// was measured for a pass and number of images, where this says winograd.
 ConvAlgo conv_algo_for(const Conv2dShape& shape, ConvAlgo wanted = conv_algo());
 
 }  // namespace expunge::kernels

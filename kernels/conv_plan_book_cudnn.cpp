@@ -22,7 +22,7 @@ constexpr uint64_t kMaxFile = uint64_t{1} << 24;
 ConvPlanBook::ConvPlanBook(Descriptor device, std::string device_name, std::filesystem::path file,
                            Timer timer, const PlanLimits& limits)
     : device_(std::move(device)),
-      title_(fmt::format("expunge-conv-plans-3 {} {}", cudnnGetVersion(), device_name)),
+      title_(fmt::format("expunge-conv-plans-2 {} {}", cudnnGetVersion(), device_name)),
       file_(std::move(file)),
       timer_(std::move(timer)),
       limits_(limits) {
@@ -91,7 +91,7 @@ ConvPlan ConvPlanBook::find(const ConvProblem& problem) {
     if (std::optional<ConvPlan> plan = conv_plan(problem, device_, it->second, limits_))
       return std::move(*plan);
   std::vector<ConvPlan> plans = conv_plans(problem, device_, limits_);
-  if (plans.empty()) fail(ExitCode::device, "cuDNN has no engine for the convolution {}", key);
+  if (plans.empty()) fail(ExitCode::device, "there is no plan for the convolution {}", key);
   ConvPlan& best = plans[fastest(problem, plans)];
   ++measured_;
   known_.insert_or_assign(key, best.engine());

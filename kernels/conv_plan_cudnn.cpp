@@ -149,7 +149,7 @@ std::string ConvProblem::str() const {
                      shape.K, shape.R, shape.S, shape.stride, shape.pad,
                      kPrecisions[static_cast<size_t>(precision)], accumulates ? " adds" : "",
                      alignment == 16 ? "" : fmt::format(" align{}", alignment),
-                     algo == ConvAlgo::automatic ? "" : fmt::format(" {}", conv_algo_name(algo)));
+                     algo == ConvAlgo::direct ? "" : fmt::format(" {}", conv_algo_name(algo)));
 }
 
 std::string ConvEngine::str() const {
@@ -180,7 +180,7 @@ std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& d
   for (const cudnnBackendHeurMode_t mode :
        {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const Descriptor& configuration : configurations(graph, device, mode)) {
-      if (plans.size() == limits.count) return plans;
+      if (plans.size() >= limits.count) return plans;
       const std::vector<Descriptor> engine =
           held(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
       if (engine.empty() || std::ranges::find(plans, engine_of(configuration, engine.front()),

@@ -22,7 +22,7 @@ struct ConvProblem {
   Precision precision = Precision::fp32;  // 16-bit ones: of the data, too
   bool accumulates = false;               // adds to what is there (beta 1), otherwise replaces it
   int64_t alignment = 16;                 // bytes, of every tensor
-  ConvAlgo algo = ConvAlgo::automatic;    // direct: cuDNN's plans alone, which are all direct
+  ConvAlgo algo = ConvAlgo::direct;       // direct: cuDNN's plans alone, as these are
 
   std::string str() const;  // a key: "forward n128 h32 w32 c64 k64 r3 s3 stride1 pad1 bf16"
 };
@@ -30,8 +30,8 @@ struct ConvProblem {
 // What a plan may be like.
 struct PlanLimits {
   bool deterministic = true;  // same bits in every run
-  // bytes; strict fp32's fast data gradients want up to 269 MB at a batch of 512 (in the next best
-  // ResNet18 took 7 times as long), tensor cores at most 37
+  // bytes; in strict fp32 cuDNN's fast data gradients want up to 269 MB at a batch of 512 (in the
+  // next best ResNet18 took 7 times as long), our Winograd up to all of it; tensor cores at most 37
   int64_t workspace = int64_t{512} << 20;
   size_t count = 64;  // as many at most, and of one engine, with other knobs, so many
   size_t of_engine = 12;

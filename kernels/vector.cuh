@@ -54,11 +54,13 @@ template <int V, class T>
 __device__ Floats<V> load(const T* from) {
   return floats_of(load_packed<V>(from));
 }
+// Two floats as one number: nvcc stores many pairs number by number.
+typedef uint64_t __attribute__((may_alias)) FloatPair;
 template <int V, class T>
 __device__ void store(T* to, const Floats<V>& floats) {
-  if constexpr (V == 2 && std::is_same_v<T, float>) {  // nvcc stores many pairs number by number
+  if constexpr (V == 2 && std::is_same_v<T, float>) {
     const uint64_t high = __float_as_uint(floats.v[1]);
-    *reinterpret_cast<uint64_t*>(to) = high << 32 | __float_as_uint(floats.v[0]);
+    *reinterpret_cast<FloatPair*>(to) = high << 32 | __float_as_uint(floats.v[0]);
   } else {
     Packed<V, T> packed;
     for (int v = 0; v < V; ++v) packed.v[v] = from_float<T>(floats.v[v]);

@@ -8,7 +8,7 @@
 namespace expunge::kernels::cuda {
 
 // cuDNN's and cuBLAS's handles of a stream, made at its first use. cuBLAS has memory of its own for
-// good; what a plan of cuDNN works in comes from the pool for each call, so that a graph that is
+// good; what a plan works in comes from the pool for each call, so that a graph that is
 // being recorded has it to itself.
 class Vendor {
  public:
@@ -24,7 +24,7 @@ class Vendor {
                                    const cudnn::ConvPlanBook::Plans& plans, int runs);
   Tensor workspace(const cudnn::ConvPlan& plan) const;
   void run(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan,
-           const cudnn::ConvPointers& at, const Tensor& memory);
+           const cudnn::ConvPointers& at, void* memory);
 
   Stream stream_;
   cudnnHandle_t cudnn_ = nullptr;

@@ -98,17 +98,29 @@ struct Weights {
   }
 };
 
+// Of number i of (36, K, C): part 0 becomes the sum of all.
+struct AddParts {
+  int64_t panel, parts;  // panel: K C
+  float* planes;
+  __device__ void operator()(int64_t i) const {
+    const Division at = divided(i, static_cast<unsigned>(panel));
+    float* of = planes + at.quotient * parts * panel + at.remainder;
+    float sum = of[0];
+    EXPUNGE_UNROLL
+    for (int64_t part = 1; part < parts; ++part) sum += of[part * panel];
+    of[0] = sum;
+  }
+};
+
 struct WeightGradient {
-  int64_t K, C, parts;
+  int64_t C, plane;
   const float* planes;
   float beta;
   float* dw;
   __device__ void operator()(int64_t i) const {
-    float d[kPlanes] = {}, g[kTaps];
-    for (int64_t part = 0; part < parts; ++part) {
-      EXPUNGE_UNROLL
-      for (int p = 0; p < kPlanes; ++p) d[p] += planes[(p * parts + part) * K * C + i];
-    }
+    float d[kPlanes], g[kTaps];
+    EXPUNGE_UNROLL
+    for (int p = 0; p < kPlanes; ++p) d[p] = planes[p * plane + i];
     math::both_ways<kIn, 3, math::transform_weight_gradient<float>>(d, g);
     const Division at = divided(i, static_cast<unsigned>(C));
     float* first = dw + at.quotient * kTaps * C + at.remainder;
@@ -160,9 +172,12 @@ void winograd_weights(Stream stream, int64_t K, int64_t C, bool reversed, const 
   each<kThreads>(stream, K * C, Weights{K, C, reversed, w, planes});
 }
 
-void winograd_weight_gradient(Stream stream, int64_t K, int64_t C, int64_t parts,
-                              const float* planes, float beta, float* dw) {
-  each<kThreads>(stream, K * C, WeightGradient{K, C, parts, planes, beta, dw});
+void winograd_weight_gradient(Stream stream, int64_t K, int64_t C, int64_t parts, float* planes,
+                              float beta, float* dw) {
+  const StreamAt at = stream;
+  const int64_t panel = K * C;
+  if (parts > 1) each(at, kPlanes * panel, AddParts{panel, parts, planes});
+  each<kThreads>(at, panel, WeightGradient{C, parts * panel, planes, beta, dw});
 }
 
 }  // namespace expunge::kernels::cuda

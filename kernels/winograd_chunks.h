@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/conv2d.h"
 #include "kernels/winograd_grid.h"
 
 // How a convolution by Winograd on a GPU (winograd_cuda.h) goes through its images: so many at a
@@ -59,11 +60,15 @@ inline int64_t winograd_parts(const Conv2dShape& s, int64_t images) {
   return parts;
 }
 
-// Bytes to work in: planes of the weights, of `parts` products, of inputs and of outputs.
-inline int64_t winograd_workspace(const Conv2dShape& s, int64_t images, int64_t parts = 1) {
-  const int64_t floats =
-      parts * s.K * s.C + winograd_inputs(s, images).plane() + winograd_outputs(s, images).plane();
+// Bytes of planes of inputs and outputs, and all to work in: planes of the weights, of `parts`
+// products, too.
+inline int64_t winograd_planes_bytes(const Conv2dShape& s, int64_t images) {
+  const int64_t floats = winograd_inputs(s, images).plane() + winograd_outputs(s, images).plane();
   return kWinogradPlanes * floats * static_cast<int64_t>(sizeof(float));
+}
+inline int64_t winograd_workspace(const Conv2dShape& s, int64_t images, int64_t parts = 1) {
+  return kWinogradPlanes * parts * s.K * s.C * static_cast<int64_t>(sizeof(float)) +
+         winograd_planes_bytes(s, images);
 }
 inline int64_t winograd_backward_data_workspace(const Conv2dShape& s, int64_t images) {
   return winograd_workspace(winograd_of_gradient(s), images);

@@ -15,15 +15,16 @@ void for_chunks(int64_t N, int64_t images, FunctionRef<void(int64_t, int64_t)> f
 
 // w: planes of weights are (36, K, C), or, reversed, (36, C, K).
 struct Convolution {
-  Conv2dShape shape;
+  WinogradWork work;
   bool reversed;
   const float *in, *w;
   float beta;
   float* out;
 };
-void convolve(Stream stream, const Convolution& c, int64_t images, float* workspace) {
-  const Conv2dShape& s = c.shape;
-  float *u = workspace, *v = u + kWinogradPlanes * s.K * s.C,
+void convolve(Stream stream, const Convolution& c) {
+  const Conv2dShape& s = c.work.shape;
+  const int64_t images = c.work.images;
+  float *u = static_cast<float*>(c.work.workspace), *v = u + kWinogradPlanes * s.K * s.C,
         *m = v + kWinogradPlanes * winograd_inputs(s, images).plane();
   winograd_weights(stream, c.reversed ? s.C : s.K, c.reversed ? s.K : s.C, c.reversed, c.w, u);
   for_chunks(s.N, images, [&](int64_t first, int64_t count) {
@@ -43,32 +44,26 @@ void convolve(Stream stream, const Convolution& c, int64_t images, float* worksp
 
 }  // namespace
 
-void winograd(Stream stream, const Conv2dShape& shape, int64_t images, const float* x,
-              const float* w, float* y, void* workspace) {
-  convolve(stream, {.shape = shape, .reversed = false, .in = x, .w = w, .beta = 0, .out = y},
-           images, static_cast<float*>(workspace));
+void winograd(Stream stream, const WinogradWork& work, const float* x, const float* w, float* y) {
+  convolve(stream, {.work = work, .reversed = false, .in = x, .w = w, .beta = 0, .out = y});
 }
 
-void winograd_backward_data(Stream stream, const Conv2dShape& shape, int64_t images,
-                            const float* dy, const float* w, float beta, float* dx,
-                            void* workspace) {
+void winograd_backward_data(Stream stream, const WinogradWork& work, const float* dy,
+                            const float* w, float beta, float* dx) {
+  const WinogradWork of_gradient{winograd_of_gradient(work.shape), work.images, work.workspace};
   convolve(stream,
-           {.shape = winograd_of_gradient(shape),
-            .reversed = true,
-            .in = dy,
-            .w = w,
-            .beta = beta,
-            .out = dx},
-           images, static_cast<float*>(workspace));
+           {.work = of_gradient, .reversed = true, .in = dy, .w = w, .beta = beta, .out = dx});
 }
 
 // dU = sum over tiles (A dy A^T)^T (B^T d B), plane by plane and part by part. Tiles of the
 // images that are left go into as many parts, or, where they cannot be shared out so, into the
 // first.
-void winograd_backward_weights(Stream stream, const Conv2dShape& s, int64_t images, const float* x,
-                               const float* dy, float beta, float* dw, void* workspace) {
+void winograd_backward_weights(Stream stream, const WinogradWork& work, const float* x,
+                               const float* dy, float beta, float* dw) {
+  const Conv2dShape& s = work.shape;
+  const int64_t images = work.images;
   const int64_t parts = winograd_parts(s, images), panel = s.K * s.C;
-  float *du = static_cast<float*>(workspace), *v = du + kWinogradPlanes * parts * panel,
+  float *du = static_cast<float*>(work.workspace), *v = du + kWinogradPlanes * parts * panel,
         *g = v + kWinogradPlanes * winograd_inputs(s, images).plane();
   for_chunks(s.N, images, [&](int64_t first, int64_t count) {
     const TiledImages in = winograd_inputs(s, count), out = winograd_outputs(s, count);

@@ -7,9 +7,9 @@
 namespace expunge::kernels::cudnn {
 namespace {
 
-// The less at a time, the more of it stays in the L2 cache (60 MB on an H200); the more, the fuller
-// are the multiprocessors.
-constexpr int64_t kMegabytes[] = {32, 128, 512};
+// Of planes of images at a time: of few more stays in the L2 cache (60 MB on an H200), of many the
+// multiprocessors are fuller.
+constexpr int64_t kMegabytes[] = {32, 128, 448};
 
 bool takes_winograd(const ConvProblem& p) {
   return p.precision == Precision::fp32 && p.alignment >= 16 && p.shape.N > 0 &&
@@ -32,11 +32,12 @@ ConvPlan plan(const ConvProblem& p, int64_t images) {
   return {{.index = ConvEngine::kWinograd, .knobs = {{0, images}}}, workspace(p, images)};
 }
 
-// A power of two, or all: then what is left over is seldom less. At least one.
+// All, or a power of two: then what is left over is seldom less. At least one.
 int64_t images_in(const ConvProblem& p, int64_t bytes) {
-  if (workspace(p, p.shape.N) <= bytes) return p.shape.N;
+  const int64_t of_one = cuda::winograd_planes_bytes(p.shape, 1);
+  if (p.shape.N * of_one <= bytes) return p.shape.N;
   int64_t images = 1;
-  while (2 * images < p.shape.N && workspace(p, 2 * images) <= bytes) images *= 2;
+  while (2 * images < p.shape.N && 2 * images * of_one <= bytes) images *= 2;
   return images;
 }
 
@@ -47,7 +48,7 @@ std::vector<ConvPlan> winograd_plans(const ConvProblem& problem, const PlanLimit
   if (!takes_winograd(problem)) return plans;
   for (const int64_t megabytes : kMegabytes) {
     ConvPlan made = plan(problem, images_in(problem, megabytes << 20));
-    if (made.workspace() <= limits.workspace &&
+    if (plans.size() < limits.count && made.workspace() <= limits.workspace &&
         std::ranges::find(plans, made.engine(), &ConvPlan::engine) == plans.end())
       plans.push_back(std::move(made));
   }

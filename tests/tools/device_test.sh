@@ -40,6 +40,9 @@ resumes train-fp16 3 train "${args[@]}" --optimizer adam --precision fp16
 unlearning=(unlearn --from train-cuda --forget random:6 --batch-size 4 --epochs 2)  # four steps
 resumes unlearn 1 "${unlearning[@]}" --method srl --gate focus
 resumes unlearn-opt 3 "${unlearning[@]}" --method ngplus --gate focus-opt --estimator welford:2
+once=(unlearn --from train-cuda --forget random:6 --batch-size 4)
+resumes unlearn-ssd 3 "${once[@]}" --method ssd
+resumes unlearn-influence 9 "${once[@]}" --method influence:1,samples=4,iterations=2
 EXPUNGE_TEST_STOP_AFTER=4 expect "stopped on the GPU" 143 '' train "${args[@]}" --device cuda --out moved
 expect "goes on on the CPU where one says so" 0 'computed with .*, it goes on with' train --resume moved --device cpu
 check "run.json says where" grep -q '"device": "cpu"' moved/run.json

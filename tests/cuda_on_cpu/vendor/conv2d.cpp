@@ -64,7 +64,7 @@ void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, c
   if (is_winograd(s, y.type)) {
     const int64_t images = images_at_once(s);
     const Tensor memory({winograd_workspace(s, images)}, DType::u8, stream);
-    winograd(stream, s, images, x.f32(), w.f32(), y.f32(), memory.bytes());
+    winograd(stream, {s, images, memory.bytes()}, x.f32(), w.f32(), y.f32());
   } else {
     queue(stream, [=] {
       const Tensor out({y_size(s)});
@@ -81,8 +81,8 @@ void conv2d_backward_data(Stream stream, const Conv2dShape& s, ConstValues dy, C
   if (is_winograd(s, dx.type)) {
     const int64_t images = images_at_once(s);
     const Tensor memory({winograd_backward_data_workspace(s, images)}, DType::u8, stream);
-    return winograd_backward_data(stream, s, images, dy.f32(), w.f32(), beta, dx.f32(),
-                                  memory.bytes());
+    return winograd_backward_data(stream, {s, images, memory.bytes()}, dy.f32(), w.f32(), beta,
+                                  dx.f32());
   }
   queue(stream, [=] {
     const Tensor out = before(beta, dx, x_size(s));
@@ -99,9 +99,9 @@ void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, in
   if (is_winograd(part, dw.type)) {
     const int64_t images = images_at_once(part);
     const Tensor memory({winograd_backward_weights_workspace(part, images)}, DType::u8, stream);
-    return winograd_backward_weights(stream, part, images, x.from(n0 * s.H * s.W * s.C).f32(),
-                                     dy.from(n0 * s.P() * s.Q() * s.K).f32(), beta, dw.f32(),
-                                     memory.bytes());
+    return winograd_backward_weights(stream, {part, images, memory.bytes()},
+                                     x.from(n0 * s.H * s.W * s.C).f32(),
+                                     dy.from(n0 * s.P() * s.Q() * s.K).f32(), beta, dw.f32());
   }
   queue(stream, [=] {
     const Tensor out = before(beta, dw, w_size(s));
