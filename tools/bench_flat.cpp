@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/long_sum.h"
 #include "kernels/loss_scale.h"
 #include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
@@ -82,6 +83,25 @@ KernelRun unscale(int64_t n, const std::string& name) {
           .bytes = 2 * timed.grad.bytes()};
 }
 
+// What ssd and fisher gather: long sums of squares of gradients.
+KernelRun sum_squares(int64_t n, const std::string& name) {
+  constexpr double kScale = 0.01;
+  const BenchBuffer x = BenchBuffer::drawn({n}, 1), value({n}), rest({n});
+  value.here().zero(), rest.here().zero();
+  value.send(), rest.send();
+  KernelRun run{.result = value.here()};
+  run.bytes = x.bytes() + 2 * bytes_of({value, rest});
+  run.call = [=] {
+    kernels::add_squares_to(compute_stream(), n, kScale, x.data(), {value.data(), rest.data()});
+  };
+  run.check = [=] {
+    value.fetch();
+    check_elements(name, value.here(), kStride, kUpdateTolerance,
+                   [&](int64_t i) { return kScale * x.at(i) * x.at(i); });
+  };
+  return run;
+}
+
 KernelRun update_step(const BenchUnlearn& options) {
   const auto problem = std::make_shared<UpdateProblem>(options);
   const int64_t parameters = problem->model.params.parameters().size();
@@ -107,6 +127,7 @@ void add_flat_cases(std::vector<KernelCase>& rows, const std::vector<std::string
           [=](const std::string& name) { return optimizer_step(model, {.kind = kind}, name); });
     if (compute_stream().device == Device::cuda)
       add("unscale", [=](const std::string& name) { return unscale(count, name); });
+    add("add_squares_to", [=](const std::string& name) { return sum_squares(count, name); });
     const auto update = [&](const std::string& kernel, const char* gate, const char* estimator) {
       const BenchUnlearn options{.model = model,
                                  .gate = unlearn::GateSpec::parse(gate),
