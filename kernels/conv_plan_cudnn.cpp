@@ -7,7 +7,7 @@
 #include <map>
 #include <sstream>
 
-#include "kernels/winograd_plan_cudnn.h"
+#include "kernels/own_plan_cudnn.h"
 
 namespace expunge::kernels::cudnn {
 namespace {
@@ -172,7 +172,7 @@ std::optional<ConvEngine> ConvEngine::parse(const std::string& text) {
 
 std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& device,
                                  const PlanLimits& limits) {
-  std::vector<ConvPlan> plans = winograd_plans(problem, limits);
+  std::vector<ConvPlan> plans = own_plans(problem, limits);
   if (problem.algo == ConvAlgo::winograd && !plans.empty()) return plans;
   std::map<int64_t, size_t> of_engine;
   const Descriptor graph = graph_of(problem);
@@ -197,7 +197,7 @@ std::vector<ConvPlan> conv_plans(const ConvProblem& problem, const Descriptor& d
 
 std::optional<ConvPlan> conv_plan(const ConvProblem& problem, const Descriptor& device,
                                   const ConvEngine& named, const PlanLimits& limits) {
-  if (named.index == ConvEngine::kWinograd) return winograd_plan(problem, named, limits);
+  if (named.index < 0) return own_plan(problem, named, limits);
   Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph_of(problem))
       .set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, {named.index})

@@ -11,8 +11,8 @@
 #include "kernels/precision.h"
 
 // How cuDNN is to run a convolution: heuristics propose engines, we take those that keep our
-// promises, and the fastest of them becomes a plan (conv2d_cudnn.cpp). In strict fp32 one of our
-// own is among them (winograd_plan_cudnn.h).
+// promises, and the fastest of them becomes a plan (conv2d_cudnn.cpp). Some of our own are among
+// them (own_plan_cudnn.h).
 namespace expunge::kernels::cudnn {
 
 enum class ConvPass : unsigned char { forward, data, weights };
@@ -43,10 +43,10 @@ struct ConvPointers {
 };
 
 // A way to run a problem, as heuristics name it: cuDNN's number of an engine and its knobs. Means
-// something for one version of cuDNN and one kind of device only. Ours is kWinograd, with a knob
-// for the images at a time.
+// something for one version of cuDNN and one kind of device only. Ours are kWinograd, with a
+// knob for the images at a time, and kTf32, with one for the parts of a sum.
 struct ConvEngine {
-  static constexpr int64_t kWinograd = -1;
+  static constexpr int64_t kWinograd = -1, kTf32 = -2;
   int64_t index = 0;
   std::vector<std::pair<int64_t, int64_t>> knobs{};  // type and value
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <type_traits>
 
 #include "core/dtype.h"
@@ -15,8 +16,8 @@
 //   a[2 j + i]                             A[g + 8 i][4 j + t]
 //   b[j]                                   B[4 j + t][g]
 // for i, j, h in {0, 1}; half 0 are the lower bits. Source: PTX ISA, "Matrix Fragments for
-// mma.m16n8k16 with floating point type" and "... mma.m16n8k8". This file alone has assembly; on
-// the CPU tests/cuda_on_cpu/language.h has the function.
+// mma.m16n8k16 with floating point type" and "... mma.m16n8k8". It and async_copy.cuh alone have
+// assembly; on the CPU tests/cuda_on_cpu/language.h has the function.
 #if defined(__CUDACC__)
 #define MMA_16X8(shape, types)                                                   \
   asm volatile("mma.sync.aligned." shape ".row.col.f32." types                   \
@@ -42,11 +43,12 @@ namespace expunge::kernels {
 template <class T>
 inline constexpr int kNumbers = sizeof(uint32_t) / sizeof(T);
 
-// The nearest number of tf32, of two as near the larger; what is not finite stays.
+// The nearest number of tf32, of two as near the larger, in the upper 19 bits; what is not finite
+// stays.
 __device__ inline uint32_t tf32_bits(float x) {
-  constexpr uint32_t kHalf = 1u << 12, kKept = ~0u << 13;
+  constexpr uint32_t kHalf = 1u << 12;
   const uint32_t bits = math::bits_of_float(x);
-  return x - x == 0.0f ? (bits + kHalf) & kKept : bits;
+  return fabsf(x) < HUGE_VALF ? bits + kHalf : bits;
 }
 
 // kNumbers<T> numbers as a word, the first in its lower half.

@@ -9,11 +9,14 @@
 #include "core/cuda_check.h"
 #include "core/work_graph.h"
 #include "core/work_graph_cuda.h"
+#include "kernels/conv2d_tf32.h"
+#include "kernels/reduce.h"
 #include "kernels/winograd_cuda.h"
 
 namespace expunge::kernels::cuda {
 namespace {
 
+using cudnn::ConvEngine;
 using cudnn::ConvPlan;
 using cudnn::ConvProblem;
 
@@ -46,12 +49,26 @@ Tensor scratch(const ConvProblem& problem, int64_t elements, Stream stream) {
   return Tensor::zeros({static_cast<int64_t>(bytes + 3) / 4}, DType::f32, stream);
 }
 
-void run_winograd(Stream stream, const ConvProblem& problem, const ConvPlan& plan,
+// Where our own read and write.
+const float* of(const void* p) {
+  return static_cast<const float*>(p);
+}
+float* to(const void* p) {
+  return static_cast<float*>(const_cast<void*>(p));
+}
+
+void run_tf32(Stream stream, const ConvProblem& problem, int64_t parts,
+              const cudnn::ConvPointers& at, void* workspace) {
+  const Conv2dShape& s = problem.shape;
+  auto* sums = static_cast<float*>(workspace);
+  conv2d_tf32_sums(stream, s, parts, of(at.x), of(at.y), sums);
+  kernels::sum_rows(stream, parts, s.K * s.R * s.S * s.C, sums, problem.accumulates ? 1.0f : 0.0f,
+                    to(at.w));
+}
+
+void run_winograd(Stream stream, const ConvProblem& problem, int64_t images,
                   const cudnn::ConvPointers& at, void* workspace) {
-  const int64_t images = plan.engine().knobs.front().second;
   const float beta = problem.accumulates ? 1.0f : 0.0f;
-  const auto of = [](const void* p) { return static_cast<const float*>(p); };
-  const auto to = [](const void* p) { return static_cast<float*>(const_cast<void*>(p)); };
   const WinogradWork work{problem.shape, images, workspace};
   switch (problem.pass) {
     case cudnn::ConvPass::forward:
@@ -180,10 +197,10 @@ void Vendor::convolve(const ConvProblem& problem, const cudnn::ConvPointers& at)
 
 void Vendor::run(const ConvProblem& problem, const ConvPlan& plan, const cudnn::ConvPointers& at,
                  void* memory) {
-  if (plan.is_own())
-    run_winograd(stream_, problem, plan, at, memory);
-  else
-    plan.run(cudnn_, at, memory);
+  if (!plan.is_own()) return plan.run(cudnn_, at, memory);
+  const ConvEngine& own = plan.engine();
+  const auto run = own.index == ConvEngine::kTf32 ? run_tf32 : run_winograd;
+  run(stream_, problem, own.knobs.front().second, at, memory);
 }
 
 }  // namespace expunge::kernels::cuda

@@ -33,8 +33,9 @@ done)"
 # What the CPU cannot run, the race check cannot follow, or would give other bits: docs/cuda-on-cpu.md.
 forbidden='<<<|__shared__|__activemask|cooperative_groups|\basm\b|\bcub(/|::)|thrust(/|::)|__threadfence'
 forbidden+='|\bvolatile\b|\b__(expf|logf|sinf|cosf|powf|fdividef)\b|\br?sqrt(f)?_r[nzud]\b|\brsqrtf?\b'
-# kernels/mma.cuh alone has assembly, which the machine has too.
-mapfile -t cuda < <(printf '%s\n' "${code[@]}" | grep -E '^(kernels|tests)/.*\.cuh?$' | grep -v '^kernels/mma.cuh$')
+# These alone have assembly, which the machine has too.
+mapfile -t cuda < <(printf '%s\n' "${code[@]}" | grep -E '^(kernels|tests)/.*\.cuh?$' |
+  grep -vE '^kernels/(mma|async_copy)\.cuh$')
 verdict "kernels of CUDA use launch, KERNEL_SHARED and nothing that the CPU cannot check" \
   "$(printf '%s\n' "${cuda[@]}" | sed '/^$/d' | xargs -r grep -nE "$forbidden" || true)"
 verdict "the check of kernels finds what it forbids" "$(for line in 'k<<<1, 32>>>(x);' '__shared__ float s[32];' \

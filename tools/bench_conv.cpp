@@ -1,7 +1,6 @@
 #include <cmath>
 
 #include "core/rng.h"
-#include "kernels/conv2d_image.h"
 #include "kernels/conv_algo.h"
 #include "kernels/precision.h"
 #include "nn/network.h"
@@ -119,10 +118,11 @@ Terms weights_at(const Conv2dShape& t, const ConvResult& v, int64_t i) {
   return dw;
 }
 
-const char* algo_of(const Conv2dShape& s) {
+const char* algo_of(Direction direction, const Conv2dShape& s) {
   if (compute_stream().device == Device::cpu)
     return kernels::conv_algo_name(kernels::conv_algo_for(s));
   if (is_linear(s)) return "cuBLAS";
+  if (is_tf32_of_ours(direction, s)) return "faster";
   if (kernels::precision() != kernels::Precision::fp32 ||
       kernels::conv_algo_for(s) == kernels::ConvAlgo::direct)
     return "cuDNN";
@@ -142,7 +142,7 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
                     y = BenchBuffer::drawn({s.N, s.P(), s.Q(), s.K}, 3, type),
                     bias = is_linear(s) ? BenchBuffer::drawn({s.K}, 4) : BenchBuffer();
   KernelRun run{.flops = 2 * static_cast<double>(s.macs()), .bytes = bytes_of({x, w, y})};
-  run.algo = algo_of(s);
+  run.algo = algo_of(row.direction, s);
   BenchBuffer out;
   ConvResult r{};
   const auto at = [](const BenchBuffer& b) -> const float* {
@@ -176,41 +176,6 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
     check_conv(name, direction, s, r);
   };
   return run;
-}
-
-// What networks do with images on tensor cores (kernels/conv2d_image.h), in 16 bits of f32 numbers
-// that those hold. Beside it stand the same shapes by cuDNN, which no network has.
-KernelRun prepare_images(const ConvCase& row, const std::string& name) {
-  const Conv2dShape& s = row.shape;
-  const DType type = kernels::activation_type();
-  const auto drawn = [type](Shape shape, uint32_t key) {
-    return BenchBuffer::of(BenchBuffer::drawn(shape, key, type).here().to(compute_stream()));
-  };
-  const BenchBuffer x = drawn({s.N, s.H, s.W, s.C}, 1), w = drawn({s.K, s.R, s.S, s.C}, 2),
-                    y = BenchBuffer::drawn({s.N, s.H, s.W, s.K}, 3, type);
-  const bool forward = row.direction == Direction::forward;
-  const BenchBuffer out = forward ? y : w;
-  KernelRun run{.result = out.here(),
-                .flops = 2 * static_cast<double>(s.macs()),
-                .algo = "own",
-                .bytes = bytes_of({x, w, y})};
-  run.call = [=] {
-    forward ? kernels::conv2d_image(compute_stream(), s, x.data(), w.data(), nullptr, y.values())
-            : kernels::conv2d_image_backward_weights(compute_stream(), s, 0, s.N, x.data(),
-                                                     y.values(), 0, w.data());
-  };
-  run.check = [=, direction = row.direction] {
-    out.fetch();
-    check_conv(name, direction, s,
-               {x.here().data(), (forward ? w : y).here().data(), nullptr, out.here().data()});
-  };
-  return run;
-}
-
-bool is_of_images(const ConvCase& row) {
-  return compute_stream().device == Device::cuda &&
-         kernels::precision() != kernels::Precision::fp32 &&
-         row.direction != Direction::backward_data && kernels::is_conv2d_image(row.shape);
 }
 
 }  // namespace
@@ -262,6 +227,9 @@ void add_conv_cases(std::vector<KernelCase>& rows, const std::vector<std::string
     const bool images = is_of_images(row);
     add_case(rows, {row.kernel, row.label, images ? Layers() : row.layers,
                     [row](const std::string& name) { return prepare(row, name); }});
+    if (is_tf32_of_ours(row.direction, row.shape))
+      add_case(rows, {"own " + row.kernel, row.label, Layers(),
+                      [row](const std::string& name) { return prepare_tf32(row, name); }});
     if (images)
       add_case(rows, {"image " + row.kernel, row.label, row.layers,
                       [row](const std::string& name) { return prepare_images(row, name); }});

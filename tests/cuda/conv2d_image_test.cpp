@@ -1,6 +1,6 @@
 #include "kernels/conv2d_image.h"
 
-#include "cuda/both.h"
+#include "cuda/conv_terms.h"
 
 namespace expunge::kernels {
 namespace {
@@ -16,61 +16,17 @@ Conv2dShape shape(int64_t N, int64_t H, int64_t W, int64_t K) {
 const Conv2dShape kShapes[] = {shape(1, 1, 1, 32), shape(1, 1, 16, 64), shape(2, 16, 1, 32),
                                shape(3, 5, 7, 64), shape(5, 8, 8, 96),  shape(2, 9, 17, 128)};
 
-// A sum in double, and the sum of its terms' sizes.
-struct Sum {
-  double value = 0, sizes = 0;
-  void add(double a, double b) { value += a * b, sizes += std::abs(a * b); }
-};
-
-// f(output, weight, input): places in y, w and x that meet
-template <class F>
-void for_terms(const Conv2dShape& s, F f) {
-  for (int64_t p = 0; p < s.N * s.H * s.W; ++p)
-    for (int64_t r = 0; r < 3; ++r)
-      for (int64_t t = 0; t < 3; ++t) {
-        const int64_t h = p / s.W % s.H + r - 1, w = p % s.W + t - 1;
-        if (h < 0 || h >= s.H || w < 0 || w >= s.W) continue;
-        for (int64_t k = 0; k < s.K; ++k)
-          for (int64_t c = 0; c < 3; ++c)
-            f(static_cast<size_t>(p * s.K + k), static_cast<size_t>(((k * 3 + r) * 3 + t) * 3 + c),
-              static_cast<size_t>((p + (r - 1) * s.W + t - 1) * 3 + c));
-      }
-}
-
-// Sums of f32 in the hardware's order.
-void check_near(const Floats& found, const std::vector<Sum>& expected, double rounding) {
-  REQUIRE(found.size() == expected.size());
-  for (size_t i = 0; i < found.size(); ++i) {
-    CAPTURE(i);
-    const Sum& e = expected[i];
-    if (std::isnan(e.value)) {
-      REQUIRE(std::isnan(found[i]));
-      continue;
-    }
-    REQUIRE(std::abs(double{found[i]} - e.value) <= 1e-5 * e.sizes + rounding * std::abs(e.value));
-  }
-}
-
 // How far of itself a number of T is off; f32 stands for tf32, whose products have 11 bits.
 template <class T>
 constexpr double kRounding = std::is_same_v<T, bf16>  ? 0x1p-8
                              : std::is_same_v<T, f16> ? 0x1p-11
                                                       : 0x1p-24;
 
-// What tensor cores take: of two tf32 as near the larger.
+// What tensor cores take.
 template <class T>
 Floats taken(Floats x) {
-  if constexpr (!std::is_same_v<T, float>) return widened(rounded<T>(x));
-  for (float& v : x) {
-    if (v == 0 || !std::isfinite(v)) continue;
-    const double step = std::ldexp(1.0, std::ilogb(v) - 10);
-    v = static_cast<float>(std::round(double{v} / step) * step);
-  }
-  return x;
-}
-
-size_t size_of_y(const Conv2dShape& s) {
-  return static_cast<size_t>(s.N * s.H * s.W * s.K);
+  if constexpr (std::is_same_v<T, float>) return as_tf32(std::move(x));
+  return widened(rounded<T>(x));
 }
 
 // spoilt: places in x that are no numbers; what does not see them is as it would be.
@@ -80,7 +36,7 @@ void check_forward(const Conv2dShape& s, bool bias, const std::vector<size_t>& s
   for (const size_t i : spoilt) x[i] = std::nanf("");
   const Floats w = draw(s.K * 27, 2), to_add = bias ? draw(s.K, 6) : Floats(size_t(s.K)),
                of_x = taken<T>(x), of_w = taken<T>(w);
-  std::vector<Sum> expected(size_of_y(s));
+  std::vector<Sum> expected(y_size(s));
   for (size_t i = 0; i < expected.size(); ++i)
     expected[i].add(1, double{to_add[i % static_cast<size_t>(s.K)]});
   for_terms(s, [&](size_t y, size_t weight, size_t in) {
@@ -98,7 +54,7 @@ void check_weights(const Conv2dShape& s, float beta, const std::vector<size_t>& 
   Floats x = draw(s.N * s.H * s.W * 3, 3);
   for (const size_t i : spoilt) x[i] = std::nanf("");
   const Floats of_x = taken<T>(x), there = before(beta, s.K * 27, 4);
-  const std::vector<T> dy = rounded<T>(draw(size_of_y(s), 5));
+  const std::vector<T> dy = rounded<T>(draw(y_size(s), 5));
   const Floats of_dy = taken<T>(widened(dy));
   std::vector<Sum> expected(there.size());
   if (beta != 0.0f)

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "cuda/both.h"
+#include "cuda/conv_terms.h"
 #include "kernels/matrix_product.h"
 #include "kernels/winograd_cuda.h"
 
@@ -29,31 +29,6 @@ const Case kCases[] = {one(2, 8, 8, 6, 4, 1, 2), one(1, 5, 7, 3, 5, 1, 1),
 // that is not.
 const Case kParts[] = {one(4, 36, 60, 2, 2, 1, 4), one(6, 36, 60, 1, 2, 1, 4),
                        one(5, 36, 60, 2, 1, 1, 4)};
-
-size_t x_size(const Conv2dShape& s) {
-  return static_cast<size_t>(s.N * s.H * s.W * s.C);
-}
-size_t w_size(const Conv2dShape& s) {
-  return static_cast<size_t>(s.K * 9 * s.C);
-}
-size_t y_size(const Conv2dShape& s) {
-  return static_cast<size_t>(s.N * s.P() * s.Q() * s.K);
-}
-
-// f(output, weight, input): places in y, w and x that meet
-template <class F>
-void for_terms(const Conv2dShape& s, F f) {
-  const int64_t P = s.P(), Q = s.Q();
-  for (int64_t p = 0; p < s.N * P * Q; ++p)
-    for (int64_t t = 0; t < 9; ++t) {
-      const int64_t h = p / Q % P - s.pad + t / 3, w = p % Q - s.pad + t % 3;
-      if (h < 0 || h >= s.H || w < 0 || w >= s.W) continue;
-      for (int64_t k = 0; k < s.K; ++k)
-        for (int64_t c = 0; c < s.C; ++c)
-          f(static_cast<size_t>(p * s.K + k), static_cast<size_t>((k * 9 + t) * s.C + c),
-            static_cast<size_t>(((p / P / Q * s.H + h) * s.W + w) * s.C + c));
-    }
-}
 
 void check_close(const Floats& found, const std::vector<double>& expected) {
   REQUIRE(found.size() == expected.size());

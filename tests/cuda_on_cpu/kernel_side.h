@@ -35,6 +35,19 @@ void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b
                        int numbers_of_word, NumberOfWord number, Site site);
 unsigned lane();
 
+// Copies of 16 bytes beside the thread (kernels/async_copy.cuh), which may be made at any time
+// until it waits for them: at once (early), so that who still reads what was there shows, or where
+// it waits, so that who does not wait shows. from null: zeros.
+struct AsyncCopy {
+  float* to = nullptr;
+  const float* from = nullptr;
+};
+bool copies_early();
+void queue_copy(const AsyncCopy& copy);
+void close_copies();
+// The next copy that is due where so many groups may be on their way still; to null: none.
+AsyncCopy take_copy(unsigned groups);
+
 // The block's array for this key, made at first use and filled with NaN; and the one whose size the
 // launch gave.
 void* static_shared(const void* key, size_t bytes, size_t align);

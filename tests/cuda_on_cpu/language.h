@@ -100,6 +100,30 @@ inline int __any_sync(unsigned mask, int predicate, CUDA_ON_CPU_SITE) {
 inline int __all_sync(unsigned mask, int predicate, CUDA_ON_CPU_SITE) {
   return cuda_on_cpu::ballot(mask, predicate == 0, site_) == 0;
 }
+// kernels/async_copy.cuh has these for nvcc, and says what they do.
+namespace cuda_on_cpu {
+inline void make_copy(const AsyncCopy& copy) {
+  for (int i = 0; i < 4; ++i) copy.to[i] = copy.from != nullptr ? copy.from[i] : 0.0f;
+}
+}  // namespace cuda_on_cpu
+inline void copy_16_async(void* to, const void* from, bool there) {
+  const cuda_on_cpu::AsyncCopy copy{static_cast<float*>(to),
+                                    there ? static_cast<const float*>(from) : nullptr};
+  if (cuda_on_cpu::copies_early())
+    cuda_on_cpu::make_copy(copy);
+  else
+    cuda_on_cpu::queue_copy(copy);
+}
+inline void commit_copies() {
+  cuda_on_cpu::close_copies();
+}
+template <int kGroups>
+inline void wait_for_copies() {
+  for (auto copy = cuda_on_cpu::take_copy(kGroups); copy.to != nullptr;
+       copy = cuda_on_cpu::take_copy(kGroups))
+    cuda_on_cpu::make_copy(copy);
+}
+
 // kernels/mma.cuh has it for nvcc, and says what it does.
 template <class T>
 inline void mma_16x8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],

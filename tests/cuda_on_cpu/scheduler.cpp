@@ -124,7 +124,10 @@ void set_ranks(Dice& dice) {
 
 void run_block(Dice& dice) {
   Block& b = *block;
-  for (Thread& t : b.threads) t.state = State::ready, t.fiber = nullptr;
+  for (Thread& t : b.threads) {
+    t.state = State::ready, t.fiber = nullptr;
+    t.copies.clear(), t.groups.clear(), t.copied = 0;
+  }
   for (Warp& w : b.warps) w.returned = w.barriers = 0;
   b.returned = b.barriers = 0;
   set_ranks(dice);

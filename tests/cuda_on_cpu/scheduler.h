@@ -21,9 +21,12 @@ struct Thread {
   uint3 index{};
   unsigned number = 0, rank = 0;
   State state = State::ready;
-  Fiber* fiber = nullptr;  // null: not begun
-  Site site{};             // where it waits
-  uint32_t mask = 0;       // with whom, for warp operations
+  Fiber* fiber = nullptr;         // null: not begun
+  Site site{};                    // where it waits
+  uint32_t mask = 0;              // with whom, for warp operations
+  std::vector<AsyncCopy> copies;  // all that it ever asked for
+  std::vector<size_t> groups;     // how many those were at the end of each group
+  size_t copied = 0;
 
   unsigned warp() const { return number / kWarp; }
   unsigned lane() const { return number % kWarp; }

@@ -132,6 +132,30 @@ TEST_CASE("in strict fp32 our Winograd stands beside cuDNN's plans, as --conv-al
   }
 }
 
+TEST_CASE("in tf32 our gradient of weights stands beside cuDNN's plans") {
+  ConvProblem p = problem(ConvPass::weights, Precision::tf32);  // (8, 16, 16, 64) to 64
+  const auto own = [&](const PlanLimits& limits = {}) {
+    std::vector<std::string> names;
+    for (const ConvPlan& plan : conv_plans(p, h200(), limits))
+      if (plan.is_own()) names.push_back(plan.engine().str());
+    return names;
+  };
+  CHECK(own() == std::vector<std::string>{"-2 0=32"});
+  CHECK(conv_plans(p, h200()).size() > 1);
+  CHECK(conv_plans(p, h200()).front().workspace() == int64_t{32} * 64 * 9 * 64 * 4);
+  CHECK(own({.workspace = 1 << 20}).empty());
+  CHECK(conv_plan(p, h200(), *ConvEngine::parse("-2 0=32")));
+  CHECK(!conv_plan(p, h200(), *ConvEngine::parse("-2 0=33")));
+  p.shape.C = 32;
+  CHECK(own().empty());
+  p.shape.C = 64, p.alignment = 4;
+  CHECK(own().empty());
+  p = problem(ConvPass::data, Precision::tf32);
+  CHECK(own().empty());
+  p = problem(ConvPass::weights, Precision::bf16);
+  CHECK(own().empty());
+}
+
 TEST_CASE("a problem's name tells the ways apart") {
   ConvProblem p = problem();
   std::set<std::string> names;

@@ -96,6 +96,9 @@ for algo in direct:cuDNN auto:faster winograd:winograd; do
     bench kernels --device cuda --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only '32-64 16x16' \
     --conv-algo "${algo%:*}"
 done
+expect "gradients of weights in tf32" 0 '^\| own conv2d backward weights \| 64-64 16x16 k3 s1 \|  \| own \|' bench kernels \
+  --device cuda --precision tf32 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only 'weights 64-64'
+check "beside what networks have" grep -qE '^\| conv2d backward weights \| 64-64 .*\| faster \|' out
 expect "and its transforms, checked" 0 '^\| winograd weight gradient \| 32-32 ' bench kernels --device cuda \
   --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only winograd
 for row in 'input | 32 32x32' 'output | 64 16x16' 'output gradient | 128 8x8' 'weights | 64-64'; do

@@ -1,7 +1,7 @@
 // Barriers and operations of warps that are missing, or not reached by all.
 #include "cuda/device_array.h"
 #include "cuda_on_cpu/checks/faults.h"
-#include "kernels/launch.h"
+#include "kernels/async_copy.cuh"
 
 namespace expunge::test {
 namespace {
@@ -184,6 +184,32 @@ bool shuffles_in_two_branches() {
   return y.values()[0] == 1;
 }
 
+// y[i] = what lies four numbers on in x, through shared memory, twice over.
+template <bool kWaits, bool kMeets>
+__global__ void copied_kernel(const float* x, float* y) {
+  KERNEL_DYN_SHARED(float, s);
+  const unsigned i = threadIdx.x;
+  for (unsigned round = 0; round < 2; ++round) {
+    copy_16_async(s + 4 * i, x + 4 * (32 * round + i), true);
+    commit_copies();
+    if (kWaits) wait_for_copies<0>();
+    __syncthreads();
+    y[32 * round + i] = s[4 * ((i + 1) % 32)];
+    if (kMeets) __syncthreads();
+  }
+}
+template <bool kWaits, bool kMeets>
+bool copied() {
+  std::vector<float> x(256);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+  const DeviceArray<float> from(x), y(64);
+  launch(copied_kernel<kWaits, kMeets>, 1, 32, 512, kStream, from.data(), y.data());
+  const std::vector<float> got = y.values();
+  for (size_t i = 0; i < got.size(); ++i)
+    if (got[i] != x[4 * (i / 32 * 32 + (i + 1) % 32)]) return false;
+  return true;
+}
+
 constexpr const char* kRace = "race on ";
 
 }  // namespace
@@ -212,6 +238,8 @@ std::span<const Fault> barrier_faults() {
        "reads lane 20, which is not in the mask", "reads lane 20", "reads lane 20"},
       {"lanes that disagree on the mask", lanes_that_disagree_on_the_mask, "gives mask",
        "gives mask", "gives mask"},
+      {"copies that nobody waited for", copied<false, true>, kWrong, kWrong, kWrong},
+      {"copies over what others still read", copied<true, false>, kWrong, kWrong, kRace},
       {"shuffles in two branches", shuffles_in_two_branches, "divergent warp: lane",
        "divergent warp: lane", "divergent warp: lane"},
   };

@@ -1,4 +1,5 @@
 #include "cuda_on_cpu/checks/right.h"
+#include "kernels/async_copy.cuh"
 #include "kernels/launch.h"
 #include "kernels/mma.cuh"
 
@@ -91,6 +92,24 @@ __global__ void matrix_product_kernel(const uint32_t* a, const uint32_t* b, floa
   for (int i = 0; i < 4; ++i) d[4 * lane + i] = of_d[i];
 }
 
+__global__ void copied_ahead_kernel(const float* x, float* y) {
+  constexpr unsigned kRound = 4 * 32;
+  KERNEL_DYN_SHARED(float, s);  // two rounds
+  const unsigned i = threadIdx.x;
+  copy_16_async(s + 4 * i, x + 4 * i, true);
+  commit_copies();
+  for (unsigned round = 0; round < 4; ++round) {
+    if (round < 3)
+      copy_16_async(s + (round + 1) % 2 * kRound + 4 * i, x + (round + 1) * kRound + 4 * i,
+                    round == 0);
+    commit_copies();
+    wait_for_copies<1>();
+    __syncthreads();
+    y[32 * round + i] = s[round % 2 * kRound + 4 * (31 - i)];
+    __syncthreads();
+  }
+}
+
 __global__ void count_remainders_kernel(int n, const int* __restrict__ x, int* counts,
                                         int* totals) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -153,6 +172,10 @@ void shuffles(Stream stream, int width, int* out) {
 void matrix_product(Stream stream, bool tf32, const uint32_t* a, const uint32_t* b, float* d) {
   launch(tf32 ? matrix_product_kernel<float> : matrix_product_kernel<bf16>, 1, 32, 0, stream, a, b,
          d);
+}
+
+void copied_ahead(Stream stream, const float* x, float* y) {
+  launch(copied_ahead_kernel, 1, 32, 1024, stream, x, y);
 }
 
 void half_warps(Stream stream, double* out) {

@@ -28,6 +28,10 @@ void votes(Stream stream, uint32_t* out);
 // (kernels/mma.cuh), of bf16 or, as tf32, float
 void matrix_product(Stream stream, bool tf32, const uint32_t* a, const uint32_t* b, float* d);
 
+// y (4, 32): of x (4, 32, 4) the first of four, each row backwards, while the next row is copied
+// (kernels/async_copy.cuh); of rows 2 and 3 nothing is there, and x may be (2, 32, 4)
+void copied_ahead(Stream stream, const float* x, float* y);
+
 // counts (10): how many of n values have this remainder; totals (3): sum, maximum, or of the values
 void count_remainders(Stream stream, int n, const int* x, int* counts, int* totals);
 

@@ -90,6 +90,16 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("machine: copies beside the threads that ask for them") {
+  std::vector<float> x(2 * 128);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);
+  const DeviceArray<float> from(x), y(4 * 32);
+  copied_ahead(kStream, from.data(), y.data());
+  const auto got = y.values();
+  for (size_t i = 0; i < got.size(); ++i)
+    CHECK(got[i] == (i < 64 ? x[i / 32 * 128 + 4 * (31 - i % 32)] : 0.0f));
+}
+
 TEST_CASE("machine: an error names who launched, through what launches for others") {
   const DeviceArray<float> x(4);
   const auto run = [&] { softmax_rows(kStream, 4, 1 << 14, x.data(), x.data()); };  // 256 KiB

@@ -11,7 +11,7 @@
 
 // In place of cuDNN and cuBLAS (kernels/conv2d_cudnn.cpp): the CPU's own convolutions, on copies,
 // as work that the stream gets to. With --conv-algo winograd it is the GPU's own way where cuDNN's
-// build has that (kernels/winograd_plan_cudnn.cpp).
+// build has that (kernels/own_plan_cudnn.cpp).
 namespace expunge::kernels::cuda {
 namespace {
 

@@ -1,7 +1,8 @@
-#include "kernels/winograd_plan_cudnn.h"
+#include "kernels/own_plan_cudnn.h"
 
 #include <algorithm>
 
+#include "kernels/conv2d_tf32.h"
 #include "kernels/winograd_chunks.h"
 
 namespace expunge::kernels::cudnn {
@@ -28,7 +29,7 @@ int64_t workspace(const ConvProblem& p, int64_t images) {
   return cuda::winograd_backward_weights_workspace(p.shape, images);
 }
 
-ConvPlan plan(const ConvProblem& p, int64_t images) {
+ConvPlan winograd_plan(const ConvProblem& p, int64_t images) {
   return {{.index = ConvEngine::kWinograd, .knobs = {{0, images}}}, workspace(p, images)};
 }
 
@@ -41,23 +42,41 @@ int64_t images_in(const ConvProblem& p, int64_t bytes) {
   return images;
 }
 
-}  // namespace
+bool takes_tf32(const ConvProblem& p) {
+  return p.precision == Precision::tf32 && p.pass == ConvPass::weights && p.alignment >= 16 &&
+         p.shape.N > 0 && is_conv2d_tf32(p.shape);
+}
 
-std::vector<ConvPlan> winograd_plans(const ConvProblem& problem, const PlanLimits& limits) {
+ConvPlan tf32_plan(const ConvProblem& p) {
+  const Conv2dShape& s = p.shape;
+  const int64_t parts = conv2d_tf32_parts(s);
+  return {{.index = ConvEngine::kTf32, .knobs = {{0, parts}}},
+          parts * s.K * s.R * s.S * s.C * static_cast<int64_t>(sizeof(float))};
+}
+
+std::vector<ConvPlan> candidates(const ConvProblem& p) {
   std::vector<ConvPlan> plans;
-  if (!takes_winograd(problem)) return plans;
-  for (const int64_t megabytes : kMegabytes) {
-    ConvPlan made = plan(problem, images_in(problem, megabytes << 20));
-    if (plans.size() < limits.count && made.workspace() <= limits.workspace &&
-        std::ranges::find(plans, made.engine(), &ConvPlan::engine) == plans.end())
-      plans.push_back(std::move(made));
-  }
+  if (takes_tf32(p)) plans.push_back(tf32_plan(p));
+  if (!takes_winograd(p)) return plans;
+  for (const int64_t megabytes : kMegabytes)
+    plans.push_back(winograd_plan(p, images_in(p, megabytes << 20)));
   return plans;
 }
 
-std::optional<ConvPlan> winograd_plan(const ConvProblem& problem, const ConvEngine& engine,
-                                      const PlanLimits& limits) {
-  std::vector<ConvPlan> plans = winograd_plans(problem, limits);
+}  // namespace
+
+std::vector<ConvPlan> own_plans(const ConvProblem& problem, const PlanLimits& limits) {
+  std::vector<ConvPlan> plans;
+  for (ConvPlan& made : candidates(problem))
+    if (plans.size() < limits.count && made.workspace() <= limits.workspace &&
+        std::ranges::find(plans, made.engine(), &ConvPlan::engine) == plans.end())
+      plans.push_back(std::move(made));
+  return plans;
+}
+
+std::optional<ConvPlan> own_plan(const ConvProblem& problem, const ConvEngine& engine,
+                                 const PlanLimits& limits) {
+  std::vector<ConvPlan> plans = own_plans(problem, limits);
   const auto named = std::ranges::find(plans, engine, &ConvPlan::engine);
   if (named == plans.end()) return {};
   return std::move(*named);
