@@ -4,13 +4,14 @@
 
 // sums (K, 9, C) = sum over pixels of dy^T (K, pixels) x (pixels, C), x moved by each of 9 taps. A
 // block has 64 channels of each and all taps, in registers: so it reads x and dy once. It goes
-// through its part of the images in units of 64 pixels, of which two are on their way while one is
-// multiplied. Its eight warps share the channels: two by four, 32 by 16 each.
+// through its part of the images in units of 64 pixels, of which one is on its way while one is
+// multiplied: of three, lines of 32 pixels would not fit into the shared memory of 8.0. Its eight
+// warps share the channels: two by four, 32 by 16 each.
 namespace expunge::kernels::cuda {
 namespace {
 
 constexpr int kSide = kTf32Channels, kTaps = 9, kPixels = kTf32Pixels;
-constexpr unsigned kWarp = 32, kThreads = 256, kWarpsOfK = 2, kStages = 3;
+constexpr unsigned kWarp = 32, kThreads = 256, kWarpsOfK = 2, kStages = 2;
 constexpr int kTilesOfK = 2, kTilesOfC = 2;  // a warp's matrices of 16 and 8 channels
 constexpr int kStep = 8;                     // pixels of a product
 // Floats between pixels in shared memory: lane 4 g + t reads bank 8 t + g.
@@ -64,27 +65,34 @@ struct Lane {
 };
 
 // Adds the products of a unit, as mma.cuh has its matrices: A (channels of dy, pixels), B (pixels,
-// channels of x).
+// channels of x). Down the lines of x, 8 pixels of each: a line meets up to three of dy.
 template <int W>
 __device__ void multiply(const float* unit, const Lane& lane, Sums& sums) {
-  const float* dy = unit + Unit<W>::kX + lane.t * kPitch + lane.k + lane.g;
+  constexpr int kLines = Unit<W>::kLines;
   const float* x = unit + lane.t * kPitch + lane.c + lane.g;
-#pragma unroll 4  // so that the next numbers are asked for while these are multiplied
-  for (int step = 0; step < kPixels / kStep; ++step) {
-    uint32_t a[kTilesOfK][4];
-    for (int m = 0; m < kTilesOfK; ++m)
-      for (int j = 0; j < 2; ++j)
-        for (int i = 0; i < 2; ++i)
-          a[m][2 * j + i] = tf32_bits(dy[4 * j * kPitch + 16 * m + 8 * i]);
-    for (int tap = 0; tap < kTaps; ++tap)
-      for (int n = 0; n < kTilesOfC; ++n) {
-        const float* at = x + tap / 3 * Unit<W>::kLine + tap % 3 * kPitch + 8 * n;
-        const uint32_t b[2] = {tf32_bits(at[0]), tf32_bits(at[4 * kPitch])};
-        for (int m = 0; m < kTilesOfK; ++m) mma_16x8<float>(sums[tap][m][n], a[m], b);
-      }
-    dy += kStep * kPitch;
-    x += kStep * kPitch;
-    if ((step + 1) * kStep % W == 0) x += 2 * kPitch;  // into the next line
+  const float* dy = unit + Unit<W>::kX + lane.t * kPitch + lane.k + lane.g;
+#pragma unroll 1
+  for (int w = 0; w < W; w += kStep, x += kStep * kPitch, dy += kStep * kPitch) {
+    uint32_t a[kLines][kTilesOfK][4];
+    EXPUNGE_UNROLL
+    for (int of_x = 0; of_x < kLines + 2; ++of_x) {
+      if (of_x < kLines)
+        for (int m = 0; m < kTilesOfK; ++m)
+          for (int j = 0; j < 2; ++j)
+            for (int i = 0; i < 2; ++i)
+              a[of_x][m][2 * j + i] = tf32_bits(dy[(of_x * W + 4 * j) * kPitch + 16 * m + 8 * i]);
+      for (int column = 0; column < 3; ++column)
+        for (int n = 0; n < kTilesOfC; ++n) {
+          const float* at = x + of_x * Unit<W>::kLine + column * kPitch + 8 * n;
+          const uint32_t b[2] = {tf32_bits(at[0]), tf32_bits(at[4 * kPitch])};
+          for (int row = 0; row < 3; ++row) {
+            const int line = of_x - row;
+            if (line < 0 || line >= kLines) continue;
+            for (int m = 0; m < kTilesOfK; ++m)
+              mma_16x8<float>(sums[3 * row + column][m][n], a[line][m], b);
+          }
+        }
+    }
   }
 }
 

@@ -22,7 +22,7 @@ constexpr uint64_t kMaxFile = uint64_t{1} << 24;
 ConvPlanBook::ConvPlanBook(Descriptor device, std::string device_name, std::filesystem::path file,
                            Timer timer, const PlanLimits& limits)
     : device_(std::move(device)),
-      title_(fmt::format("expunge-conv-plans-2 {} {}", cudnnGetVersion(), device_name)),
+      title_(fmt::format("expunge-conv-plans-3 {} {}", cudnnGetVersion(), device_name)),
       file_(std::move(file)),
       timer_(std::move(timer)),
       limits_(limits) {

@@ -15,7 +15,7 @@ namespace expunge::kernels::cudnn {
 // rounding, in another run. Heuristics put some 60 plans for tensor cores in an order that says
 // little of the first ones: all are looked at briefly, and the best again. A file a version of
 // cuDNN and a device:
-//   expunge-conv-plans-2 <cuDNN's version> <device's name>
+//   expunge-conv-plans-3 <cuDNN's version> <device's name>
 //   <problem><tab><engine>
 class ConvPlanBook {
  public:

@@ -22,7 +22,7 @@ struct ConvProblem {
   Precision precision = Precision::fp32;  // 16-bit ones: of the data, too
   bool accumulates = false;               // adds to what is there (beta 1), otherwise replaces it
   int64_t alignment = 16;                 // bytes, of every tensor
-  ConvAlgo algo = ConvAlgo::direct;       // direct: cuDNN's plans alone, as these are
+  ConvAlgo algo = ConvAlgo::direct;       // direct: without Winograd
 
   std::string str() const;  // a key: "forward n128 h32 w32 c64 k64 r3 s3 stride1 pad1 bf16"
 };

@@ -43,8 +43,8 @@ namespace expunge::kernels {
 template <class T>
 inline constexpr int kNumbers = sizeof(uint32_t) / sizeof(T);
 
-// The nearest number of tf32, of two as near the larger, in the upper 19 bits; what is not finite
-// stays.
+// For mma_16x8: the nearest number of tf32, of two as near the larger, in the upper 19 bits; what
+// the others are does not count, so it is not to be rounded again. What is not finite stays.
 __device__ inline uint32_t tf32_bits(float x) {
   constexpr uint32_t kHalf = 1u << 12;
   const uint32_t bits = math::bits_of_float(x);

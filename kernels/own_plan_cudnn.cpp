@@ -51,7 +51,7 @@ ConvPlan tf32_plan(const ConvProblem& p) {
   const Conv2dShape& s = p.shape;
   const int64_t parts = conv2d_tf32_parts(s);
   return {{.index = ConvEngine::kTf32, .knobs = {{0, parts}}},
-          parts * s.K * s.R * s.S * s.C * static_cast<int64_t>(sizeof(float))};
+          parts * conv2d_tf32_weights(s) * static_cast<int64_t>(sizeof(float))};
 }
 
 std::vector<ConvPlan> candidates(const ConvProblem& p) {

@@ -10,7 +10,6 @@
 #include "core/work_graph.h"
 #include "core/work_graph_cuda.h"
 #include "kernels/conv2d_tf32.h"
-#include "kernels/reduce.h"
 #include "kernels/winograd_cuda.h"
 
 namespace expunge::kernels::cuda {
@@ -59,11 +58,9 @@ float* to(const void* p) {
 
 void run_tf32(Stream stream, const ConvProblem& problem, int64_t parts,
               const cudnn::ConvPointers& at, void* workspace) {
-  const Conv2dShape& s = problem.shape;
-  auto* sums = static_cast<float*>(workspace);
-  conv2d_tf32_sums(stream, s, parts, of(at.x), of(at.y), sums);
-  kernels::sum_rows(stream, parts, s.K * s.R * s.S * s.C, sums, problem.accumulates ? 1.0f : 0.0f,
-                    to(at.w));
+  const Tf32Work work{problem.shape, parts, static_cast<float*>(workspace)};
+  conv2d_tf32_backward_weights(stream, work, of(at.x), of(at.y), problem.accumulates ? 1.0f : 0.0f,
+                               to(at.w));
 }
 
 void run_winograd(Stream stream, const ConvProblem& problem, int64_t images,
@@ -134,8 +131,8 @@ Tensor Vendor::workspace(const ConvPlan& plan) const {
 }
 
 // On memory of its own: a run would change what is there. A run to load the kernels comes first;
-// of what takes long one run is enough, noise does not decide about it. Plans of many launches are
-// recorded, as steps are.
+// of what takes long one run is enough, noise does not decide about it. Plans are recorded,
+// as steps are: some are many launches, and none may be what a step cannot record.
 std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
                                          const cudnn::ConvPlanBook::Plans& plans, int runs) {
   constexpr float kLong = 5;
@@ -173,13 +170,9 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
     };
     float best = HUGE_VALF;
     try {
-      if (plan->is_own()) {
-        call();
-        const WorkGraph recorded(stream_, call);
-        best = fastest_of([&] { recorded.launch(); });
-      } else {
-        best = fastest_of(call);
-      }
+      call();
+      const WorkGraph recorded(stream_, call);
+      best = fastest_of([&] { recorded.launch(); });
     } catch (const Error&) {  // heuristics may propose what this device will not run
       cudaGetLastError();
       if (cudaDeviceSynchronize() != cudaSuccess) throw;  // not the plan's fault alone

@@ -106,7 +106,6 @@ struct AddParts {
     const Division at = divided(i, static_cast<unsigned>(panel));
     float* of = planes + at.quotient * parts * panel + at.remainder;
     float sum = of[0];
-    EXPUNGE_UNROLL
     for (int64_t part = 1; part < parts; ++part) sum += of[part * panel];
     of[0] = sum;
   }

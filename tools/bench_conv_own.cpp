@@ -2,7 +2,6 @@
 #include "kernels/conv2d_image.h"
 #include "kernels/conv2d_tf32.h"
 #include "kernels/precision.h"
-#include "kernels/reduce.h"
 #include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
 
@@ -55,19 +54,17 @@ KernelRun prepare_images(const ConvCase& row, const std::string& name) {
 // faster.
 KernelRun prepare_tf32(const ConvCase& row, const std::string& name) {
   const Conv2dShape& s = row.shape;
-  const int64_t parts = kernels::conv2d_tf32_parts(s), n = s.K * s.R * s.S * s.C;
+  const int64_t parts = kernels::conv2d_tf32_parts(s);
   const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1),
-                    dy = BenchBuffer::drawn({s.N, s.H, s.W, s.K}, 3), sums({parts, n}),
-                    dw({s.K, s.R, s.S, s.C});
+                    dy = BenchBuffer::drawn({s.N, s.H, s.W, s.K}, 3),
+                    sums({parts, kernels::conv2d_tf32_weights(s)}), dw({s.K, s.R, s.S, s.C});
   KernelRun run{.result = dw.here(),
                 .flops = 2 * static_cast<double>(s.macs()),
                 .algo = "own",
                 .bytes = bytes_of({x, dw, dy})};
   run.call = [=] {
-    on_cuda(compute_stream(), [&] {
-      kernels::cuda::conv2d_tf32_sums(compute_stream(), s, parts, x.data(), dy.data(), sums.data());
-    });
-    kernels::sum_rows(compute_stream(), parts, n, sums.data(), 0, dw.data());
+    kernels::conv2d_tf32_backward_weights(compute_stream(), {s, parts, sums.data()}, x.data(),
+                                          dy.data(), 0, dw.data());
   };
   run.check = [=] {
     dw.fetch();

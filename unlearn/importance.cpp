@@ -41,7 +41,7 @@ std::span<float> class_row(const Range& range, int64_t label, float* data) {
 int64_t dampen(ParamStore& params, const LongSum& of_forget, const LongSum& of_all,
                const SsdConfig& config) {
   int64_t selected = 0;
-  const LongSum forget = of_forget.here(), all = of_all.here();
+  const LongSumHere forget = of_forget.here(), all = of_all.here();
   on_host(params.values(), [&](const Tensor& values) {
     float* theta = values.data();
     for (const Range& range : params.parameters())
@@ -58,7 +58,7 @@ int64_t dampen(ParamStore& params, const LongSum& of_forget, const LongSum& of_a
 Tensor fisher_variance(const ParamStore& params, const LongSum& there, const FisherConfig& config) {
   constexpr double kFloor = 1e-8, kMost = 1e3, kMostLast = 1e2, kMore = 10, kClassRow = 1e-4;
   const Tensor variance = Tensor::zeros({params.parameters().padded_size()});
-  const LongSum information = there.here();
+  const LongSumHere information = there.here();
   const RangeTable& table = params.parameters();
   const int last = last_layer(table);
   for (int p = 0; p < table.count(); ++p) {

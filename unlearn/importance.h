@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <utility>
 
 #include "core/param_store.h"
 #include "kernels/long_sum.h"
@@ -11,7 +10,14 @@
 // the (empirical) Fisher information.
 namespace expunge::unlearn {
 
-// Long sums (kernels/long_sum.h), an element of a flat buffer each, where the parameters are.
+// Long sums (kernels/long_sum.h), an element of a flat buffer each, on the CPU.
+struct LongSumHere {
+  Tensor value, rest;
+  double operator[](int64_t i) const { return double{value.data()[i]} + double{rest.data()[i]}; }
+  int64_t size() const { return value.size(); }
+};
+
+// The same where the parameters are.
 class LongSum {
  public:
   LongSum() = default;
@@ -24,9 +30,7 @@ class LongSum {
   void add_squares(double scale, const Tensor& x) {
     kernels::add_squares_to(stream(), size(), scale, x.data(), at());
   }
-  // of one on the CPU
-  double operator[](int64_t i) const { return double{value_.data()[i]} + double{rest_.data()[i]}; }
-  LongSum here() const { return {value_.to({}), rest_.to({})}; }
+  LongSumHere here() const { return {value_.to({}), rest_.to({})}; }
   const Tensor& nearest() const { return value_; }  // as floats
   int64_t size() const { return value_.size(); }
   void zero() { value_.zero(), rest_.zero(); }
@@ -35,7 +39,6 @@ class LongSum {
   }
 
  private:
-  LongSum(Tensor value, Tensor rest) : value_(std::move(value)), rest_(std::move(rest)) {}
   Stream stream() const { return value_.stream(); }
   kernels::LongSumsAt at() const { return {value_.data(), rest_.data()}; }
   Tensor value_, rest_;

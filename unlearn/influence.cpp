@@ -52,7 +52,7 @@ void InverseHessian::take_optml(int64_t i, const Tensor& gradient) {
 void InverseHessian::end_round() {
   if (config_.optml) return;
   q_.add(config_.damping, p_);
-  const LongSum q = q_.here();
+  const LongSumHere q = q_.here();
   const double rr = dot(r_, r_);
   on_host(r_, [&](const Tensor& r) {
     on_host(p_, [&](const Tensor& p) {

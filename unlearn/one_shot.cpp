@@ -118,7 +118,7 @@ class Influence final : public OneShot {
     inverse_.end_round();
     if (config_.optml) return;
     double squares = 0;
-    const LongSum v = v_.here();
+    const LongSumHere v = v_.here();
     for (int64_t i = 0; i < v.size(); ++i) squares += v[i] * v[i];
     facts_ = {{"round", static_cast<double>(round + 1)},
               {"residual", squares > 0 ? inverse_.residual() / std::sqrt(squares) : 0}};

@@ -7,8 +7,11 @@ namespace {
 
 using namespace test;
 
+Conv2dShape shape(int64_t N, int64_t H, int64_t W, int64_t C, int64_t K) {
+  return {.N = N, .H = H, .W = W, .C = C, .K = K, .R = 3, .S = 3, .stride = 1, .pad = 1};
+}
 Conv2dShape shape(int64_t N, int64_t side, int64_t C, int64_t K) {
-  return {.N = N, .H = side, .W = side, .C = C, .K = K, .R = 3, .S = 3, .stride = 1, .pad = 1};
+  return shape(N, side, side, C, K);
 }
 
 // Of all parts together.
@@ -49,6 +52,9 @@ TEST_CASE("cuda gradients of weights in tf32, against double") {
   check(shape(5, 8, 128, 64), 2);
   check(shape(1, 16, 64, 64), 3);
   check(shape(1, 32, 64, 64), 2);
+  check(shape(2, 16, 8, 64, 64), 1);
+  check(shape(3, 4, 16, 64, 64), 2);
+  check(shape(1, 2, 32, 64, 64), 1);
 }
 
 TEST_CASE("cuda gradients of weights in tf32: what is no number stays where it is seen") {

@@ -51,7 +51,7 @@ inline void check_near(const Floats& found, const std::vector<Sum>& expected, do
   }
 }
 
-// What tensor cores take of f32 in tf32: 11 bits, of two as near the larger.
+// What tensor cores take of f32 in tf32: 10 bits behind the leading one, of two as near the larger.
 inline Floats as_tf32(Floats x) {
   for (float& v : x) {
     if (v == 0 || !std::isfinite(v)) continue;

@@ -1,9 +1,16 @@
 // Copies beside a thread: kernels/async_copy.cuh.
+#include <bit>
+
+#include "cuda_on_cpu/report.h"
 #include "cuda_on_cpu/scheduler.h"
 
 namespace cuda_on_cpu {
 
-bool copies_early() {
+bool copies_early(const AsyncCopy& copy) {
+  constexpr uintptr_t kAligned = 16;
+  if ((std::bit_cast<uintptr_t>(copy.to) | std::bit_cast<uintptr_t>(copy.from)) % kAligned != 0)
+    die("a copy from %p to %p: not at multiples of 16 bytes", static_cast<const void*>(copy.from),
+        static_cast<const void*>(copy.to));
   const Options& o = options();
   return o.order == Order::ascending || (o.order == Order::shuffled && o.seed % 2 == 0);
 }

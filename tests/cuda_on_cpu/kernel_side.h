@@ -42,7 +42,7 @@ struct AsyncCopy {
   float* to = nullptr;
   const float* from = nullptr;
 };
-bool copies_early();
+bool copies_early(const AsyncCopy& copy);  // dies of one that is not at multiples of 16 bytes
 void queue_copy(const AsyncCopy& copy);
 void close_copies();
 // The next copy that is due where so many groups may be on their way still; to null: none.

@@ -109,7 +109,7 @@ inline void make_copy(const AsyncCopy& copy) {
 inline void copy_16_async(void* to, const void* from, bool there) {
   const cuda_on_cpu::AsyncCopy copy{static_cast<float*>(to),
                                     there ? static_cast<const float*>(from) : nullptr};
-  if (cuda_on_cpu::copies_early())
+  if (cuda_on_cpu::copies_early(copy))
     cuda_on_cpu::make_copy(copy);
   else
     cuda_on_cpu::queue_copy(copy);

@@ -305,7 +305,7 @@ TEST_CASE("a broken file, and one that cannot be written, are as good as none") 
   Stopwatch watch;
   const std::string key = problem().str();
   const std::string title =
-      "expunge-conv-plans-2 " + std::to_string(cudnnGetVersion()) + " NVIDIA H200\n";
+      "expunge-conv-plans-3 " + std::to_string(cudnnGetVersion()) + " NVIDIA H200\n";
   for (const std::string& text :
        {std::string("\0\xff", 2), title + key, title + key + "\t",
         title + key + "\t62 2=", title + key + "\t100000", title + "\t\n\t\t\n"}) {

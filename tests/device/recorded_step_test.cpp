@@ -120,6 +120,38 @@ TEST_CASE_TEMPLATE("device: steps by Winograd, recorded and call by call", Netwo
     CHECK(std::abs(direct.losses[i] - winograd.losses[i]) <= 1e-4 * direct.losses[i]);
 }
 
+// Channels enough for kernels/conv2d_tf32.h.
+class Wide64 final : public nn::Network {
+ public:
+  Wide64(ParamStore& params, const nn::InputSpec& spec)
+      : first_{{params, "first", 3, 64, {.bias = true}}, {params, "bn1", 64}},
+        second_{{params, "second", 64, 64, {}}, {params, "bn2", 64}},
+        fc_(params, "fc", 4 * 4 * 64, spec.classes, {4, 4, 64}) {}
+  Var forward(const Ctx& ctx, const Var& x) const override {
+    return fc_(ctx, nn::flatten(ctx, second_.relu_pool(ctx, first_.relu(ctx, x))));
+  }
+
+ private:
+  nn::ConvBatchNorm first_, second_;
+  nn::LinearLayer fc_;
+};
+
+TEST_CASE("device: steps in tf32, with its gradients of weights, recorded and call by call") {
+  const auto by = [](kernels::Precision precision, Way way) {
+    const WithPrecision with(precision);
+    return train<Wide64>({}, way);
+  };
+  using enum kernels::Precision;
+  const Trained exact = by(fp32, {.record = false}),
+                calls = by(tf32, {.record = false, .overlap = false}),
+                recorded = by(tf32, {.record = true});
+  CHECK(recorded.recorded);
+  check_same(recorded, calls);
+  CHECK_FALSE(std::ranges::equal(exact.weights.span(), calls.weights.span()));
+  for (size_t i = 0; i < 3; ++i)  // later steps amplify it
+    CHECK(std::abs(exact.losses[i] - calls.losses[i]) <= 1e-2 * exact.losses[i]);
+}
+
 // On a GPU the work is long enough that reading its result without waiting shows.
 TEST_CASE("device: long work in the side stream is waited for") {
   constexpr int64_t kElements = kCudaEmulated ? 100 : int64_t{1} << 24;

@@ -25,13 +25,13 @@ LongSum information_of(const ParamStore& params) {
         terms.data()[range.offset + i] =
             static_cast<float>(std::pow(10.0, 3 * double{normal[static_cast<size_t>(i)]} - 4));
   }
-  sum.add(1, terms);
+  sum.add(1.0 / 3, terms);  // so that there is a rest
   return sum;
 }
 
 // var of one element, by PyTorch's shapes: (K, C, R, S) and (out, in), the mean over dimension 1.
-double expected_variance(const Range& range, int64_t i, const LongSum& information, double alpha,
-                         bool last, int64_t forgotten_class) {
+double expected_variance(const Range& range, int64_t i, const LongSumHere& information,
+                         double alpha, bool last, int64_t forgotten_class) {
   const auto single = [&](int64_t j) {
     return alpha * std::min(1 / (information[range.offset + j] + 1e-8), last ? 1e2 : 1e3);
   };
@@ -66,13 +66,13 @@ TEST_CASE("long sum: keeps what a float sum loses") {
     plain += 1e-3f * term;
     exact += 1e-3 * double{term}, exact_squares += 1e-3 * double{term} * double{term};
   }
-  CHECK(std::abs(sum[5] - exact) < 1e-11 * exact);
-  CHECK(std::abs(squares[5] - exact_squares) < 1e-11 * exact_squares);
+  CHECK(std::abs(sum.here()[5] - exact) < 1e-11 * exact);
+  CHECK(std::abs(squares.here()[5] - exact_squares) < 1e-11 * exact_squares);
   CHECK(std::abs(double{plain} - exact) > 1e-7 * exact);
-  CHECK(sum.nearest().data()[5] == static_cast<float>(sum[5]));
-  CHECK(sum[4] == 0);
+  CHECK(sum.nearest().data()[5] == static_cast<float>(sum.here()[5]));
+  CHECK(sum.here()[4] == 0);
   sum.zero();
-  CHECK(sum[5] == 0);
+  CHECK(sum.here()[5] == 0);
 }
 
 TEST_CASE("fisher: the variance of every element, by the formula") {
@@ -84,7 +84,7 @@ TEST_CASE("fisher: the variance of every element, by the formula") {
     for (const Range& range : model.params.parameters())
       for (int64_t i = 0; i < range.size; ++i) {
         const double expected =
-            expected_variance(range, i, information, 1e-3, is_last(range), forgotten);
+            expected_variance(range, i, information.here(), 1e-3, is_last(range), forgotten);
         CHECK(std::abs(double{variance.data()[range.offset + i]} - expected) <= 1e-6 * expected);
       }
   }
@@ -130,16 +130,17 @@ TEST_CASE("fisher: a seed decides the noise") {
 TEST_CASE("ssd: every element by the formula, where importances are extreme too") {
   const nn::Model model = tiny();
   ParamStore params = model.params.clone();
-  const LongSum forget = information_of(params);
-  LongSum all(params);
+  const LongSum forget_there = information_of(params);
+  LongSum all_there(params);
   const Tensor shares = params.make_buffer();
   for (const Range& range : params.parameters())
     for (int64_t i = 0; i < range.size; ++i)
       if (i % 5 != 0)
         shares.data()[range.offset + i] =
-            forget.nearest().data()[range.offset + i] * (i % 3 == 0 ? 0.01f : 2);
-  all.add(1, shares);
-  const int64_t selected = dampen(params, forget, all, {.select = 10, .dampen = 3});
+            forget_there.nearest().data()[range.offset + i] * (i % 3 == 0 ? 0.01f : 2);
+  all_there.add(1.0 / 3, shares);
+  const LongSumHere forget = forget_there.here(), all = all_there.here();
+  const int64_t selected = dampen(params, forget_there, all_there, {.select = 10, .dampen = 3});
   int64_t expected = 0;
   for (const Range& range : params.parameters())
     for (int64_t i = range.offset; i < range.offset + range.size; ++i) {

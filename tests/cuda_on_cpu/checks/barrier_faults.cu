@@ -185,12 +185,12 @@ bool shuffles_in_two_branches() {
 }
 
 // y[i] = what lies four numbers on in x, through shared memory, twice over.
-template <bool kWaits, bool kMeets>
+template <bool kWaits, bool kMeets, int kOff>
 __global__ void copied_kernel(const float* x, float* y) {
   KERNEL_DYN_SHARED(float, s);
   const unsigned i = threadIdx.x;
   for (unsigned round = 0; round < 2; ++round) {
-    copy_16_async(s + 4 * i, x + 4 * (32 * round + i), true);
+    copy_16_async(s + 4 * i, x + 4 * (32 * round + i) + kOff, true);
     commit_copies();
     if (kWaits) wait_for_copies<0>();
     __syncthreads();
@@ -198,12 +198,12 @@ __global__ void copied_kernel(const float* x, float* y) {
     if (kMeets) __syncthreads();
   }
 }
-template <bool kWaits, bool kMeets>
+template <bool kWaits, bool kMeets, int kOff = 0>
 bool copied() {
-  std::vector<float> x(256);
+  std::vector<float> x(256 + kOff);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
   const DeviceArray<float> from(x), y(64);
-  launch(copied_kernel<kWaits, kMeets>, 1, 32, 512, kStream, from.data(), y.data());
+  launch(copied_kernel<kWaits, kMeets, kOff>, 1, 32, 512, kStream, from.data(), y.data());
   const std::vector<float> got = y.values();
   for (size_t i = 0; i < got.size(); ++i)
     if (got[i] != x[4 * (i / 32 * 32 + (i + 1) % 32)]) return false;
@@ -239,6 +239,8 @@ std::span<const Fault> barrier_faults() {
       {"lanes that disagree on the mask", lanes_that_disagree_on_the_mask, "gives mask",
        "gives mask", "gives mask"},
       {"copies that nobody waited for", copied<false, true>, kWrong, kWrong, kWrong},
+      {"copies of 16 bytes from anywhere", copied<true, true, 1>, "not at multiples of 16",
+       "not at multiples of 16", "not at multiples of 16"},
       {"copies over what others still read", copied<true, false>, kWrong, kWrong, kRace},
       {"shuffles in two branches", shuffles_in_two_branches, "divergent warp: lane",
        "divergent warp: lane", "divergent warp: lane"},

@@ -5,13 +5,14 @@
 #include "core/tensor.h"
 #include "cuda_on_cpu/streams.h"
 #include "kernels/cast.h"
+#include "kernels/conv2d_tf32.h"
 #include "kernels/conv_algo.h"
 #include "kernels/precision.h"
 #include "kernels/winograd_cuda.h"
 
 // In place of cuDNN and cuBLAS (kernels/conv2d_cudnn.cpp): the CPU's own convolutions, on copies,
-// as work that the stream gets to. With --conv-algo winograd it is the GPU's own way where cuDNN's
-// build has that (kernels/own_plan_cudnn.cpp).
+// as work that the stream gets to. Of the ways that are our own (kernels/own_plan_cudnn.cpp) it has
+// Winograd with --conv-algo winograd, and gradients of weights in tf32.
 namespace expunge::kernels::cuda {
 namespace {
 
@@ -102,6 +103,14 @@ void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, in
     return winograd_backward_weights(stream, {part, images, memory.bytes()},
                                      x.from(n0 * s.H * s.W * s.C).f32(),
                                      dy.from(n0 * s.P() * s.Q() * s.K).f32(), beta, dw.f32());
+  }
+  if (precision() == Precision::tf32 && dw.type == DType::f32 && part.N > 0 &&
+      is_conv2d_tf32(part)) {
+    const int64_t parts = (conv2d_tf32_parts(part) + 1) / 2;
+    const Tensor sums({parts, conv2d_tf32_weights(part)}, DType::f32, stream);
+    return kernels::conv2d_tf32_backward_weights(
+        stream, {part, parts, sums.data()}, x.from(n0 * s.H * s.W * s.C).f32(),
+        dy.from(n0 * s.P() * s.Q() * s.K).f32(), beta, dw.f32());
   }
   queue(stream, [=] {
     const Tensor out = before(beta, dw, w_size(s));
