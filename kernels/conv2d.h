@@ -45,6 +45,7 @@ void conv2d_backward_data(Stream stream, const Conv2dShape& shape, ConstValues d
                           float beta, Values dx);
 
 // dw = beta dw + dL/dw of images [n0, n1) alone; sums over disjoint ranges give the whole gradient.
+// dw may be f32 where x and dy are not.
 void conv2d_backward_weights(Stream stream, const Conv2dShape& shape, int64_t n0, int64_t n1,
                              ConstValues x, ConstValues dy, float beta, Values dw);
 

@@ -28,8 +28,14 @@ Precision precision_of(DType type) {
   return precision() == Precision::tf32 ? Precision::tf32 : Precision::fp32;
 }
 
-void run(Stream stream, ConvPass pass, const Conv2dShape& s, DType type, float beta,
+struct Given {
+  DType type;  // of x
+  float beta;
+  bool wide = false;
+};
+void run(Stream stream, ConvPass pass, const Conv2dShape& s, const Given& of,
          const ConvPointers& at) {
+  const auto [type, beta, wide] = of;
   const Precision precision = precision_of(type);
   const bool either = precision == Precision::fp32 && winograd_applies(s);
   Vendor::of(stream).convolve({.pass = pass,
@@ -37,7 +43,8 @@ void run(Stream stream, ConvPass pass, const Conv2dShape& s, DType type, float b
                                .precision = precision,
                                .accumulates = beta != 0.0f,
                                .alignment = alignment(at, type),
-                               .algo = either ? conv_algo() : ConvAlgo::direct},
+                               .algo = either ? conv_algo() : ConvAlgo::direct,
+                               .wide = wide},
                               at);
 }
 
@@ -54,7 +61,7 @@ void conv2d(Stream stream, const Conv2dShape& s, ConstValues x, ConstValues w, c
                       .b_transposed = true,
                       .c = y.f32()});
   else
-    run(stream, ConvPass::forward, s, x.type, 0.0f, {x.at, w.at, y.at});
+    run(stream, ConvPass::forward, s, {x.type, 0.0f}, {x.at, w.at, y.at});
   if (bias != nullptr) add_bias(stream, s.N * s.P() * s.Q(), s.K, bias, y);
 }
 
@@ -65,7 +72,7 @@ void conv2d_backward_data(Stream stream, const Conv2dShape& s, ConstValues dy, C
         stream,
         {.m = s.N, .n = s.C, .k = s.K, .a = dy.f32(), .b = w.f32(), .beta = beta, .c = dx.f32()});
   else
-    run(stream, ConvPass::data, s, dy.type, beta, {dx.at, w.at, dy.at});
+    run(stream, ConvPass::data, s, {dy.type, beta}, {dx.at, w.at, dy.at});
 }
 
 void conv2d_backward_weights(Stream stream, const Conv2dShape& whole, int64_t n0, int64_t n1,
@@ -84,7 +91,7 @@ void conv2d_backward_weights(Stream stream, const Conv2dShape& whole, int64_t n0
                       .beta = beta,
                       .c = dw.f32()});
   else
-    run(stream, ConvPass::weights, s, x.type, beta, {x.at, dw.at, dy.at});
+    run(stream, ConvPass::weights, s, {x.type, beta, dw.type != x.type}, {x.at, dw.at, dy.at});
 }
 
 }  // namespace expunge::kernels::cuda

@@ -74,7 +74,7 @@ Descriptor graph_of(const ConvProblem& p) {
       .set(names.w, tensor(kW, {s.K, s.C, s.R, s.S}, type, p.alignment))
       .set(names.y, tensor(kY, {s.N, s.K, s.P(), s.Q()}, type, p.alignment))
       .set_one(names.alpha, CUDNN_TYPE_FLOAT, 1.0f)
-      .set_one(names.beta, CUDNN_TYPE_FLOAT, p.accumulates ? 1.0f : 0.0f)
+      .set_one(names.beta, CUDNN_TYPE_FLOAT, p.accumulates && !p.wide ? 1.0f : 0.0f)
       .finalize("describing a pass");
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation).finalize("describing an operation");
@@ -143,13 +143,20 @@ std::optional<ConvPlan> plan_of(const ConvProblem& problem, const Descriptor& de
 
 }  // namespace
 
+DType ConvProblem::type() const {
+  return precision == Precision::bf16   ? DType::bf16
+         : precision == Precision::fp16 ? DType::f16
+                                        : DType::f32;
+}
+
 std::string ConvProblem::str() const {
-  return fmt::format("{} n{} h{} w{} c{} k{} r{} s{} stride{} pad{} {}{}{}{}",
+  return fmt::format("{} n{} h{} w{} c{} k{} r{} s{} stride{} pad{} {}{}{}{}{}",
                      kPasses[static_cast<size_t>(pass)], shape.N, shape.H, shape.W, shape.C,
                      shape.K, shape.R, shape.S, shape.stride, shape.pad,
                      kPrecisions[static_cast<size_t>(precision)], accumulates ? " adds" : "",
                      alignment == 16 ? "" : fmt::format(" align{}", alignment),
-                     algo == ConvAlgo::direct ? "" : fmt::format(" {}", conv_algo_name(algo)));
+                     algo == ConvAlgo::direct ? "" : fmt::format(" {}", conv_algo_name(algo)),
+                     wide ? " wide" : "");
 }
 
 std::string ConvEngine::str() const {

@@ -23,7 +23,9 @@ struct ConvProblem {
   bool accumulates = false;               // adds to what is there (beta 1), otherwise replaces it
   int64_t alignment = 16;                 // bytes, of every tensor
   ConvAlgo algo = ConvAlgo::direct;       // direct: without Winograd
+  bool wide = false;                      // the gradient of the weights in f32, of 16-bit data
 
+  DType type() const;       // of the data
   std::string str() const;  // a key: "forward n128 h32 w32 c64 k64 r3 s3 stride1 pad1 bf16"
 };
 
@@ -44,9 +46,9 @@ struct ConvPointers {
 
 // A way to run a problem, as heuristics name it: cuDNN's number of an engine and its knobs. Means
 // something for one version of cuDNN and one kind of device only. Ours are kWinograd, with a
-// knob for the images at a time, and kTf32, with one for the parts of a sum.
+// knob for the images at a time, and kTaps, with one for the parts of a sum.
 struct ConvEngine {
-  static constexpr int64_t kWinograd = -1, kTf32 = -2;
+  static constexpr int64_t kWinograd = -1, kTaps = -2;
   int64_t index = 0;
   std::vector<std::pair<int64_t, int64_t>> knobs{};  // type and value
 

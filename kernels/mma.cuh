@@ -35,6 +35,18 @@ __device__ void mma_16x8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
     MMA_16X8("m16n8k8", "tf32.tf32");
 }
 #undef MMA_16X8
+
+// Four matrices of 8 x 8 numbers of 16 bits in shared memory, transposed: all lanes come, lane
+// 8 q + r with row r of matrix q (8 numbers, at a multiple of 16 bytes), and lane 4 g + t gets of
+// matrix q, half h of its word,
+//   d[q]                                   S_q[2 t + h][g]
+// which is what mma_16x8 wants of a matrix that lies the other way. Source: PTX ISA, "ldmatrix".
+__device__ inline void load_transposed(uint32_t (&d)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
 #endif
 
 namespace expunge::kernels {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/conv2d_tf32.h"
+#include "kernels/conv2d_taps.h"
 #include "kernels/winograd_chunks.h"
 
 namespace expunge::kernels::cudnn {
@@ -42,21 +42,21 @@ int64_t images_in(const ConvProblem& p, int64_t bytes) {
   return images;
 }
 
-bool takes_tf32(const ConvProblem& p) {
-  return p.precision == Precision::tf32 && p.pass == ConvPass::weights && p.alignment >= 16 &&
-         p.shape.N > 0 && is_conv2d_tf32(p.shape);
+bool takes_taps(const ConvProblem& p) {
+  return (p.precision == Precision::tf32 || p.wide) && p.pass == ConvPass::weights &&
+         p.alignment >= 16 && p.shape.N > 0 && is_conv2d_taps(p.shape);
 }
 
-ConvPlan tf32_plan(const ConvProblem& p) {
+ConvPlan taps_plan(const ConvProblem& p) {
   const Conv2dShape& s = p.shape;
-  const int64_t parts = conv2d_tf32_parts(s);
-  return {{.index = ConvEngine::kTf32, .knobs = {{0, parts}}},
-          parts * conv2d_tf32_weights(s) * static_cast<int64_t>(sizeof(float))};
+  const int64_t parts = conv2d_taps_parts(s);
+  return {{.index = ConvEngine::kTaps, .knobs = {{0, parts}}},
+          parts * conv2d_taps_weights(s) * static_cast<int64_t>(sizeof(float))};
 }
 
 std::vector<ConvPlan> candidates(const ConvProblem& p) {
   std::vector<ConvPlan> plans;
-  if (takes_tf32(p)) plans.push_back(tf32_plan(p));
+  if (takes_taps(p)) plans.push_back(taps_plan(p));
   if (!takes_winograd(p)) return plans;
   for (const int64_t megabytes : kMegabytes)
     plans.push_back(winograd_plan(p, images_in(p, megabytes << 20)));

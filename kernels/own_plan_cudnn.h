@@ -4,7 +4,7 @@
 
 // Our own ways as plans beside cuDNN's: Winograd in strict fp32 (winograd_cuda.h), where its
 // engines of NHWC are all direct, with a few numbers of images at a time; gradients of weights in
-// tf32 (conv2d_tf32.h).
+// tf32, and of 16-bit data in f32 (conv2d_taps.h).
 namespace expunge::kernels::cudnn {
 
 // Empty where the problem takes neither.

@@ -9,7 +9,8 @@
 #include "core/cuda_check.h"
 #include "core/work_graph.h"
 #include "core/work_graph_cuda.h"
-#include "kernels/conv2d_tf32.h"
+#include "kernels/cast.h"
+#include "kernels/conv2d_taps.h"
 #include "kernels/winograd_cuda.h"
 
 namespace expunge::kernels::cuda {
@@ -38,13 +39,9 @@ cudnn::Descriptor device_of(cudnnHandle_t handle) {
   return device;
 }
 
-size_t element_bytes(Precision precision) {
-  return precision == Precision::bf16 || precision == Precision::fp16 ? 2 : 4;
-}
-
 // A tensor of at least so many elements of the problem's type.
 Tensor scratch(const ConvProblem& problem, int64_t elements, Stream stream) {
-  const auto bytes = static_cast<size_t>(elements) * element_bytes(problem.precision);
+  const auto bytes = static_cast<size_t>(elements) * size_of(problem.type());
   return Tensor::zeros({static_cast<int64_t>(bytes + 3) / 4}, DType::f32, stream);
 }
 
@@ -56,11 +53,11 @@ float* to(const void* p) {
   return static_cast<float*>(const_cast<void*>(p));
 }
 
-void run_tf32(Stream stream, const ConvProblem& problem, int64_t parts,
+void run_taps(Stream stream, const ConvProblem& problem, int64_t parts,
               const cudnn::ConvPointers& at, void* workspace) {
-  const Tf32Work work{problem.shape, parts, static_cast<float*>(workspace)};
-  conv2d_tf32_backward_weights(stream, work, of(at.x), of(at.y), problem.accumulates ? 1.0f : 0.0f,
-                               to(at.w));
+  const TapsWork work{problem.shape, parts, static_cast<float*>(workspace)};
+  conv2d_taps_backward_weights(stream, work, {at.x, problem.type()}, {at.y, problem.type()},
+                               problem.accumulates ? 1.0f : 0.0f, to(at.w));
 }
 
 void run_winograd(Stream stream, const ConvProblem& problem, int64_t images,
@@ -75,6 +72,22 @@ void run_winograd(Stream stream, const ConvProblem& problem, int64_t images,
     case cudnn::ConvPass::weights:
       return winograd_backward_weights(stream, work, of(at.x), of(at.y), beta, to(at.w));
   }
+}
+
+// cuDNN gives a gradient of weights in the type of its data: where it is wanted in f32 it is made
+// behind what a plan works in.
+int64_t weights(const ConvProblem& problem) {
+  const Conv2dShape& s = problem.shape;
+  return s.K * s.R * s.S * s.C;
+}
+int64_t narrow_at(const ConvPlan& plan) {
+  constexpr int64_t kAligned = 256;
+  return (plan.workspace() + kAligned - 1) / kAligned * kAligned;
+}
+
+int64_t workspace_bytes(const ConvProblem& problem, const ConvPlan& plan) {
+  if (!problem.wide || plan.is_own()) return plan.workspace();
+  return narrow_at(plan) + weights(problem) * static_cast<int64_t>(size_of(problem.type()));
 }
 
 struct Events {
@@ -126,8 +139,8 @@ cudnn::ConvPlanBook& Vendor::book() {
   return book;
 }
 
-Tensor Vendor::workspace(const ConvPlan& plan) const {
-  return Tensor({plan.workspace()}, DType::u8, stream_);
+Tensor Vendor::workspace(const ConvProblem& problem, const ConvPlan& plan) const {
+  return Tensor({workspace_bytes(problem, plan)}, DType::u8, stream_);
 }
 
 // On memory of its own: a run would change what is there. A run to load the kernels comes first;
@@ -142,10 +155,11 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
   const PoolArea area;                  // as large as layers, and not needed again
   const PoolArea::Entered entered(area);
   const Tensor x = scratch(problem, s.N * s.H * s.W * s.C, stream_),
-               w = scratch(problem, s.K * s.R * s.S * s.C, stream_),
-               y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
-  const auto* largest = *std::ranges::max_element(plans, {}, &ConvPlan::workspace);
-  const Tensor memory = workspace(*largest);
+               w = Tensor::zeros({weights(problem)}, DType::f32, stream_),  // of any type
+      y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
+  const auto* largest = *std::ranges::max_element(
+      plans, {}, [&](const ConvPlan* plan) { return workspace_bytes(problem, *plan); });
+  const Tensor memory = workspace(problem, *largest);
   const Events events;
   const auto milliseconds_of = [&](FunctionRef<void()> call) {
     check_cuda(cudaEventRecord(events.begin, handle(stream_)));
@@ -184,15 +198,22 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
 
 void Vendor::convolve(const ConvProblem& problem, const cudnn::ConvPointers& at) {
   const ConvPlan& plan = book().at(problem);
-  const Tensor memory = workspace(plan);
+  const Tensor memory = workspace(problem, plan);
   run(problem, plan, at, memory.bytes());
 }
 
 void Vendor::run(const ConvProblem& problem, const ConvPlan& plan, const cudnn::ConvPointers& at,
                  void* memory) {
-  if (!plan.is_own()) return plan.run(cudnn_, at, memory);
+  if (!plan.is_own()) {
+    if (!problem.wide) return plan.run(cudnn_, at, memory);
+    void* const narrow = static_cast<char*>(memory) + narrow_at(plan);
+    plan.run(cudnn_, {at.x, narrow, at.y}, memory);
+    const int64_t n = weights(problem);
+    return cast(stream_, {1, n, n}, {narrow, problem.type()}, problem.accumulates ? 1.0f : 0.0f,
+                to(at.w));
+  }
   const ConvEngine& own = plan.engine();
-  const auto run = own.index == ConvEngine::kTf32 ? run_tf32 : run_winograd;
+  const auto run = own.index == ConvEngine::kTaps ? run_taps : run_winograd;
   run(stream_, problem, own.knobs.front().second, at, memory);
 }
 

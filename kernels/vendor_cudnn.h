@@ -22,7 +22,7 @@ class Vendor {
   cudnn::ConvPlanBook& book();
   std::vector<double> milliseconds(const cudnn::ConvProblem& problem,
                                    const cudnn::ConvPlanBook::Plans& plans, int runs);
-  Tensor workspace(const cudnn::ConvPlan& plan) const;
+  Tensor workspace(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan) const;
   void run(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan,
            const cudnn::ConvPointers& at, void* memory);
 

@@ -122,7 +122,7 @@ const char* algo_of(Direction direction, const Conv2dShape& s) {
   if (compute_stream().device == Device::cpu)
     return kernels::conv_algo_name(kernels::conv_algo_for(s));
   if (is_linear(s)) return "cuBLAS";
-  if (is_tf32_of_ours(direction, s)) return "faster";
+  if (is_of_taps(direction, s)) return "faster";
   if (kernels::precision() != kernels::Precision::fp32 ||
       kernels::conv_algo_for(s) == kernels::ConvAlgo::direct)
     return "cuDNN";
@@ -140,7 +140,8 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
   const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, type),
                     w = BenchBuffer::drawn({s.K, s.R, s.S, s.C}, 2, type),
                     y = BenchBuffer::drawn({s.N, s.P(), s.Q(), s.K}, 3, type),
-                    bias = is_linear(s) ? BenchBuffer::drawn({s.K}, 4) : BenchBuffer();
+                    bias = is_linear(s) ? BenchBuffer::drawn({s.K}, 4) : BenchBuffer(),
+                    dw({s.K, s.R, s.S, s.C});  // f32 in any precision
   KernelRun run{.flops = 2 * static_cast<double>(s.macs()), .bytes = bytes_of({x, w, y})};
   run.algo = algo_of(row.direction, s);
   BenchBuffer out;
@@ -165,9 +166,9 @@ KernelRun prepare(const ConvCase& row, const std::string& name) {
     case Direction::backward_weights:
       run.call = [=] {
         kernels::conv2d_backward_weights(compute_stream(), s, 0, s.N, x.values(), y.values(), 0,
-                                         w.values());
+                                         dw.values());
       };
-      out = w, r = {at(x), at(y), nullptr, at(w)};
+      out = dw, r = {at(x), at(y), nullptr, at(dw)};
       break;
   }
   run.result = out.here();
@@ -227,9 +228,9 @@ void add_conv_cases(std::vector<KernelCase>& rows, const std::vector<std::string
     const bool images = is_of_images(row);
     add_case(rows, {row.kernel, row.label, images ? Layers() : row.layers,
                     [row](const std::string& name) { return prepare(row, name); }});
-    if (is_tf32_of_ours(row.direction, row.shape))
+    if (is_of_taps(row.direction, row.shape))
       add_case(rows, {"own " + row.kernel, row.label, Layers(),
-                      [row](const std::string& name) { return prepare_tf32(row, name); }});
+                      [row](const std::string& name) { return prepare_taps(row, name); }});
     if (images)
       add_case(rows, {"image " + row.kernel, row.label, row.layers,
                       [row](const std::string& name) { return prepare_images(row, name); }});

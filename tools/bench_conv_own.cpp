@@ -1,6 +1,6 @@
 // Convolutions of a GPU that are our own, beside cuDNN's rows of the same shapes.
 #include "kernels/conv2d_image.h"
-#include "kernels/conv2d_tf32.h"
+#include "kernels/conv2d_taps.h"
 #include "kernels/precision.h"
 #include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
@@ -15,10 +15,10 @@ bool is_of_images(const ConvCase& row) {
          row.direction != Direction::backward_data && kernels::is_conv2d_image(row.shape);
 }
 
-bool is_tf32_of_ours(Direction direction, const Conv2dShape& s) {
+bool is_of_taps(Direction direction, const Conv2dShape& s) {
   return compute_stream().device == Device::cuda &&
-         kernels::precision() == kernels::Precision::tf32 &&
-         direction == Direction::backward_weights && kernels::is_conv2d_tf32(s);
+         kernels::precision() != kernels::Precision::fp32 &&
+         direction == Direction::backward_weights && kernels::is_conv2d_taps(s);
 }
 
 // What networks do with images on tensor cores (kernels/conv2d_image.h), in 16 bits of f32 numbers
@@ -50,21 +50,21 @@ KernelRun prepare_images(const ConvCase& row, const std::string& name) {
   return run;
 }
 
-// Our gradient of the weights in tf32 (kernels/conv2d_tf32.h), which networks have where it is the
-// faster.
-KernelRun prepare_tf32(const ConvCase& row, const std::string& name) {
+// Our gradient of the weights (kernels/conv2d_taps.h), which networks have where it is the faster.
+KernelRun prepare_taps(const ConvCase& row, const std::string& name) {
   const Conv2dShape& s = row.shape;
-  const int64_t parts = kernels::conv2d_tf32_parts(s);
-  const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1),
-                    dy = BenchBuffer::drawn({s.N, s.H, s.W, s.K}, 3),
-                    sums({parts, kernels::conv2d_tf32_weights(s)}), dw({s.K, s.R, s.S, s.C});
+  const int64_t parts = kernels::conv2d_taps_parts(s);
+  const DType type = kernels::activation_type();
+  const BenchBuffer x = BenchBuffer::drawn({s.N, s.H, s.W, s.C}, 1, type),
+                    dy = BenchBuffer::drawn({s.N, s.H, s.W, s.K}, 3, type),
+                    sums({parts, kernels::conv2d_taps_weights(s)}), dw({s.K, s.R, s.S, s.C});
   KernelRun run{.result = dw.here(),
                 .flops = 2 * static_cast<double>(s.macs()),
                 .algo = "own",
                 .bytes = bytes_of({x, dw, dy})};
   run.call = [=] {
-    kernels::conv2d_tf32_backward_weights(compute_stream(), {s, parts, sums.data()}, x.data(),
-                                          dy.data(), 0, dw.data());
+    kernels::conv2d_taps_backward_weights(compute_stream(), {s, parts, sums.data()}, x.values(),
+                                          dy.values(), 0, dw.data());
   };
   run.check = [=] {
     dw.fetch();

@@ -75,11 +75,11 @@ void check_conv(const std::string& name, Direction direction, const kernels::Con
                 const ConvResult& r);
 
 // Convolutions of a GPU that are our own (bench_conv_own.cpp): of images, and gradients of weights
-// in tf32; and whether they have a row.
+// by taps; and whether they have a row.
 bool is_of_images(const ConvCase& row);
 KernelRun prepare_images(const ConvCase& row, const std::string& name);
-bool is_tf32_of_ours(Direction direction, const kernels::Conv2dShape& shape);
-KernelRun prepare_tf32(const ConvCase& row, const std::string& name);
+bool is_of_taps(Direction direction, const kernels::Conv2dShape& shape);
+KernelRun prepare_taps(const ConvCase& row, const std::string& name);
 
 // Parts of kernel_cases().
 void add_conv_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models,

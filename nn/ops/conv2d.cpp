@@ -67,19 +67,19 @@ struct Operands {
   bool images = false;
 };
 
-// Engines give it in the operands' type: it is made apart and then added where that is another.
+// Of an input that was filled up with channels it is made apart, and added without those.
 void add_weight_gradient(Tape& tape, const Conv2dShape& s, const Operands& of, const Var& w,
                          const Tensor& dy) {
   const Tensor x = of.x.value;
   RowProduct product{.rows = s.N, .in = s.C, .out = s.K, .x = nullptr, .dy = nullptr};
   if (is_linear(s)) product.x = x.data(), product.dy = dy.data();
-  const bool apart = of.w.dtype() != w.value.dtype();
+  const bool apart = of.w.shape() != w.value.shape();
   tape.add_parts(w, {.images = s.N, .product = is_linear(s) ? &product : nullptr, .reads = {x, dy}},
                  [&](Stream at, int64_t n0, int64_t n1, const GradSink& dw) {
                    if (of.images)
                      return kernels::conv2d_image_backward_weights(
                          at, s, n0, n1, x.data(), dy.values(), dw.beta, dw.grad.data());
-                   const Tensor own = apart ? Tensor(of.w.shape(), of.w.dtype(), at) : dw.grad;
+                   const Tensor own = apart ? Tensor(of.w.shape(), DType::f32, at) : dw.grad;
                    kernels::conv2d_backward_weights(at, s, n0, n1, x.values(), dy.values(),
                                                     apart ? 0.0f : dw.beta, own.values());
                    if (!apart) return;

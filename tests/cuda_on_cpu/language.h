@@ -124,7 +124,18 @@ inline void wait_for_copies() {
     cuda_on_cpu::make_copy(copy);
 }
 
-// kernels/mma.cuh has it for nvcc, and says what it does.
+// kernels/mma.cuh has these for nvcc, and says what they do.
+inline void load_transposed(uint32_t (&d)[4], const void* row, CUDA_ON_CPU_SITE) {
+  const unsigned g = cuda_on_cpu::lane() / 4, t = cuda_on_cpu::lane() % 4;
+  for (unsigned q = 0; q < 4; ++q) {
+    d[q] = 0;
+    for (unsigned h = 0; h < 2; ++h) {
+      const auto from =
+          cuda_on_cpu::shuffle(0xffffffffu, std::bit_cast<uint64_t>(row), 8 * q + 2 * t + h, site_);
+      d[q] |= uint32_t{std::bit_cast<const uint16_t*>(from)[g]} << 16 * h;
+    }
+  }
+}
 template <class T>
 inline void mma_16x8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                      CUDA_ON_CPU_SITE) {

@@ -132,7 +132,7 @@ TEST_CASE("in strict fp32 our Winograd stands beside cuDNN's plans, as --conv-al
   }
 }
 
-TEST_CASE("in tf32 our gradient of weights stands beside cuDNN's plans") {
+TEST_CASE("our gradient of weights by taps stands beside cuDNN's plans") {
   ConvProblem p = problem(ConvPass::weights, Precision::tf32);  // (8, 16, 16, 64) to 64
   const auto own = [&](const PlanLimits& limits = {}) {
     std::vector<std::string> names;
@@ -152,8 +152,17 @@ TEST_CASE("in tf32 our gradient of weights stands beside cuDNN's plans") {
   CHECK(own().empty());
   p = problem(ConvPass::data, Precision::tf32);
   CHECK(own().empty());
-  p = problem(ConvPass::weights, Precision::bf16);
-  CHECK(own().empty());
+  for (const Precision precision : {Precision::bf16, Precision::fp16}) {
+    p = problem(ConvPass::weights, precision);
+    CHECK(own().empty());
+    const std::string narrow = p.str();
+    p.wide = true;  // in f32
+    CHECK(own() == std::vector<std::string>{"-2 0=32"});
+    CHECK(p.str() == narrow + " wide");
+  }
+  // cuDNN's own are of the data's type, and do not add to what is there
+  p.accumulates = true;
+  CHECK(conv_plans(p, h200()).size() > 1);
 }
 
 TEST_CASE("a problem's name tells the ways apart") {

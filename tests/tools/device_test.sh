@@ -96,8 +96,11 @@ for algo in direct:cuDNN auto:faster winograd:winograd; do
     bench kernels --device cuda --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only '32-64 16x16' \
     --conv-algo "${algo%:*}"
 done
-expect "gradients of weights in tf32" 0 '^\| own conv2d backward weights \| 64-64 16x16 k3 s1 \|  \| own \|' bench kernels \
-  --device cuda --precision tf32 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only 'weights 64-64'
+for precision in tf32 bf16; do
+  expect "gradients of weights by taps in $precision" 0 '^\| own conv2d backward weights \| 64-64 16x16 k3 s1 \|  \| own \|' \
+    bench kernels --device cuda --precision $precision --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 \
+    --only 'weights 64-64'
+done
 check "beside what networks have" grep -qE '^\| conv2d backward weights \| 64-64 .*\| faster \|' out
 expect "and its transforms, checked" 0 '^\| winograd weight gradient \| 32-32 ' bench kernels --device cuda \
   --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only winograd

@@ -5,14 +5,14 @@
 #include "core/tensor.h"
 #include "cuda_on_cpu/streams.h"
 #include "kernels/cast.h"
-#include "kernels/conv2d_tf32.h"
+#include "kernels/conv2d_taps.h"
 #include "kernels/conv_algo.h"
 #include "kernels/precision.h"
 #include "kernels/winograd_cuda.h"
 
 // In place of cuDNN and cuBLAS (kernels/conv2d_cudnn.cpp): the CPU's own convolutions, on copies,
 // as work that the stream gets to. Of the ways that are our own (kernels/own_plan_cudnn.cpp) it has
-// Winograd with --conv-algo winograd, and gradients of weights in tf32.
+// Winograd with --conv-algo winograd, and gradients of weights by taps.
 namespace expunge::kernels::cuda {
 namespace {
 
@@ -104,13 +104,13 @@ void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, in
                                      x.from(n0 * s.H * s.W * s.C).f32(),
                                      dy.from(n0 * s.P() * s.Q() * s.K).f32(), beta, dw.f32());
   }
-  if (precision() == Precision::tf32 && dw.type == DType::f32 && part.N > 0 &&
-      is_conv2d_tf32(part)) {
-    const int64_t parts = (conv2d_tf32_parts(part) + 1) / 2;
-    const Tensor sums({parts, conv2d_tf32_weights(part)}, DType::f32, stream);
-    return kernels::conv2d_tf32_backward_weights(
-        stream, {part, parts, sums.data()}, x.from(n0 * s.H * s.W * s.C).f32(),
-        dy.from(n0 * s.P() * s.Q() * s.K).f32(), beta, dw.f32());
+  const bool wide = dw.type != x.type, tf32 = precision() == Precision::tf32 && !wide;
+  if ((wide || (tf32 && dw.type == DType::f32)) && part.N > 0 && is_conv2d_taps(part)) {
+    const int64_t parts = (conv2d_taps_parts(part) + 1) / 2;
+    const Tensor sums({parts, conv2d_taps_weights(part)}, DType::f32, stream);
+    return kernels::conv2d_taps_backward_weights(stream, {part, parts, sums.data()},
+                                                 x.from(n0 * s.H * s.W * s.C),
+                                                 dy.from(n0 * s.P() * s.Q() * s.K), beta, dw.f32());
   }
   queue(stream, [=] {
     const Tensor out = before(beta, dw, w_size(s));
