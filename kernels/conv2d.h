@@ -8,9 +8,9 @@
 
 // Convolution of NHWC activations with KRSC weights, square stride and padding:
 //   y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p stride - pad + r, q stride - pad + s, c] w[k,r,s,c]
-// x, w, y and their gradients are of one type: f32, or on a GPU bf16 or f16; sums are f32 in all.
-// x is zero outside the image. A linear layer is the case H = W = R = S = 1. conv_algo.h chooses
-// how.
+// x, w, y and their gradients (but see there for w's) are of one type: f32, or on a GPU bf16 or
+// f16; sums are f32 in all. x is zero outside the image. A linear layer is the case H = W = R = S
+// = 1. conv_algo.h chooses how.
 namespace expunge::kernels {
 
 // Limits of the shapes: kernel rows and stride.

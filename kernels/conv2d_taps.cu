@@ -13,9 +13,8 @@ namespace {
 constexpr int kSide = kTapsChannels, kTaps = 9, kPixels = kTapsPixels;
 constexpr unsigned kWarp = 32, kThreads = 256, kWarpsOfK = 2;
 constexpr int kTilesOfK = 2, kTilesOfC = 2;  // a warp's matrices of 16 and 8 channels
-// Numbers between pixels in shared memory, 16 bytes or 32 more than there are: then 8 pixels by 4
-// numbers of f32, and 8 by 16 bytes, lie in different banks.
-template <class T>
+// Numbers between pixels in shared memory: then 4 pixels by 8 numbers of f32, and 8 pixels by 16
+// bytes, lie in different banks.
 constexpr int kPitch = kSide + 8;
 // Units in shared memory: three of f32 in lines of 32 pixels would not fit into that of 8.0.
 template <class T>
@@ -25,8 +24,8 @@ constexpr unsigned kStages = sizeof(T) == sizeof(float) ? 2 : 3;
 // and last are zero; then its pixels of dy.
 template <class T, int W>
 struct Unit {
-  static constexpr int kLines = kPixels / W, kLine = (W + 2) * kPitch<T>, kX = (kLines + 2) * kLine,
-                       kNumbers = kX + kPixels * kPitch<T>;
+  static constexpr int kLines = kPixels / W, kLine = (W + 2) * kPitch, kX = (kLines + 2) * kLine,
+                       kNumbers = kX + kPixels * kPitch;
 };
 
 template <class T>
@@ -47,13 +46,13 @@ __device__ void ask(const Images<T>& of, unsigned unit, int k, int c, T* to) {
        i += static_cast<int>(kThreads) / kVectors) {
     const int line = i / W, w = i % W, h = first + line - 1;
     const bool there = h >= 0 && h < of.H;
-    copy_16_async(to + line * Unit<T, W>::kLine + (w + 1) * kPitch<T> + channel,
+    copy_16_async(to + line * Unit<T, W>::kLine + (w + 1) * kPitch + channel,
                   x + int64_t{(there ? h : 0) * W + w} * of.C, there);
   }
   const T* dy = of.dy + int64_t{unit} * kPixels * of.K + k + channel;
   for (int i = static_cast<int>(threadIdx.x) / kVectors; i < kPixels;
        i += static_cast<int>(kThreads) / kVectors)
-    copy_16_async(to + Unit<T, W>::kX + i * kPitch<T> + channel, dy + int64_t{i} * of.K, true);
+    copy_16_async(to + Unit<T, W>::kX + i * kPitch + channel, dy + int64_t{i} * of.K, true);
 }
 
 using Sums = float[kTaps][kTilesOfK][kTilesOfC][4];
@@ -78,18 +77,18 @@ struct Step {
   const T *x, *dy;  // of the lane, in line 0
 
   __device__ Step(const T* unit, const Lane& lane)
-      : x(unit + lane.t * kPitch<T> + lane.c + lane.g),
-        dy(unit + Unit<T, W>::kX + lane.t * kPitch<T> + lane.k + lane.g) {}
+      : x(unit + lane.t * kPitch + lane.c + lane.g),
+        dy(unit + Unit<T, W>::kX + lane.t * kPitch + lane.k + lane.g) {}
   __device__ void load_a(int line, uint32_t (&a)[kTilesOfK][4]) const {
     for (int m = 0; m < kTilesOfK; ++m)
       for (int j = 0; j < 2; ++j)
         for (int i = 0; i < 2; ++i)
-          a[m][2 * j + i] = tf32_bits(dy[(line * W + 4 * j) * kPitch<T> + 16 * m + 8 * i]);
+          a[m][2 * j + i] = tf32_bits(dy[(line * W + 4 * j) * kPitch + 16 * m + 8 * i]);
   }
   __device__ void load_b(int line, int column, uint32_t (&b)[kTilesOfC][2]) const {
     for (int n = 0; n < kTilesOfC; ++n)
       for (int j = 0; j < 2; ++j)
-        b[n][j] = tf32_bits(x[line * Unit<T, W>::kLine + (column + 4 * j) * kPitch<T> + 8 * n]);
+        b[n][j] = tf32_bits(x[line * Unit<T, W>::kLine + (column + 4 * j) * kPitch + 8 * n]);
   }
 };
 
@@ -104,15 +103,15 @@ requires(sizeof(T) == 2) struct Step<T, W> {
   __device__ Step(const T* unit, const Lane& lane) {
     const int q = lane.number / 8, p = lane.number % 8, of_a = 8 * (q / 2) + p,
               of_b = 8 * (q % 2) + p;
-    dy = unit + Unit<T, W>::kX + of_a * kPitch<T> + lane.k + 8 * (q % 2);
-    x = unit + of_b / W * Unit<T, W>::kLine + of_b % W * kPitch<T> + lane.c + 8 * (q / 2);
+    dy = unit + Unit<T, W>::kX + of_a * kPitch + lane.k + 8 * (q % 2);
+    x = unit + of_b / W * Unit<T, W>::kLine + of_b % W * kPitch + lane.c + 8 * (q / 2);
   }
   __device__ void load_a(int line, uint32_t (&a)[kTilesOfK][4]) const {
-    for (int m = 0; m < kTilesOfK; ++m) load_transposed(a[m], dy + line * W * kPitch<T> + 16 * m);
+    for (int m = 0; m < kTilesOfK; ++m) load_transposed(a[m], dy + line * W * kPitch + 16 * m);
   }
   __device__ void load_b(int line, int column, uint32_t (&b)[kTilesOfC][2]) const {
     uint32_t both[2 * kTilesOfC];
-    load_transposed(both, x + line * Unit<T, W>::kLine + column * kPitch<T>);
+    load_transposed(both, x + line * Unit<T, W>::kLine + column * kPitch);
     for (int n = 0; n < kTilesOfC; ++n)
       for (int j = 0; j < 2; ++j) b[n][j] = both[2 * n + j];
   }
@@ -145,8 +144,8 @@ __device__ void multiply(const T* unit, const Lane& lane, Sums& sums) {
         }
       }
     }
-    step.x += kColumns * kPitch<T>;
-    step.dy += kColumns * kPitch<T>;
+    step.x += kColumns * kPitch;
+    step.dy += kColumns * kPitch;
   }
 }
 
@@ -162,8 +161,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   for (int i = static_cast<int>(threadIdx.x); i < static_cast<int>(kAll) * kLines * 2 * kSide;
        i += static_cast<int>(kThreads)) {
     const int line = i / (2 * kSide), edge = i / kSide % 2;
-    shared[line / kLines * kNumbers + line % kLines * Unit<T, W>::kLine +
-           edge * (W + 1) * kPitch<T> + i % kSide] = from_float<T>(0.0f);
+    shared[line / kLines * kNumbers + line % kLines * Unit<T, W>::kLine + edge * (W + 1) * kPitch +
+           i % kSide] = from_float<T>(0.0f);
   }
   for (unsigned stage = 0; stage + 1 < kAll; ++stage) {
     if (begin + stage < end) ask<T, W>(of, begin + stage, k, c, shared + stage * kNumbers);

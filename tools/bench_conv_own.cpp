@@ -44,8 +44,9 @@ KernelRun prepare_images(const ConvCase& row, const std::string& name) {
   };
   run.check = [=, direction = row.direction] {
     out.fetch();
-    check_conv(name, direction, s,
-               {x.here().data(), (forward ? w : y).here().data(), nullptr, out.here().data()});
+    check_conv(
+        name, direction, s,
+        {x.here().data(), (forward ? w : y).here().data(), nullptr, out.here().data(), !forward});
   };
   return run;
 }
@@ -69,7 +70,7 @@ KernelRun prepare_taps(const ConvCase& row, const std::string& name) {
   run.check = [=] {
     dw.fetch();
     check_conv(name, Direction::backward_weights, s,
-               {x.here().data(), dy.here().data(), nullptr, dw.here().data()});
+               {x.here().data(), dy.here().data(), nullptr, dw.here().data(), true});
   };
   return run;
 }

@@ -70,6 +70,7 @@ std::vector<ConvCase> conv_cases(const std::vector<std::string>& models, int64_t
 // the order of the kernel's arguments. bias: (K) or null, forward only.
 struct ConvResult {
   const float *a, *b, *bias, *out;
+  bool wide = false;  // f32 of 16-bit data, and not rounded
 };
 void check_conv(const std::string& name, Direction direction, const kernels::Conv2dShape& shape,
                 const ConvResult& r);

@@ -126,6 +126,7 @@ inline void wait_for_copies() {
 
 // kernels/mma.cuh has these for nvcc, and says what they do.
 inline void load_transposed(uint32_t (&d)[4], const void* row, CUDA_ON_CPU_SITE) {
+  cuda_on_cpu::check_row(row, site_);
   const unsigned g = cuda_on_cpu::lane() / 4, t = cuda_on_cpu::lane() % 4;
   for (unsigned q = 0; q < 4; ++q) {
     d[q] = 0;

@@ -152,4 +152,10 @@ unsigned lane() {
   return running->lane();
 }
 
+void check_row(const void* row, Site site) {
+  constexpr uintptr_t kAligned = 16;
+  if (std::bit_cast<uintptr_t>(row) % kAligned != 0)
+    die("%s:%u: a row of a matrix at %p: not at a multiple of 16 bytes", site.file, site.line, row);
+}
+
 }  // namespace cuda_on_cpu

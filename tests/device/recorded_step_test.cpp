@@ -143,7 +143,7 @@ TEST_CASE("device: steps with gradients of weights by taps, recorded and call by
   };
   using enum kernels::Precision;
   const Trained exact = by(fp32, {.record = false});
-  for (const auto precision : {tf32, bf16}) {
+  for (const auto precision : {tf32, bf16, fp16}) {
     const Trained calls = by(precision, {.record = false, .overlap = false}),
                   recorded = by(precision, {.record = true});
     CHECK(recorded.recorded);

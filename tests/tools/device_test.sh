@@ -102,6 +102,8 @@ for precision in tf32 bf16; do
     --only 'weights 64-64'
 done
 check "beside what networks have" grep -qE '^\| conv2d backward weights \| 64-64 .*\| faster \|' out
+expect "in 16 bits there is no Winograd" 0 '^\| conv2d backward weights \| 32-64 ' bench kernels --device cuda \
+  --precision bf16 --conv-algo winograd --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only 'weights 32-64'
 expect "and its transforms, checked" 0 '^\| winograd weight gradient \| 32-32 ' bench kernels --device cuda \
   --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 --only winograd
 for row in 'input | 32 32x32' 'output | 64 16x16' 'output gradient | 128 8x8' 'weights | 64-64'; do

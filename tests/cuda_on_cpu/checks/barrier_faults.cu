@@ -2,6 +2,7 @@
 #include "cuda/device_array.h"
 #include "cuda_on_cpu/checks/faults.h"
 #include "kernels/async_copy.cuh"
+#include "kernels/mma.cuh"
 
 namespace expunge::test {
 namespace {
@@ -210,6 +211,20 @@ bool copied() {
   return true;
 }
 
+__global__ void rows_kernel(uint32_t* y) {
+  KERNEL_DYN_SHARED(uint16_t, s);
+  for (unsigned i = threadIdx.x; i < 257; i += 32) s[i] = 1;
+  __syncwarp();
+  uint32_t of[4];
+  load_transposed(of, s + 8 * threadIdx.x + 1);
+  y[threadIdx.x] = of[0];
+}
+bool rows_from_anywhere() {
+  const DeviceArray<uint32_t> y(32);
+  launch(rows_kernel, 1, 32, 520, kStream, y.data());
+  return y.values()[0] == 0x10001;
+}
+
 constexpr const char* kRace = "race on ";
 
 }  // namespace
@@ -241,6 +256,8 @@ std::span<const Fault> barrier_faults() {
       {"copies that nobody waited for", copied<false, true>, kWrong, kWrong, kWrong},
       {"copies of 16 bytes from anywhere", copied<true, true, 1>, "not at multiples of 16",
        "not at multiples of 16", "not at multiples of 16"},
+      {"rows of matrices from anywhere", rows_from_anywhere, "not at a multiple of 16",
+       "not at a multiple of 16", "not at a multiple of 16"},
       {"copies over what others still read", copied<true, false>, kWrong, kWrong, kRace},
       {"shuffles in two branches", shuffles_in_two_branches, "divergent warp: lane",
        "divergent warp: lane", "divergent warp: lane"},

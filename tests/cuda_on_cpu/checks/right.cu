@@ -110,6 +110,15 @@ __global__ void copied_ahead_kernel(const float* x, float* y) {
   }
 }
 
+__global__ void transposed_matrices_kernel(const uint16_t* rows, uint32_t* d) {
+  KERNEL_DYN_SHARED(uint16_t, s);
+  for (unsigned i = threadIdx.x; i < 256; i += 32) s[i] = rows[i];
+  __syncwarp();
+  uint32_t of[4];
+  load_transposed(of, s + 8 * threadIdx.x);
+  for (int i = 0; i < 4; ++i) d[4 * threadIdx.x + i] = of[i];
+}
+
 __global__ void count_remainders_kernel(int n, const int* __restrict__ x, int* counts,
                                         int* totals) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -176,6 +185,10 @@ void matrix_product(Stream stream, bool tf32, const uint32_t* a, const uint32_t*
 
 void copied_ahead(Stream stream, const float* x, float* y) {
   launch(copied_ahead_kernel, 1, 32, 1024, stream, x, y);
+}
+
+void transposed_matrices(Stream stream, const uint16_t* rows, uint32_t* d) {
+  launch(transposed_matrices_kernel, 1, 32, 512, stream, rows, d);
 }
 
 void half_warps(Stream stream, double* out) {

@@ -32,6 +32,9 @@ void matrix_product(Stream stream, bool tf32, const uint32_t* a, const uint32_t*
 // (kernels/async_copy.cuh); of rows 2 and 3 nothing is there, and x may be (2, 32, 4)
 void copied_ahead(Stream stream, const float* x, float* y);
 
+// d (32, 4): four matrices of 8 x 8 numbers of 16 bits, transposed (kernels/mma.cuh)
+void transposed_matrices(Stream stream, const uint16_t* rows, uint32_t* d);
+
 // counts (10): how many of n values have this remainder; totals (3): sum, maximum, or of the values
 void count_remainders(Stream stream, int n, const int* x, int* counts, int* totals);
 

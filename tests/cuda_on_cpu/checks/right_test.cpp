@@ -90,6 +90,20 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("machine: matrices from shared memory, transposed") {
+  std::vector<uint16_t> rows(4 * 64);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint16_t>(i);
+  const DeviceArray<uint16_t> from(rows);
+  const DeviceArray<uint32_t> d(32 * 4);
+  transposed_matrices(kStream, from.data(), d.data());
+  const auto got = d.values();
+  for (uint32_t lane = 0; lane < 32; ++lane)
+    for (uint32_t q = 0; q < 4; ++q) {
+      const uint32_t low = 64 * q + 8 * (2 * (lane % 4)) + lane / 4;
+      CHECK(got[4 * lane + q] == (low | (low + 8) << 16));
+    }
+}
+
 TEST_CASE("machine: copies beside the threads that ask for them") {
   std::vector<float> x(2 * 128);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);

@@ -97,7 +97,7 @@ void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, in
                              ConstValues x, ConstValues dy, float beta, Values dw) {
   Conv2dShape part = s;
   part.N = n1 - n0;
-  if (is_winograd(part, dw.type)) {
+  if (is_winograd(part, x.type)) {
     const int64_t images = images_at_once(part);
     const Tensor memory({winograd_backward_weights_workspace(part, images)}, DType::u8, stream);
     return winograd_backward_weights(stream, {part, images, memory.bytes()},
