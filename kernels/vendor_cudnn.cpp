@@ -144,8 +144,8 @@ Tensor Vendor::workspace(const ConvProblem& problem, const ConvPlan& plan) const
 }
 
 // On memory of its own: a run would change what is there. A run to load the kernels comes first;
-// of what takes long one run is enough, noise does not decide about it. Plans are recorded,
-// as steps are: some are many launches, and none may be what a step cannot record.
+// of what takes long one run is enough, noise does not decide about it. Plans are recorded, as
+// steps are: some are many launches, and none may be what a step cannot record.
 std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
                                          const cudnn::ConvPlanBook::Plans& plans, int runs) {
   constexpr float kLong = 5;
@@ -155,8 +155,8 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
   const PoolArea area;                  // as large as layers, and not needed again
   const PoolArea::Entered entered(area);
   const Tensor x = scratch(problem, s.N * s.H * s.W * s.C, stream_),
-               w = Tensor::zeros({weights(problem)}, DType::f32, stream_),  // of any type
-      y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
+               w = Tensor::zeros({weights(problem)}, DType::f32, stream_),
+               y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
   const auto* largest = *std::ranges::max_element(
       plans, {}, [&](const ConvPlan* plan) { return workspace_bytes(problem, *plan); });
   const Tensor memory = workspace(problem, *largest);

@@ -4,7 +4,7 @@
 
 // The one-dimensional transforms of Winograd's F(4x4, 3x3) with the points 0, 1, -1, 2, -2 and
 // infinity (winograd_tile.h): out[i os], from in[j is]. V: a float, or a vector of them.
-namespace expunge::kernels::math {
+namespace expunge::math {
 
 // B^T =  4  0 -5  0  1  0
 //        0 -4 -4  1  1  0
@@ -91,4 +91,4 @@ EXPUNGE_HD void both_ways(const V* in, V* out) {
   for (int i = 0; i < To; ++i) kTransform(half + i * From, 1, out + i * To, 1);
 }
 
-}  // namespace expunge::kernels::math
+}  // namespace expunge::math
