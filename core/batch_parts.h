@@ -16,6 +16,13 @@ inline ImageRange image_slice(int64_t batch, int64_t k, int64_t j) {
   return {begin(j), begin(j + 1), batch};
 }
 
+// Slices [first, first + count) of the k that a batch is cut into.
+struct SliceRun {
+  int64_t batch, k, first, count;
+  ImageRange images(int64_t place) const { return image_slice(batch, k, first + place); }
+};
+inline constexpr int64_t kSlicesTogether = 8;  // count, at most
+
 // A weight gradient that is a product: grad = dy^T x, the sum over the batch's rows of
 // dy[i][o] x[i][c].
 struct RowProduct {

@@ -11,10 +11,10 @@ class SliceSink {
   virtual ~SliceSink() = default;
   // How many slices a batch is cut into: 1 to `batch`.
   virtual int64_t slices(int64_t batch) const = 0;
-  // What `images` contribute to a parameter's gradient, like its range. Slices come in order; `sum`
-  // is what the earlier ones came to (anything at the first) and becomes what they come to with
-  // this one.
-  virtual void take(const Range& range, ImageRange images, const Tensor& part,
+  // What each of a run of slices contributes to a parameter's gradient: parts (at least run.count,
+  // at least the range's size), a row each. Runs come in order; `sum` is what the earlier ones came
+  // to (anything at the first) and becomes what they come to with this one.
+  virtual void take(const Range& range, const SliceRun& run, const Tensor& parts,
                     const Tensor& sum) = 0;
   // Whether gradients that are products come whole, through take_product; `sum` is final then.
   virtual bool wants_products() const = 0;

@@ -81,6 +81,13 @@ const Range& Tape::range_of(const Var& x) const {
   return store_->parameters()[nodes_[static_cast<size_t>(x.slot)].parameter];
 }
 
+// A row like `grad` each, on multiples of 256 bytes as tensors are.
+Tensor Tape::part_rows(int64_t rows, const Tensor& grad) {
+  constexpr int64_t kFloats = 64;
+  const int64_t row = (grad.size() + kFloats - 1) / kFloats * kFloats;
+  return Tensor(Shape{rows, row}, grad.dtype(), grad.stream());
+}
+
 // Who watches the slices of x's gradient: of parameters alone, and one contribution at most.
 SliceSink* Tape::slices_of(const Var& x) const {
   const Node& node = nodes_[static_cast<size_t>(x.slot)];

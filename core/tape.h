@@ -147,6 +147,7 @@ class Tape {
   void join_side();
   void run_backward(const Var& loss, const Tensor& seed, Ready ready);
   const Range& range_of(const Var& x) const;
+  static Tensor part_rows(int64_t rows, const Tensor& grad);
   void note_readers(int reader, std::initializer_list<const Var*> inputs);
   void report(int leaf, Ready ready);
   void pop();
@@ -203,12 +204,18 @@ void Tape::add_parts(const Var& x, const PartsOf& of, Part part) {
     if (slices != nullptr) slices->take_product(range_of(x), *of.product, whole.grad);
     return;
   }
-  const Tensor scratch = empty_like(whole.grad);
-  const int64_t k = slices->slices(of.images);
-  for (int64_t j = 0; j < k; ++j) {
-    const ImageRange range = image_slice(of.images, k, j);
-    part(stream, range.begin, range.end, GradSink{scratch, 0.0f});
-    slices->take(range_of(x), range, scratch, whole.grad);
+  // On the CPU one by one: the slice and what is known of those before stay in the cache.
+  const int64_t k = slices->slices(of.images),
+                rows = stream.device == Device::cuda ? std::min(k, kSlicesTogether) : 1;
+  const Tensor parts = part_rows(rows, whole.grad);
+  for (SliceRun run{of.images, k, 0, rows}; run.first < k; run.first += run.count) {
+    run.count = std::min(rows, k - run.first);
+    for (int64_t j = 0; j < run.count; ++j) {
+      const ImageRange range = run.images(j);
+      const Tensor own = parts.slice(j * parts.dim(1), whole.grad.shape());
+      part(stream, range.begin, range.end, GradSink{own, 0.0f});
+    }
+    slices->take(range_of(x), run, parts, whole.grad);
   }
 }
 

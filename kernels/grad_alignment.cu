@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "kernels/each.cuh"
 #include "kernels/grad_alignment.h"
 #include "kernels/student.h"
@@ -171,26 +169,11 @@ bool needs_phi(ElementGate gate) {
   return gate == ElementGate::prob || gate == ElementGate::focus || gate == ElementGate::bernoulli;
 }
 
-// Whether all that a step may touch begins with a whole vector.
 bool on_vectors(const GradAlignment& a, const float* phi = nullptr) {
   const StatisticsState &f = a.state_f, &r = a.state_r;
-  const float* const all[] = {a.g_f, a.g_r, a.weight, a.value, a.first, a.second, phi,
-                              f.s0,  f.s1,  f.s2,     r.s0,    r.s1,    r.s2};
-  return std::ranges::all_of(
-      all, [](const float* p) { return reinterpret_cast<uintptr_t>(p) % kAccess == 0; });
+  return kernels::on_vectors({a.g_f, a.g_r, a.weight, a.value, a.first, a.second, phi, f.s0, f.s1,
+                              f.s2, r.s0, r.s1, r.s2});
 }
-
-// Runs V parameters a thread, the last ones one by one.
-template <int V, class Body>
-struct Each {
-  int64_t n;
-  Body body;
-  __device__ void operator()(int64_t thread) const {
-    int64_t i = V * thread;
-    if (i + V <= n) return body.template at<V>(i);
-    for (; i < n; ++i) body.template at<1>(i);
-  }
-};
 
 // As measured (docs/gpu/first-measurements.md): small blocks, a vector a thread, a thread for each.
 // What follows rules goes one by one: by four it would be more than fits into registers.
@@ -199,9 +182,9 @@ void each_parameter(const StreamAt& stream, int64_t n, bool by_vectors, const Bo
   constexpr unsigned kThreads = 128;
   constexpr int V = kPhi == Phi::any ? 1 : kVector<float>;
   if (V > 1 && by_vectors)
-    each<kThreads>(stream, (n + V - 1) / V, Each<V, Body>{n, body});
+    each_vector<V, kThreads>(stream, n, body);
   else
-    each<kThreads>(stream, n, Each<1, Body>{n, body});
+    each_vector<1, kThreads>(stream, n, body);
 }
 
 template <Phi kPhi>

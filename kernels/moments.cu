@@ -40,11 +40,23 @@ struct PriorVariance {
 };
 
 struct SliceMoments {
-  math::SliceRule rule;
+  math::SliceRules rules;
   const float* c;
+  int64_t stride;
   float *sum, *squared_error;
-  __device__ void operator()(int64_t i) const {
-    math::slice_moments(rule, c[i], sum[i], squared_error[i]);
+
+  template <int V>
+  __device__ void at(int64_t i) const {
+    Floats<V> part[kSlicesTogether], own_sum{}, own_error{};
+#pragma unroll
+    for (int j = 0; j < kSlicesTogether; ++j)
+      if (j < rules.count) part[j] = load<V>(c + j * stride + i);
+    if (!rules.from_start()) own_sum = load<V>(sum + i), own_error = load<V>(squared_error + i);
+#pragma unroll
+    for (int j = 0; j < kSlicesTogether; ++j)
+      for (int v = 0; v < V && j < rules.count; ++v)
+        math::slice_moments(rules.of[j], part[j].v[v], own_sum.v[v], own_error.v[v]);
+    store(sum + i, own_sum), store(squared_error + i, own_error);
   }
 };
 
@@ -77,9 +89,14 @@ void prior_variance(Stream stream, int64_t n, const float* mean, const float* sq
   reduce_columns(stream, ColumnGrid(n, 1), PriorVariance{n, mean, squared_error, out}, workspace);
 }
 
-void slice_moments(Stream stream, int64_t n, const math::SliceRule& rule, const float* c,
-                   float* sum, float* squared_error) {
-  each(stream, n, SliceMoments{rule, c, sum, squared_error});
+void slice_moments(Stream stream, int64_t n, const math::SliceRules& rules, const float* c,
+                   int64_t stride, float* sum, float* squared_error) {
+  constexpr int V = kVector<float>;
+  const SliceMoments body{rules, c, stride, sum, squared_error};
+  if (stride % V == 0 && on_vectors({c, sum, squared_error}))
+    each_vector<V>(stream, n, body);
+  else
+    each_vector<1>(stream, n, body);
 }
 
 void product_error(Stream stream, const RowProduct& product, const float* mean,

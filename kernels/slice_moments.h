@@ -6,12 +6,14 @@
 
 namespace expunge::kernels {
 
-// The rule for one of k slices of a batch; they come in order.
-math::SliceRule slice_rule(ImageRange images, int64_t k);
+// Of a run of slices; runs come in order.
+math::SliceRules slice_rules(const SliceRun& run);
 
-// (n) each. c: what the slice contributes; sum and squared_error are overwritten at the first one.
-void slice_moments(Stream stream, int64_t n, const math::SliceRule& rule, const float* c,
-                   float* sum, float* squared_error);
+// A run of slices together, so that what is known of the ones before is read and written once.
+// c: what each of them contributes, n of a row of `stride`; sum, squared_error (n): overwritten by
+// the first run. The same bits whatever the runs.
+void slice_moments(Stream stream, int64_t n, const math::SliceRules& rules, const float* c,
+                   int64_t stride, float* sum, float* squared_error);
 
 // SE^2 of a gradient dy^T x from its rows, which are the batch's images, by the squares identity:
 // with g_i = N dy_i x_i^T the images' own gradients and `mean` (out, in) the batch's,
@@ -23,8 +25,8 @@ void product_error(Stream stream, const RowProduct& product, const float* mean,
 // The same on a GPU (moments.cu).
 namespace cuda {
 
-void slice_moments(Stream stream, int64_t n, const math::SliceRule& rule, const float* c,
-                   float* sum, float* squared_error);
+void slice_moments(Stream stream, int64_t n, const math::SliceRules& rules, const float* c,
+                   int64_t stride, float* sum, float* squared_error);
 void product_error(Stream stream, const RowProduct& product, const float* mean,
                    float* squared_error);
 

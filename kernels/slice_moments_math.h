@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/batch_parts.h"
 #include "core/hd.h"
 
 // Mean and squared error of a gradient from the slices of one batch (docs/unlearning.md). A batch
@@ -20,6 +21,12 @@ struct SliceRule {
   float error;   // n W / ((W + n) (k - 1) B)
   // at the first slice: what SE^2 begins with, 0, or infinity where no other will come
   float start;
+};
+// The rules of a run of slices that are taken in together.
+struct SliceRules {
+  int count = 0;
+  SliceRule of[kSlicesTogether]{};
+  EXPUNGE_MEMBER_HD bool from_start() const { return of[0].before == 0.0f; }
 };
 EXPUNGE_HD void slice_moments(const SliceRule& r, float c, float& sum, float& squared_error) {
   const bool first = r.before == 0.0f;

@@ -298,6 +298,7 @@ ExitCode run_bench_step(Settings& settings) {
   options.method = settings.text("method");
   options.gate = settings.text("gate");
   gate_of(options.gate);
+  options.estimator = settings.text("estimator");
   return run_bench_network(settings, "step", options, bench_step);
 }
 

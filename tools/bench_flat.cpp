@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/long_sum.h"
 #include "kernels/loss_scale.h"
+#include "kernels/slice_moments.h"
 #include "tools/bench_buffer.h"
 #include "tools/bench_kernels.h"
 #include "tools/bench_unlearn.h"
@@ -102,6 +104,33 @@ KernelRun sum_squares(int64_t n, const std::string& name) {
   return run;
 }
 
+// A tensor's mean gradient and its squared error from so many slices of a batch, all of them new.
+KernelRun slice_moments(int64_t n, const std::string& name) {
+  constexpr int64_t k = kSlicesTogether;
+  const BenchBuffer c = BenchBuffer::drawn({k, n}, 1), sum({n}), squared_error({n});
+  KernelRun run{.result = squared_error.here()};
+  run.bytes = c.bytes() + bytes_of({sum, squared_error});
+  run.call = [=] {
+    kernels::slice_moments(compute_stream(), n, kernels::slice_rules({k, k, 0, k}), c.data(), n,
+                           sum.data(), squared_error.data());
+  };
+  run.check = [=] {
+    squared_error.fetch();
+    check_elements(name, squared_error.here(), kStride, 1e-5, [&](int64_t i) {
+      double mean = 0, squares = 0;
+      for (int64_t j = 0; j < k; ++j) mean += c.at(j * n + i);
+      for (int64_t j = 0; j < k; ++j) squares += std::pow(k * c.at(j * n + i) - mean, 2);
+      return squares / (k * (k - 1));
+    });
+  };
+  return run;
+}
+
+int64_t largest_tensor(const nn::Model& model) {
+  const RangeTable& table = model.params.parameters();
+  return std::ranges::max_element(table, {}, [](const Range& r) { return r.size; })->size;
+}
+
 KernelRun update_step(const BenchUnlearn& options) {
   const auto problem = std::make_shared<UpdateProblem>(options);
   const int64_t parameters = problem->model.params.parameters().size();
@@ -117,7 +146,8 @@ KernelRun update_step(const BenchUnlearn& options) {
 
 void add_flat_cases(std::vector<KernelCase>& rows, const std::vector<std::string>& models) {
   for (const std::string& model : models) {
-    const int64_t count = nn::make_model(model, {}).parameter_count();
+    const nn::Model built = nn::make_model(model, {});
+    const int64_t count = built.parameter_count(), largest = largest_tensor(built);
     const std::string label = fmt::format("{} {} parameters", model, count);
     const auto add = [&](std::string kernel, auto prepare) {
       add_case(rows, {std::move(kernel), label, {}, prepare});
@@ -128,6 +158,10 @@ void add_flat_cases(std::vector<KernelCase>& rows, const std::vector<std::string
     if (compute_stream().device == Device::cuda)
       add("unscale", [=](const std::string& name) { return unscale(count, name); });
     add("add_squares_to", [=](const std::string& name) { return sum_squares(count, name); });
+    add_case(rows, {"slice_moments",
+                    fmt::format("{} {} x {} slices", model, largest, kSlicesTogether),
+                    {},
+                    [=](const std::string& name) { return slice_moments(largest, name); }});
     const auto update = [&](const std::string& kernel, const char* gate, const char* estimator) {
       const BenchUnlearn options{.model = model,
                                  .gate = unlearn::GateSpec::parse(gate),

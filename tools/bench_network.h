@@ -15,7 +15,7 @@ struct BenchNetwork {
   int steps = 10, warmup = 3;
   // on a GPU: of SupervisedConfig, StepConfig
   bool record = true, overlap = true, joint = true;
-  std::string method = "ngplus", gate = "focus";  // of bench_step
+  std::string method = "ngplus", gate = "focus", estimator = "paper";  // of bench_step
 };
 
 struct BenchNetworkResult {

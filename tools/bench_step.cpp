@@ -38,6 +38,7 @@ struct StepProblem {
     config.forget = &unlearn::objective(method.forget);
     config.retain = &unlearn::objective(method.retain);
     config.gate = unlearn::GateSpec::parse(o.gate);
+    config.estimator = unlearn::EstimatorSpec::parse(o.estimator);
     config.saliency_pass = method.saliency_pass && config.gate.row->uses.saliency;
     config.in_backward = in_backward;
     config.record = o.record;
@@ -123,11 +124,12 @@ BenchNetworkResult bench_step(const BenchNetwork& options) {
   StepProblem problem(options, compute_stream().device == Device::cpu);
   const Timing time = time_calls(options.warmup, options.steps, [&] { problem.run(); });
   const int passes = problem.step.passes();
-  return {
-      time, flops_of(problem.model, 3 * passes, options.batch_size), peak_mb(),
-      fmt::format("{} with {}: {} passes a step{}, images/s of one batch; with passes apart the "
-                  "same bits as steps call by call, retain loss {:.4f}",
-                  options.method, options.gate, passes, joint ? ", two of them joint" : "", loss)};
+  return {time, flops_of(problem.model, 3 * passes, options.batch_size), peak_mb(),
+          fmt::format("{} with {}, estimator {}: {} passes a step{}, images/s of one batch; with "
+                      "passes apart the "
+                      "same bits as steps call by call, retain loss {:.4f}",
+                      options.method, options.gate, options.estimator, passes,
+                      joint ? ", two of them joint" : "", loss)};
 }
 
 }  // namespace expunge::tools

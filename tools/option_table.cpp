@@ -190,7 +190,7 @@ constexpr Option kOptions[] = {
     {"gate", Kind::list, "none,and,prob,focus,opt,focus-opt", "",
      "what is updated (expunge list gates); several by commas", "bench-unlearn", false},
     {"estimator", Kind::text, "paper", "", "how sure signs are (expunge list estimators)",
-     "bench-unlearn", false},
+     "bench-unlearn bench-step", false},
     {"method", Kind::choice, "ngplus", "ngplus|srl|scrub-paper", "whose objectives", "bench-step",
      false},
     {"gate", Kind::text, "focus", "", "what is updated (expunge list gates)", "bench-step", false},

@@ -143,15 +143,21 @@ class Redraws::Side {
     if (slices->wants_products())
       return slices->take_product(
           range, {.rows = B, .in = 1, .out = n, .x = nullptr, .dy = own_.data()}, gradient_);
-    const Tensor part({n});
-    const int64_t k = slices->slices(B);
-    for (int64_t j = 0; j < k; ++j) {
-      const ImageRange images = image_slice(B, k, j);
-      part.zero();
-      for (int64_t i = images.begin; i < images.end; ++i)
-        for (int64_t r = 0; r < n; ++r) part.data()[r] += own_.data()[i * n + r];
-      slices->take(range, images, part, gradient_);
+    const int64_t k = slices->slices(B), rows = std::min(k, kSlicesTogether);
+    const Tensor parts({rows, n});
+    for (SliceRun run{B, k, 0, rows}; run.first < k; run.first += run.count) {
+      run.count = std::min(rows, k - run.first);
+      parts.zero();
+      for (int64_t j = 0; j < run.count; ++j) add_images(run.images(j), parts.data() + j * n);
+      slices->take(range, run, parts, gradient_);
     }
+  }
+
+  // part (redraws) += what these images contribute
+  void add_images(const ImageRange& images, float* part) const {
+    const int64_t n = config_.redraws;
+    for (int64_t i = images.begin; i < images.end; ++i)
+      for (int64_t r = 0; r < n; ++r) part[r] += own_.data()[i * n + r];
   }
 
   const RedrawConfig config_;

@@ -23,10 +23,12 @@ int64_t SliceStatistics::degrees() const {
   return std::max<int64_t>(1, slices(images_) - 1);
 }
 
-void SliceStatistics::take(const Range& range, ImageRange images, const Tensor& part,
+void SliceStatistics::take(const Range& range, const SliceRun& run, const Tensor& parts,
                            const Tensor& sum) {
-  kernels::slice_moments(squared_error_.stream(), range.size,
-                         kernels::slice_rule(images, slices(images.batch)), part.data(), sum.data(),
+  EXPUNGE_CHECK(run.k == slices(run.batch), "slice statistics: {} slices, expected {}", run.k,
+                slices(run.batch));
+  kernels::slice_moments(squared_error_.stream(), range.size, kernels::slice_rules(run),
+                         parts.data(), parts.dim(1), sum.data(),
                          squared_error_.data() + range.offset);
 }
 

@@ -20,7 +20,8 @@ class SliceStatistics final : public SliceSink {
   const Tensor& squared_error() const { return squared_error_; }  // flat
 
   int64_t slices(int64_t batch) const override;
-  void take(const Range& range, ImageRange images, const Tensor& part, const Tensor& sum) override;
+  void take(const Range& range, const SliceRun& run, const Tensor& parts,
+            const Tensor& sum) override;
   bool wants_products() const override { return slices_ == 0; }
   void take_product(const Range& range, const RowProduct& product, const Tensor& sum) override;
 

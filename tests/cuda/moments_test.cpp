@@ -63,21 +63,38 @@ TEST_CASE("cuda moments: the prior's variance, and none below zero") {
     }
 }
 
-TEST_CASE("cuda slices: moments, and errors of products, have the bits of the CPU") {
-  for (const size_t n : kSizes) {
-    const auto count = static_cast<int64_t>(n);
-    Floats sum(n, std::nanf("")), error(n, std::nanf(""));
-    const DeviceArray<float> dev_sum(sum), dev_error(error);
-    for (int64_t j = 0; j < 3; ++j) {
-      const math::SliceRule rule = slice_rule(image_slice(8, 3, j), 3);
-      const Floats c = draw(n, static_cast<uint64_t>(j));
+TEST_CASE("cuda slices: moments have the bits of the CPU, in whatever runs they come") {
+  constexpr int64_t kBatch = 40, k = 19;
+  for (const int64_t n : {1, 5, 64, 1029, 3 * 1024 + 7})
+    for (const int64_t padding : {int64_t{0}, int64_t{1}, 8 - n % 4}) {
+      CAPTURE(n);
+      CAPTURE(padding);
+      const int64_t stride = n + padding;
+      const Floats c = draw(k * stride, 7);
       const DeviceArray<float> dev_c(c);
-      slice_moments({}, count, rule, c.data(), sum.data(), error.data());
-      cuda::slice_moments(kStream, count, rule, dev_c.data(), dev_sum.data(), dev_error.data());
-      CHECK(same_bits(dev_sum.values(), sum));
-      CHECK(same_bits(dev_error.values(), error));
+      Floats one_by_one(n, std::nanf("")), its_error = one_by_one;
+      for (int64_t j = 0; j < k; ++j)
+        slice_moments({}, n, slice_rules({kBatch, k, j, 1}), c.data() + j * stride, stride,
+                      one_by_one.data(), its_error.data());
+      for (const int64_t together : {1, 3, 8}) {
+        CAPTURE(together);
+        Floats sum(n, std::nanf("")), error = sum;
+        const DeviceArray<float> dev_sum(sum), dev_error(error);
+        for (int64_t j = 0; j < k; j += together) {
+          const math::SliceRules rules = slice_rules({kBatch, k, j, std::min(together, k - j)});
+          slice_moments({}, n, rules, c.data() + j * stride, stride, sum.data(), error.data());
+          cuda::slice_moments(kStream, n, rules, dev_c.data() + j * stride, stride, dev_sum.data(),
+                              dev_error.data());
+        }
+        CHECK(same_bits(sum, one_by_one));
+        CHECK(same_bits(error, its_error));
+        CHECK(same_bits(dev_sum.values(), sum));
+        CHECK(same_bits(dev_error.values(), error));
+      }
     }
-  }
+}
+
+TEST_CASE("cuda slices: errors of products have the bits of the CPU") {
   for (const int64_t rows : {1, 5, 40})
     for (const bool bias : {false, true}) {
       const int64_t in = bias ? 1 : 33, out = 10;

@@ -32,14 +32,17 @@ Doubles contribution(int64_t n, int64_t image, double offset) {
 
 Moments by_slices(int64_t n, int64_t batch, int64_t k, double offset) {
   Moments m{Floats(static_cast<size_t>(n), NAN), Floats(static_cast<size_t>(n), NAN)};
-  for (int64_t j = 0; j < k; ++j) {
-    const ImageRange images = image_slice(batch, k, j);
-    Floats c(static_cast<size_t>(n));
-    for (int64_t image = images.begin; image < images.end; ++image) {
-      const Doubles part = contribution(n, image, offset);
-      for (size_t i = 0; i < c.size(); ++i) c[i] += static_cast<float>(part[i]);
-    }
-    slice_moments({}, n, slice_rule(images, k), c.data(), m.sum.data(), m.error.data());
+  const int64_t rows = std::min(k, kSlicesTogether);
+  for (SliceRun run{batch, k, 0, rows}; run.first < k; run.first += run.count) {
+    run.count = std::min(rows, k - run.first);
+    Floats c(static_cast<size_t>(run.count * n));
+    for (int64_t j = 0; j < run.count; ++j)
+      for (int64_t image = run.images(j).begin; image < run.images(j).end; ++image) {
+        const Doubles part = contribution(n, image, offset);
+        for (size_t i = 0; i < part.size(); ++i)
+          c[static_cast<size_t>(j * n) + i] += static_cast<float>(part[i]);
+      }
+    slice_moments({}, n, slice_rules(run), c.data(), n, m.sum.data(), m.error.data());
   }
   return m;
 }
@@ -102,7 +105,7 @@ TEST_CASE("slice moments: one slice says nothing, equal slices give 0, same bits
   Floats sum(1), error(1);
   const float c = 0.25f;
   for (int64_t j = 0; j < 4; ++j)
-    slice_moments({}, 1, slice_rule(image_slice(8, 4, j), 4), &c, sum.data(), error.data());
+    slice_moments({}, 1, slice_rules({8, 4, j, 1}), &c, 1, sum.data(), error.data());
   CHECK(sum[0] == 1.0f);
   CHECK(error[0] == 0.0f);
   set_thread_count(1);

@@ -112,7 +112,7 @@ done
 expect "kernels call by call" 0 '^\| batch_norm forward \| 64x128 relu ' bench kernels --device cuda --model smallcnn \
   --batch-size 1 --steps 1 --warmup-steps 2 --only 'batch_norm forward 64x128' --graph off
 expect "optimizers and the update, recorded" 0 '^\| grad_alignment focus \| linear ' bench kernels --device cuda \
-  --model linear --batch-size 1 --steps 1 --warmup-steps 2 --only sgd_step,adam_step,unscale,grad_alignment
+  --model linear --batch-size 1 --steps 1 --warmup-steps 2 --only sgd_step,adam_step,unscale,slice_moments,grad_alignment
 expect "and what waits for what it finds" 0 '^\| update opt \| linear ' bench kernels --device cuda \
   --model linear --batch-size 1 --steps 1 --warmup-steps 2 --only 'update '
 for graph in on off; do
@@ -121,6 +121,8 @@ for graph in on off; do
 done
 expect "a whole step, recorded and checked" 0 'prob: 2 passes.*the same bits' bench step --device cuda \
   --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --gate prob
+expect "with slices of the batches" 0 'estimator microbatch:2: 2 passes.*the same bits' bench step --device cuda \
+  --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --estimator microbatch:2
 check "with what it holds of the device's memory" grep -qE '\| GPU MB \|$' out
 check "which is something" grep -qE '^\| smallcnn .*\| [1-9][0-9]* \|$' out
 expect "the update timed on the device" 0 '% of copy' bench unlearn --device cuda --model linear \

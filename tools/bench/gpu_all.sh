@@ -69,6 +69,8 @@ for precision in "${precisions[@]}"; do
     if [[ $way == "on on" ]]; then
       run step "$expunge" bench step --model "${models%%,*}" --batch-size "${batches[-1]}" \
         --precision "$precision" --passes apart "${common[@]}"
+      run step "$expunge" bench step --model "${models%%,*}" --batch-size "${batches[-1]}" \
+        --precision "$precision" --estimator microbatch:8 "${common[@]}"
     fi
     for bench in train step; do
       run step "$expunge" bench "$bench" --model "${models%%,*}" --batch-size "${batches[-1]}" \
