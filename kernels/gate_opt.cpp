@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 #include <utility>
 #include <vector>
 
@@ -13,9 +12,7 @@ namespace {
 
 using math::Opt, math::OptSums;
 
-// The elements of negative product fall into classes by its size, 16 to the octave, the largest
-// first; the last class holds all from 64 octaves below the largest on.
-constexpr size_t kClasses = 1024;
+constexpr size_t kClasses = math::kOptClasses;
 
 struct Class {
   OptSums sums;
@@ -30,14 +27,10 @@ struct Classes {
   // `negative`: the elements; `most`: their largest product in size.
   Classes(const Opt& opt, std::span<const uint32_t> negative, double most)
       : order(negative.size()) {
-    const auto place = [](double size) {
-      return static_cast<int64_t>(std::bit_cast<uint64_t>(size) >> 48);  // octave and four bits
-    };
     std::vector<uint16_t> of(negative.size());
     for (size_t k = 0; k < negative.size(); ++k) {
       const OptSums element = math::opt_sums(opt, negative[k]);
-      of[k] = static_cast<uint16_t>(
-          std::min<int64_t>(place(most) - place(-element.uc), int64_t{kClasses} - 1));
+      of[k] = static_cast<uint16_t>(math::opt_class(most, -element.uc));
       Class& in = all[of[k]];
       math::add(in.sums, element);
       in.forget_gain += std::max(0.0, -math::opt_forget(opt, element));

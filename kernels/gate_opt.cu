@@ -1,84 +1,39 @@
 #include <utility>
 
-#include "kernels/gate_opt.cuh"
+#include "kernels/gate_opt_range.cuh"
 #include "kernels/gates.h"
 
-// OPT of several tensors side by side: negative products in order; sums over what is left behind
-// each prefix, from the other end; the first of them that is feasible. All in a fixed order, and
-// nothing waits for the host.
+// OPT of several tensors side by side: the open elements (gate_opt_range.cuh) in order; sums over
+// what is left behind each prefix, from the other end; the first of them that is feasible. All sums
+// in a fixed order, and nothing waits for the host.
 namespace expunge::kernels::cuda {
 namespace {
 
-constexpr unsigned kThreads = RadixSort::kThreads, kTile = RadixSort::kTile;
-constexpr unsigned kOwn = kTile / kThreads;  // elements of a thread
-constexpr uint32_t kUnknown = 0xffffffffu;
-
-// Of a tensor.
-struct State {
-  OptSums kept;        // of products >= 0
-  uint32_t conflicts;  // negative products; 0 where none need be dropped
-  uint32_t first;      // how many of them are dropped
-};
-
 struct Workspace {
-  State* state;         // of each tensor
-  OptSums *kept, *all;  // of each tile: products >= 0, and all
-  OptSums* tile_sums;   // of each tile of sorted elements; then of what is behind it
+  Ranges ranges;
+  OptSums* tile_sums;  // of each tile of sorted elements; then of what is behind it
   RadixSort sort;
+  __device__ State& state(unsigned tensor) const { return ranges.state[tensor]; }
 };
-
-// Sums of products >= 0, and of all, by tiles.
-__global__ void __launch_bounds__(kThreads)
-    sums_kernel(Flat flat, TiledArrays arrays, Workspace w) {
-  KERNEL_SHARED(double, of_warp, 6 * kMostWarps);
-  const Tile tile(arrays, blockIdx.x);
-  const Array& array = arrays.of[tile.array];
-  const Opt opt = flat.of(array);
-  OptSums kept, all;
-#pragma unroll 2  // by 4 registers spill on compute capability 9.0
-  for (unsigned k = 0; k < kOwn; ++k) {
-    const unsigned i = tile.number * kTile + k * kThreads + threadIdx.x;
-    if (i >= array.size) break;
-    const OptSums element = math::opt_sums(opt, i);
-    math::add(all, element);
-    if (!(element.uc < 0)) math::add(kept, element);
-  }
-  math::add(kept, sum_before(kept, of_warp));
-  math::add(all, sum_before(all, of_warp + 3 * kMostWarps));
-  if (threadIdx.x == kThreads - 1) w.kept[blockIdx.x] = kept, w.all[blockIdx.x] = all;
-}
-
-// The same by tensors. Where the sum of all is feasible there is nothing to sort.
-__global__ void __launch_bounds__(kThreads)
-    begin_kernel(Flat flat, TiledArrays arrays, Workspace w) {
-  KERNEL_SHARED(double, of_warp, 6 * kMostWarps);
-  const Array& array = arrays.of[blockIdx.x];
-  const unsigned own = (array.tiles() + kThreads - 1) / kThreads, begin = threadIdx.x * own,
-                 end = begin + own < array.tiles() ? begin + own : array.tiles();
-  OptSums kept, all;
-  for (unsigned k = begin; k < end; ++k) {
-    math::add(kept, w.kept[array.first_tile + k]);
-    math::add(all, w.all[array.first_tile + k]);
-  }
-  math::add(kept, sum_before(kept, of_warp));
-  math::add(all, sum_before(all, of_warp + 3 * kMostWarps));
-  if (threadIdx.x == kThreads - 1)
-    w.state[blockIdx.x] = {kept, math::opt_feasible(flat.opt, all) ? 0 : kUnknown, 0};
-}
 
 // What the first pass sorts, and what the others do.
-struct Conflicts {
+struct Open {
   Flat flat;
   const State* state;
   struct Elements {
     Opt opt;
     uint32_t n;
+    uint64_t from, to;
     __device__ uint32_t size() const { return n; }
-    __device__ uint64_t key(uint32_t i) const { return math::conflict_key(math::opt_sums(opt, i)); }
+    __device__ uint64_t key(uint32_t i) const {
+      const uint64_t key = math::conflict_key(math::opt_sums(opt, i));
+      return key >= from && key < to ? key : RadixSort::kLeftOut;
+    }
     __device__ uint32_t index(uint32_t i) const { return i; }
   };
   __device__ Elements of(unsigned number, const Array& array) const {
-    return {flat.of(array), state[number].conflicts == 0 ? 0 : array.size};
+    const State& its = state[number];
+    return {flat.of(array), its.most > 0 ? array.size : 0, its.from, its.to};
   }
 };
 struct Moved {
@@ -95,15 +50,6 @@ struct Moved {
     return {all.of(array), state[number].conflicts};
   }
 };
-
-// After the first pass: how many there are. To drop them all would do.
-__global__ void __launch_bounds__(kThreads) conflicts_kernel(Workspace w) {
-  KERNEL_SHARED(unsigned, of_warp, RadixSort::kWarps);
-  const unsigned mine = w.sort.totals_of(blockIdx.x)[threadIdx.x],
-                 before = kernels::sum_before(mine, of_warp);
-  State& state = w.state[blockIdx.x];
-  if (threadIdx.x == kThreads - 1) state.conflicts = state.first = before + mine;
-}
 
 // Threads take the elements of a tile from its end, so that what is left behind a prefix is a sum
 // of threads before.
@@ -126,7 +72,7 @@ __global__ void __launch_bounds__(kThreads)
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
-  const Own own(tile.number, w.state[tile.array].conflicts);
+  const Own own(tile.number, w.state(tile.array).conflicts);
   const OptSums mine = own_sums(flat.of(array), own, w.sort.buffer[1].of(array));
   OptSums sums = sum_before(mine, of_warp);
   math::add(sums, mine);
@@ -143,7 +89,7 @@ __global__ void __launch_bounds__(kThreads) behind_kernel(TiledArrays arrays, Wo
                  end = begin + own < tiles ? begin + own : tiles;
   OptSums mine;
   for (unsigned k = end; k > begin; --k) math::add(mine, of_tile[k - 1]);
-  OptSums behind = w.state[blockIdx.x].kept;
+  OptSums behind = w.state(blockIdx.x).kept;
   math::add(behind, sum_before(mine, of_warp));
   for (unsigned k = end; k > begin; --k) {
     const OptSums tile = of_tile[k - 1];
@@ -159,7 +105,7 @@ __global__ void __launch_bounds__(kThreads)
   const Array& array = arrays.of[tile.array];
   const Opt opt = flat.of(array);
   const Sorted sorted = w.sort.buffer[1].of(array);
-  State& state = w.state[tile.array];
+  State& state = w.state(tile.array);
   const uint32_t conflicts = state.conflicts;
   const Own own(tile.number, conflicts);
   OptSums left = w.tile_sums[blockIdx.x];
@@ -174,7 +120,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __device__ bool is_dropped(const State& state, const Sorted& sorted, uint64_t key, uint32_t i) {
-  if (key == math::kNoConflict || state.first == 0) return false;
+  if (key < state.from) return true;
+  if (key >= state.to || state.first == 0) return false;
   if (state.first == state.conflicts) return true;
   const uint64_t least = sorted.key[state.first];
   return key < least || (key == least && i < sorted.index[state.first]);
@@ -185,7 +132,7 @@ __global__ void __launch_bounds__(kThreads)
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
   const Opt opt = flat.of(array);
-  const State state = w.state[tile.array];
+  const State state = w.state(tile.array);
   const Sorted sorted = w.sort.buffer[1].of(array);
   for (unsigned k = 0; k < kOwn; ++k) {
     const unsigned i = tile.number * kTile + k * kThreads + threadIdx.x;
@@ -211,8 +158,9 @@ Workspace places(const TiledArrays& arrays, Places& memory) {
   const auto count = static_cast<size_t>(arrays.count);
   const size_t tiles = arrays.tiles, size = tiles * kTile;
   Workspace w{};
-  w.state = memory.of<State>(count);
-  for (OptSums** sums : {&w.kept, &w.all, &w.tile_sums}) *sums = memory.of<OptSums>(tiles);
+  w.ranges = {memory.of<State>(count), memory.of<ClassSums>(count), memory.of<OptSums>(tiles),
+              memory.of<double>(tiles)};
+  w.tile_sums = memory.of<OptSums>(tiles);
   w.sort.counts = memory.of<unsigned>(RadixSort::kDigits * tiles);
   w.sort.totals = memory.of<unsigned>(RadixSort::kDigits * count);
   for (Sorted& buffer : w.sort.buffer)
@@ -224,12 +172,15 @@ void opt_of_many(Stream stream, const Flat& flat, const TiledArrays& arrays, voi
   Places memory{static_cast<unsigned char*>(workspace)};
   const Workspace w = places(arrays, memory);
   const auto count = static_cast<unsigned>(arrays.count);
-  launch(sums_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);
-  launch(begin_kernel, count, kThreads, 0, stream, flat, arrays, w);
-  sort_pass(stream, Conflicts{flat, w.state}, 0, arrays, w.sort);
-  launch(conflicts_kernel, count, kThreads, 0, stream, w);
+  launch(sums_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w.ranges);
+  launch(begin_kernel, count, kThreads, 0, stream, flat, arrays, w.ranges);
+  launch(classes_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w.ranges);
+  launch(range_kernel, count, kClasses, 0, stream, arrays, w.ranges);
+  launch(kept_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w.ranges);
+  sort_pass(stream, Open{flat, w.ranges.state}, 0, arrays, w.sort);
+  launch(conflicts_kernel, count, kThreads, 0, stream, arrays, w.ranges, w.sort);
   for (int pass = 1; pass < RadixSort::kPasses; ++pass)
-    sort_pass(stream, Moved{w.sort.buffer[(pass - 1) % 2], w.state}, pass, arrays, w.sort);
+    sort_pass(stream, Moved{w.sort.buffer[(pass - 1) % 2], w.ranges.state}, pass, arrays, w.sort);
   launch(tiles_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);
   launch(behind_kernel, count, kThreads, 0, stream, arrays, w);
   launch(first_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);

@@ -40,15 +40,49 @@ EXPUNGE_HD bool opt_feasible(const Opt& opt, const OptSums& s) {
   return opt_forget(opt, s) >= 0 && opt_retain(opt, s) >= 0;
 }
 
+EXPUNGE_HD uint64_t double_bits(double x) {
+  union {
+    double value;
+    uint64_t bits;
+  } of{x};
+  return of.bits;
+}
+
 // Orders elements as their products are where these are negative, the smallest first; of all others
 // kNoConflict.
 inline constexpr uint64_t kNoConflict = ~uint64_t{0};
 EXPUNGE_HD uint64_t conflict_key(const OptSums& element) {
-  union {
-    double value;
-    uint64_t bits;
-  } of{-element.uc};
-  return element.uc < 0 ? ~of.bits : kNoConflict;
+  return element.uc < 0 ? ~double_bits(-element.uc) : kNoConflict;
+}
+
+// The elements of negative product fall into classes by its size, 16 to the octave, the largest
+// first, which is `most`; the last class holds all from 64 octaves below the largest on.
+inline constexpr int kOptClasses = 1024;
+EXPUNGE_HD int opt_place(double size) {
+  return static_cast<int>(double_bits(size) >> 48);  // octave and four bits
+}
+EXPUNGE_HD int opt_class(double most, double size) {
+  const int down = opt_place(most) - opt_place(size);
+  return down < kOptClasses - 1 ? down : kOptClasses - 1;
+}
+// No element of class c or a later one has a smaller key, and none of an earlier one a larger;
+// kNoConflict behind the last class.
+EXPUNGE_HD uint64_t first_key(double most, int c) {
+  const int place = opt_place(most) - c;
+  if (c >= kOptClasses || place < 0) return kNoConflict;
+  return ~((static_cast<uint64_t>(place + 1) << 48) - 1);
+}
+
+// Terms of the condition as whole numbers: 2^60 are |u|^2 + |c|^2 of the tensor. A term is cut to
+// less than one, and sums of doubles are off by less than kOptRounding (1e-9 of it).
+inline constexpr int64_t kOptRounding = int64_t{1} << 30;
+EXPUNGE_HD double opt_units(const OptSums& all) {
+  return static_cast<double>(int64_t{1} << 60) / (all.uu + all.cc);
+}
+EXPUNGE_HD int64_t in_units(double term, double units) {
+  constexpr auto kMost = static_cast<double>(int64_t{1} << 62);
+  const double number = term * units;
+  return number > -kMost && number < kMost ? static_cast<int64_t>(number) : 0;  // not finite: 0
 }
 
 }  // namespace expunge::math

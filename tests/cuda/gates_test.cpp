@@ -141,6 +141,24 @@ TEST_CASE("cuda gate opt: products of all sizes, many of them equal, in the orde
     }
 }
 
+// Where sides rise and fall with the prefix, and the first feasible one may lie between infeasible
+// ends of a class.
+TEST_CASE("cuda gate opt: gradients of very different sizes") {
+  for (uint64_t key = 0; key < 40; ++key) {
+    CAPTURE(key);
+    const size_t n = 1100 + 37 * key;
+    Floats g_f = draw(n, 3 * key), g_r = draw(n, 3 * key + 1);
+    const Floats octave = draw(2 * n, 3 * key + 2);
+    const float spread = key % 4 == 0 ? 0.0f : static_cast<float>(key % 4) * 2,
+                lean = 0.1f * static_cast<float>(key % 5);
+    for (size_t i = 0; i < n; ++i) {
+      g_f[i] *= std::exp2(spread * octave[i]);
+      g_r[i] = std::exp2(spread * octave[n + i]) * (g_r[i] - lean * g_f[i]);
+    }
+    for (const double beta : {0.02, 0.4, 0.95}) check_opt(g_f, g_r, {}, beta);
+  }
+}
+
 TEST_CASE("cuda gate opt: equal elements, of which the first by index go") {
   // Each conflict costs 4 units of the retain side, an agreeing element brings 1.
   for (const size_t n : {400u, 4400u}) {

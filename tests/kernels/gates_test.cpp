@@ -8,6 +8,7 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/gate_opt_math.h"
 #include "support/op_harness.h"
 
 namespace expunge::kernels {
@@ -184,6 +185,25 @@ TEST_CASE("opt: large tensors with products of all sizes, some of them equal") {
       }
       CHECK(largest <= least);
     }
+}
+
+TEST_CASE("opt: classes by size, and the keys that they begin with") {
+  const double sizes[] = {5e-324, 1e-310, 1e-90, 3e-40,
+                          0.9999, 1,      1.03,  1.0625,
+                          2,      1e30,   1e77,  std::numeric_limits<double>::infinity()};
+  const auto key_of = [](double size) { return math::conflict_key({0, 0, -size}); };
+  for (const double most : sizes)
+    for (const double size : sizes) {
+      if (size > most) continue;
+      const int own = math::opt_class(most, size);
+      CHECK(own >= 0);
+      CHECK(own < math::kOptClasses);
+      CHECK((size != most || own == 0));
+      for (int c = 0; c <= math::kOptClasses; ++c)
+        CHECK((key_of(size) >= math::first_key(most, c)) == (own >= c));
+    }
+  CHECK(math::opt_class(2, 1) == 16);
+  CHECK(math::first_key(1, math::kOptClasses) == math::kNoConflict);
 }
 
 TEST_CASE("opt: nothing is dropped where the gradients agree, and zeros are harmless") {
