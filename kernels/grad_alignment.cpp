@@ -3,14 +3,13 @@
 #include "core/parallel.h"
 #include "kernels/grad_alignment_loops.h"
 #include "kernels/isa.h"
-#include "kernels/student.h"
 
 namespace expunge::kernels {
 namespace {
 
 // Of the calling thread: the ranges run on several.
 StudentTables tables_of(const GradAlignment& a) {
-  return {student_table(a.rule_f.degrees), student_table(a.rule_r.degrees)};
+  return student_tables({}, a.rule_f.degrees, a.rule_r.degrees);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "kernels/each.cuh"
 #include "kernels/grad_alignment.h"
-#include "kernels/student.h"
 #include "kernels/vector.cuh"
 
 namespace expunge::kernels::cuda {
@@ -154,9 +153,22 @@ struct Focus {
   }
 };
 
-StudentTables tables_of(Stream stream, const GradAlignment& a) {
-  return {student_table(stream, a.rule_f.degrees), student_table(stream, a.rule_r.degrees)};
-}
+// The same with the rules that are read where the work is.
+template <class Body>
+struct There {
+  Body body;
+
+  template <int V>
+  __device__ void at(int64_t i) const {
+    const AlignmentRules& rules = *body.a.there;
+    Body own = body;
+    own.a.rule_f = rules.rule_f, own.a.rule_r = rules.rule_r;
+    own.a.gate.step = rules.gate_step;
+    own.a.update.optim = rules.optim;
+    own.tables = rules.tables;
+    own.template at<V>(i);
+  }
+};
 
 Phi phi_of(const GradAlignment& a) {
   const auto papers = [](const StatisticsRule& rule) {
@@ -187,19 +199,28 @@ void each_parameter(const StreamAt& stream, int64_t n, bool by_vectors, const Bo
     each_vector<1, kThreads>(stream, n, body);
 }
 
+// `body` by its own rules, or by those there.
+template <Phi kPhi, class Body>
+void run(const StreamAt& stream, int64_t n, bool by_vectors, Body body) {
+  if (body.a.there != nullptr)
+    return each_parameter<kPhi>(stream, n, by_vectors, There<Body>{body});
+  if (kPhi == Phi::any)
+    body.tables = {student_table(stream.stream, body.a.rule_f.degrees),
+                   student_table(stream.stream, body.a.rule_r.degrees)};
+  each_parameter<kPhi>(stream, n, by_vectors, body);
+}
+
 template <Phi kPhi>
 void step(const StreamAt& stream, int64_t n, const GradAlignment& a) {
-  const StudentTables tables = kPhi == Phi::any ? tables_of(stream.stream, a) : StudentTables{};
   if (a.update.optim.is_adam)
-    each_parameter<kPhi>(stream, n, on_vectors(a), Step<kPhi, true>{a, tables});
+    run<kPhi>(stream, n, on_vectors(a), Step<kPhi, true>{a, {}});
   else
-    each_parameter<kPhi>(stream, n, on_vectors(a), Step<kPhi, false>{a, tables});
+    run<kPhi>(stream, n, on_vectors(a), Step<kPhi, false>{a, {}});
 }
 
 template <Phi kPhi>
 void focus(const StreamAt& stream, int64_t n, const GradAlignment& a, float* phi) {
-  const StudentTables tables = kPhi == Phi::any ? tables_of(stream.stream, a) : StudentTables{};
-  each_parameter<kPhi>(stream, n, on_vectors(a, phi), Focus<kPhi>{a, tables, phi});
+  run<kPhi>(stream, n, on_vectors(a, phi), Focus<kPhi>{a, {}, phi});
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "core/device.h"
 #include "kernels/grad_alignment_math.h"
 #include "kernels/optim_step.h"
+#include "kernels/student.h"
 
 // The fused step of unlearning over a run of n parameters: gradient statistics, focus vector, gate
 // and optimizer in one pass (formulas: grad_alignment_math.h). Nothing but the flat buffers named
@@ -56,6 +57,15 @@ struct UpdateRule {
   GateOn gate_on = GateOn::gradient;
 };
 
+// What changes from step to step, for kernels that read it where they work: then the host need not
+// know how many steps came before (nn/versions.h).
+struct AlignmentRules {
+  StatisticsRule rule_f, rule_r;
+  StudentTables tables;  // of their degrees of freedom
+  int64_t gate_step = 0;
+  OptimRule optim;
+};
+
 struct GradAlignment {
   const float *g_f, *g_r;  // (n)
   float beta;              // d = beta g_r + (1 - beta) g_f
@@ -67,6 +77,9 @@ struct GradAlignment {
   float *value, *first, *second;  // (n) parameters and the optimizer's state; sgd has first only
   // (kStepLosses) where the stream works, or null: where one is not finite nothing changes.
   const float* losses = nullptr;
+  // On a GPU, where it works: in place of the rules above, which then say no more than what kinds
+  // of estimators, gate and optimizer these are. Or null.
+  const AlignmentRules* there = nullptr;
 };
 
 // The same for the run's parameters from `i` on.

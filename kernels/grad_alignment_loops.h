@@ -1,7 +1,6 @@
 #pragma once
 
 #include "kernels/grad_alignment.h"
-#include "kernels/student.h"
 
 // The loops of grad_alignment over a short run, compiled once per instruction set from
 // grad_alignment_isa.inc. They are made of + - * / and sqrt without contraction, so all of them

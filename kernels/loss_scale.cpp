@@ -1,6 +1,7 @@
 #include "kernels/loss_scale.h"
 
 #include <cmath>
+#include <cstring>
 
 namespace expunge::kernels {
 
@@ -9,7 +10,7 @@ void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad,
   const auto on_cpu = [&] {
     for (int64_t i = 0; i < n; ++i) {
       grad[i] *= 1.0f / state->scale;
-      if (!math::is_finite(grad[i])) *overflow = HUGE_VALF;
+      if (!math::is_finite(grad[i]) && overflow != nullptr) *overflow = HUGE_VALF;
     }
   };
   dispatch(stream, on_cpu, [&] { cuda::unscale(stream, n, state, grad, overflow); });
@@ -21,6 +22,16 @@ void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow
     if (math::takes_step(losses, n)) math::adapt_loss_scale(overflow, *state);
   };
   dispatch(stream, on_cpu, [&] { cuda::adapt_loss_scale(stream, losses, n, overflow, state); });
+}
+
+void choose_version(Stream stream, const LossScaleState* state, const float* versions,
+                    int64_t words, float* chosen) {
+  const auto on_cpu = [&] {
+    const int v = math::version_of(*state, versions[0], kVersions);
+    std::memcpy(chosen, versions + kVersionsHead + v * words,
+                static_cast<size_t>(words) * sizeof(float));
+  };
+  dispatch(stream, on_cpu, [&] { cuda::choose_version(stream, state, versions, words, chosen); });
 }
 
 }  // namespace expunge::kernels

@@ -19,7 +19,8 @@ struct Unscale {
       finite &= math::is_finite(g.v[v]);
     }
     store(grad + V * i, g);
-    if (!finite) atomicExch(overflow, HUGE_VALF);  // whoever comes writes the same
+    if (!finite && overflow != nullptr)
+      atomicExch(overflow, HUGE_VALF);  // whoever comes writes the same
   }
 };
 
@@ -30,6 +31,17 @@ struct Adapt {
   LossScaleState* state;
   __device__ void operator()(int64_t) const {
     if (math::takes_step(losses, n)) math::adapt_loss_scale(overflow, *state);
+  }
+};
+
+struct Choose {
+  const LossScaleState* state;
+  const uint32_t* versions;
+  int64_t words;
+  uint32_t* chosen;
+  __device__ void operator()(int64_t i) const {
+    const int v = math::version_of(*state, __uint_as_float(versions[0]), kVersions);
+    chosen[i] = versions[kVersionsHead + v * words + i];
   }
 };
 
@@ -47,6 +59,13 @@ void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad,
 void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state) {
   each(stream, 1, Adapt{losses, n, overflow, state});
+}
+
+void choose_version(Stream stream, const LossScaleState* state, const float* versions,
+                    int64_t words, float* chosen) {
+  each(stream, words,
+       Choose{state, reinterpret_cast<const uint32_t*>(versions), words,
+              reinterpret_cast<uint32_t*>(chosen)});
 }
 
 }  // namespace expunge::kernels::cuda

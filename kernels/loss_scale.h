@@ -11,7 +11,8 @@
 namespace expunge::kernels {
 
 // grad[i] = grad[i] / S, n of them, on multiples of 16 bytes. *overflow becomes infinity where one
-// is not finite, and stays as it is otherwise: an entry that math::takes_step looks at.
+// is not finite, and stays as it is otherwise: an entry that math::takes_step looks at. Null: of
+// what may be infinite.
 void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
 
 // What the step makes of S; *overflow becomes NaN where S can go no lower. After one of the `n`
@@ -19,11 +20,20 @@ void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad,
 void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state);
 
+// chosen (words) becomes the version of a step's numbers that holds: kVersions of them come one
+// behind the other, kVersionsHead floats into `versions`; the first is for the number of skipped
+// steps that stands there, the next for one more, and so on. Words are copied as they are.
+inline constexpr int64_t kVersions = 4, kVersionsHead = 4;
+void choose_version(Stream stream, const LossScaleState* state, const float* versions,
+                    int64_t words, float* chosen);
+
 // The same on a GPU (loss_scale.cu).
 namespace cuda {
 void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
 void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state);
+void choose_version(Stream stream, const LossScaleState* state, const float* versions,
+                    int64_t words, float* chosen);
 }  // namespace cuda
 
 }  // namespace expunge::kernels

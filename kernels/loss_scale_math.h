@@ -33,4 +33,11 @@ EXPUNGE_HD void adapt_loss_scale(float* overflow, kernels::LossScaleState& s) {
   }
 }
 
+// Which of `count` versions holds, the first of which is for `known` skipped steps. A step that is
+// itself skipped may count as one more than there are: then nobody looks at what is chosen.
+EXPUNGE_HD int version_of(const kernels::LossScaleState& s, float known, int count) {
+  const float more = s.skipped - known;
+  return more > 0 ? (more < static_cast<float>(count) ? static_cast<int>(more) : count - 1) : 0;
+}
+
 }  // namespace expunge::math

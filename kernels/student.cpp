@@ -58,4 +58,17 @@ const float* student_table(float degrees) {
   return tables[latest].cell.data();
 }
 
+StudentTables student_tables(Stream stream, float degrees_f, float degrees_r) {
+  StudentTables tables;
+  dispatch(
+      stream,
+      [&] {
+        tables = {student_table(degrees_f), student_table(degrees_r)};
+      },
+      [&] {
+        tables = {cuda::student_table(stream, degrees_f), cuda::student_table(stream, degrees_r)};
+      });
+  return tables;
+}
+
 }  // namespace expunge::kernels

@@ -19,5 +19,7 @@ const float* student_table(Stream stream, float degrees);
 struct StudentTables {
   const float *f = nullptr, *r = nullptr;
 };
+// Where the stream works.
+StudentTables student_tables(Stream stream, float degrees_f, float degrees_r);
 
 }  // namespace expunge::kernels

@@ -12,7 +12,8 @@ LossScale::LossScale(Stream stream) {
   state_ = Tensor::of({first.scale, first.steady, first.skipped}).to(stream);
 }
 
-void LossScale::finish(std::span<const Tensor> gradients, const Tensor& losses) const {
+void LossScale::finish(std::span<const Tensor> gradients, std::span<const Tensor> squares,
+                       const Tensor& losses) const {
   if (!on()) return;
   const int64_t n = losses.size() - 1;
   const Tensor overflow = losses.slice(n, {1});
@@ -20,6 +21,9 @@ void LossScale::finish(std::span<const Tensor> gradients, const Tensor& losses) 
   overflow.zero();
   for (const Tensor& g : gradients)
     kernels::unscale(g.stream(), g.size(), state, g.data(), overflow.data());
+  for (const Tensor& s : squares)  // S^2 may be more than a float has
+    for (int time = 0; time < 2; ++time)
+      kernels::unscale(s.stream(), s.size(), state, s.data(), nullptr);
   kernels::adapt_loss_scale(losses.stream(), losses.data(), static_cast<int>(n), overflow.data(),
                             state);
 }
@@ -39,11 +43,18 @@ bool LossScale::skipped(float overflow) {
   return true;
 }
 
-StepScalars LossScale::taken(StepScalars scalars) {
-  if (!on()) return scalars;
-  if (skipped_ < 0) skipped_ = static_cast<int64_t>(fetch().skipped);
-  scalars.step -= skipped_;
+int64_t LossScale::known_skipped() {
+  if (on() && skipped_ < 0) skipped_ = static_cast<int64_t>(fetch().skipped);
+  return on() ? skipped_ : 0;
+}
+
+StepScalars LossScale::taken(StepScalars scalars, int64_t more) {
+  scalars.step -= known_skipped() + more;
   return scalars;
+}
+
+const kernels::LossScaleState* LossScale::there() const {
+  return on() ? static_cast<const kernels::LossScaleState*>(state_.bytes()) : nullptr;
 }
 
 std::vector<NamedBuffer> LossScale::state() const {

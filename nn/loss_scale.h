@@ -20,14 +20,19 @@ class LossScale {
 
   bool on() const { return static_cast<bool>(state_); }
   Tensor seed() const { return on() ? state_.slice(0, {1}) : Tensor(); }
-  // Divides the gradients by S and adapts it. The last of `losses` becomes infinite where one of
-  // them overflowed, NaN where S can then go no lower, otherwise 0; the others are losses.
-  void finish(std::span<const Tensor> gradients, const Tensor& losses) const;
+  // Divides the gradients by S, and what was made of their squares by S^2, and adapts it. The last
+  // of `losses` becomes infinite where a gradient overflowed, NaN where S can then go no lower,
+  // otherwise 0; the others are losses.
+  void finish(std::span<const Tensor> gradients, std::span<const Tensor> squares,
+              const Tensor& losses) const;
   // Whether the step was not taken, by the last of its losses; asked once for each. Where S can go
   // no lower: ExitCode::numerical.
   bool skipped(float overflow);
-  // The step as optimizers and statistics count: skipped ones are none.
-  StepScalars taken(StepScalars scalars);
+  // The step as optimizers and statistics count: skipped ones are none; if so many more were
+  // skipped than skipped() has been told.
+  StepScalars taken(StepScalars scalars, int64_t more = 0);
+  int64_t known_skipped();
+  const kernels::LossScaleState* there() const;  // where the step works
 
   std::vector<NamedBuffer> state() const;  // to save and restore with a run
 

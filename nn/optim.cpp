@@ -43,16 +43,14 @@ void sum_squares_to(const RangeTable& ranges, const Tensor& grads, double* out) 
 Optimizer::Optimizer(const ParamStore& params, OptimConfig config)
     : config_(config),
       groups_(make_groups(params.parameters(), config)),
-      scale_(params.values().stream()) {
+      scale_(params.values().stream()),
+      steps_(static_cast<int64_t>(groups_.size() * sizeof(kernels::OptimStep)),
+             params.values().stream(), scale_.on() && config.kind != OptimKind::sgd) {
   if (config.kind == OptimKind::sgd)
     state_ = {{"momentum", params.make_buffer()}};
   else
     state_ = {{"exp_avg", params.make_buffer()}, {"exp_avg_sq", params.make_buffer()}};
-  steps_here_ =
-      Tensor({static_cast<int64_t>(groups_.size() * sizeof(kernels::OptimStep))}, DType::u8);
-  steps_ = Tensor(steps_here_.shape(), DType::u8, params.values().stream());
-  if (steps_.stream().device == Device::cpu) steps_ = steps_here_;
-  squares_ = Tensor({sizeof(double) / sizeof(float)}, DType::f32, steps_.stream());
+  squares_ = Tensor({sizeof(double) / sizeof(float)}, DType::f32, params.values().stream());
 }
 
 kernels::OptimRule Optimizer::rule(const ParamGroup& group, const StepScalars& scalars) const {
@@ -70,11 +68,12 @@ kernels::OptimRule Optimizer::rule(const ParamGroup& group, const StepScalars& s
                    .decoupled = config_.kind == OptimKind::adamw}};
 }
 
-void Optimizer::prepare(const StepScalars& scalars) {
-  auto* steps = static_cast<kernels::OptimStep*>(steps_here_.bytes());
-  for (size_t g = 0; g < groups_.size(); ++g)
-    steps[g] = {.rule = rule(groups_[g], scalars), .grad_scale = scalars.grad_scale};
-  if (steps_.stream().device != Device::cpu) steps_.copy_from(steps_here_);
+void Optimizer::prepare(const StepScalars& scalars, int64_t on_their_way) {
+  steps_.send(scale_, scalars, on_their_way, [&](const StepScalars& taken, void* bytes) {
+    auto* steps = static_cast<kernels::OptimStep*>(bytes);
+    for (size_t g = 0; g < groups_.size(); ++g)
+      steps[g] = {.rule = rule(groups_[g], taken), .grad_scale = scalars.grad_scale};
+  });
 }
 
 void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float* losses,
@@ -82,7 +81,8 @@ void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float
   const Tensor values = params.values();
   EXPUNGE_CHECK(grads.size() == values.size(), "optimizer: {} gradients for {} parameters",
                 grads.size(), values.size());
-  auto* steps = static_cast<kernels::OptimStep*>(steps_.bytes());
+  steps_.choose(scale_);
+  auto* steps = static_cast<kernels::OptimStep*>(steps_.chosen());
   if (config_.clip_norm > 0) {
     auto* squares = static_cast<double*>(squares_.bytes());
     sum_squares_to(params.parameters(), grads, squares);

@@ -7,6 +7,7 @@
 #include "core/step_scalars.h"
 #include "kernels/optim_step.h"
 #include "nn/loss_scale.h"
+#include "nn/versions.h"
 
 namespace expunge::nn {
 
@@ -46,8 +47,8 @@ class Optimizer {
             const float* losses = nullptr, float* norm = nullptr);
 
   // The same in two parts, for a step that is recorded: what the scalars say is sent where the
-  // parameters are, and done from there, once.
-  void prepare(const StepScalars& scalars);
+  // parameters are, and done from there, once. on_their_way: as Versions::send's.
+  void prepare(const StepScalars& scalars, int64_t on_their_way = 0);
   void apply(const ParamStore& params, const Tensor& grads, const float* losses = nullptr,
              float* norm = nullptr) const;
 
@@ -68,8 +69,7 @@ class Optimizer {
   std::vector<ParamGroup> groups_;
   std::vector<NamedBuffer> state_;
   LossScale scale_;
-  Tensor steps_here_,
-      steps_;       // (groups) kernels::OptimStep as bytes: on the host, where they are read
+  Versions steps_;  // (groups) kernels::OptimStep
   Tensor squares_;  // a double as two floats, where clipping reads it: the gradient's squares
 };
 

@@ -81,7 +81,7 @@ void SupervisedStep::differentiate(const Batch& batch, const StepScalars& scalar
   }
   note_loss(loss.value, losses.slice(0, {1}));
   tape_.backward(loss, scale_.seed());
-  scale_.finish({&grads_, 1}, losses);
+  scale_.finish({&grads_, 1}, {}, losses);
 }
 
 bool SupervisedStep::may_be_recorded(const Batch& batch) const {
@@ -89,14 +89,13 @@ bool SupervisedStep::may_be_recorded(const Batch& batch) const {
 }
 
 size_t SupervisedStep::most_ahead() const {
-  // in fp16 to know which step was taken, before it can count the next; SGD does not count
-  const bool waits = scale_.on() && optimizer_.config().kind != OptimKind::sgd;
-  return found_.stream().device == Device::cuda && !waits ? kMostAhead : 0;
+  static_assert(int64_t{kMostAhead} <= kernels::kVersions);
+  return found_.stream().device == Device::cuda ? kMostAhead : 0;
 }
 
 void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
   prepare(batch, scalars);
-  optimizer_.prepare(scale_.taken(scalars));
+  optimizer_.prepare(scalars, std::ssize(queued_));
   const auto all_of_it = [&] {
     batch.make();
     differentiate(batch, scalars);

@@ -40,10 +40,6 @@ UnlearnStep::UnlearnStep(nn::Model& model, nn::Optimizer& optimizer, BatchSource
   constexpr auto kBytes = static_cast<int64_t>(kernels::kStepPasses * sizeof(StepScalars));
   scalars_ = Tensor(Shape{kBytes}, DType::u8, losses_.stream());
   tape_.set_overlap(config_.overlap);
-  if (scale_.on() && update_.forget_slices() != nullptr)
-    fail(ExitCode::usage,
-         "an estimator that looks into batches sees gradients before the loss scale of fp16 is "
-         "taken from them; choose another estimator, or --precision bf16");
 }
 
 const Batch& UnlearnStep::next_other(const StepScalars& scalars) {
@@ -115,10 +111,12 @@ bool UnlearnStep::updates_inside() const {
 }
 
 void UnlearnStep::finish_gradients(const std::vector<Planned>& passes) const {
-  std::vector<Tensor> gradients;
-  gradients.reserve(passes.size());
-  for (const Planned& p : passes) gradients.push_back(p.grads);
-  scale_.finish(gradients, losses_);
+  std::vector<Tensor> gradients, squares;
+  for (const Planned& p : passes) {
+    gradients.push_back(p.grads);
+    if (p.slices != nullptr) squares.push_back(p.slices->squared_error());
+  }
+  scale_.finish(gradients, squares, losses_);
 }
 
 UnlearnStep::Losses UnlearnStep::in_order(const std::vector<Planned>& passes,
@@ -140,7 +138,7 @@ UnlearnStep::Losses UnlearnStep::in_order(const std::vector<Planned>& passes,
     losses.back() = losses_.to({}).span().back();  // waits
     if (!std::isfinite(losses.back())) return losses;
   }
-  if (!inside) report_.kept = update_.all(scale_.taken(scalars));
+  if (!inside) report_.kept = update_.all(scalars);
   return losses;
 }
 
@@ -200,15 +198,17 @@ std::optional<int64_t> UnlearnStep::queue_passes(const std::vector<Planned>& pas
     if (!left.empty()) queue_together(left);
     finish_gradients(passes);
   });
-  return update_.queue_all(scale_.taken(scalars), losses_.data());
+  return update_.queue_all(scalars, losses_.data(), std::ssize(queued_));
 }
 
-// In fp16 the host must know of every step whether it was taken before it can count the next.
+// In fp16 where nobody needs to know which of the steps on their way overflow.
 size_t UnlearnStep::most_ahead() const {
-  return may_be_queued() && !scale_.on() ? nn::kMostAhead : 0;
+  if (!may_be_queued()) return 0;
+  return !scale_.on() || update_.counts_ahead(taken_) ? nn::kMostAhead : 0;
 }
 
 void UnlearnStep::queue(const Batch& leading, const StepScalars& scalars) {
+  taken_ = scale_.taken(scalars, std::ssize(queued_)).step;
   const auto kept = queue_passes(plan(leading, scalars), scalars);
   late_.send(losses_);
   if (!kept) late_kept_.send(update_.whole_gate().kept_there());

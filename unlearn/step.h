@@ -126,6 +126,7 @@ class UnlearnStep final : public nn::Step {
     std::optional<int64_t> kept;
   };
   std::deque<Queued> queued_;
+  int64_t taken_ = 0;  // steps before the one that was queued last, at least
   Batch other_batch_;
   int64_t other_epoch_ = -1, other_next_ = 0;
   StepReport report_;

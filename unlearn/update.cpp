@@ -13,7 +13,9 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
       gradients_(std::move(gradients)),
       config_(std::move(config)),
       stats_f_(config_.estimator, params),
-      stats_r_(config_.estimator, params) {
+      stats_r_(config_.estimator, params),
+      rules_(static_cast<int64_t>(optimizer.groups().size() * sizeof(kernels::AlignmentRules)),
+             params.values().stream(), optimizer.loss_scale().on()) {
   if (row().uses.phi) phi_ = params.make_buffer();
   if (row().scope != Scope::element) {
     weight_ = params.make_buffer();
@@ -36,13 +38,13 @@ GatedUpdate::GatedUpdate(const ParamStore& params, nn::Optimizer& optimizer,
   cut_pieces();
 }
 
-const nn::ParamGroup& GatedUpdate::group_of(int parameter) const {
+size_t GatedUpdate::group_of(int parameter) const {
   const int64_t at = params_.parameters()[parameter].offset;
   const auto& groups = optimizer_.groups();
   const auto group = std::ranges::find_if(
       groups, [&](const nn::ParamGroup& g) { return at >= g.begin && at < g.end; });
   EXPUNGE_CHECK(group != groups.end(), "gated update: parameter {} is in no group", parameter);
-  return *group;
+  return static_cast<size_t>(group - groups.begin());
 }
 
 // On the CPU pieces are shared out. On a GPU a launch takes as long as a small tensor, so one goes
@@ -55,7 +57,7 @@ void GatedUpdate::cut_pieces() {
       on_gpu && stats_f_.one_rule() && row().element != kernels::ElementGate::bernoulli;
   for (int p = 0; p < table.count(); ++p) {
     const Range& range = table[p];
-    if (together && p > 0 && &group_of(p) == &group_of(pieces_.back().parameter)) {
+    if (together && p > 0 && group_of(p) == group_of(pieces_.back().parameter)) {
       pieces_.back().end = range.offset + range.size - table[pieces_.back().parameter].offset;
       continue;
     }
@@ -91,11 +93,34 @@ kernels::GradAlignment GatedUpdate::alignment(int parameter, const StepScalars& 
                    .step = scalars.step,
                    .element = first_[static_cast<size_t>(parameter)]},
           .weight = weight_ ? weight_.data() + o : nullptr,
-          .update = {optimizer_.rule(group_of(parameter), scalars), config_.gate_on},
+          .update = {optimizer_.rule(optimizer_.groups()[group_of(parameter)], scalars),
+                     config_.gate_on},
           .value = params_.values().data() + o,
           .first = optim[0].buffer.data() + o,
           .second = optim.size() > 1 ? optim[1].buffer.data() + o : nullptr,
           .losses = losses};
+}
+
+// Shrinkage has rules of each tensor, `take_in` those of the host; some gates look at scalars.
+bool GatedUpdate::counts_ahead(int64_t taken) const {
+  return stats_f_.one_rule() && (!whole_ || row().recordable) && !warming(taken);
+}
+
+void GatedUpdate::send_rules(const StepScalars& scalars, int64_t on_their_way) {
+  rules_.send(optimizer_.loss_scale(), scalars, on_their_way,
+              [&](const StepScalars& taken, void* bytes) {
+                auto* rules = static_cast<kernels::AlignmentRules*>(bytes);
+                const kernels::StatisticsRule f = stats_f_.rule(0, taken.step),
+                                              r = stats_r_.rule(0, taken.step);
+                const auto tables = kernels::student_tables(stream(), f.degrees, r.degrees);
+                for (const nn::ParamGroup& group : optimizer_.groups())
+                  *rules++ = {f, r, tables, taken.step, optimizer_.rule(group, taken)};
+              });
+  rules_.choose(optimizer_.loss_scale());
+}
+
+const kernels::AlignmentRules* GatedUpdate::rules_there(int parameter) const {
+  return static_cast<const kernels::AlignmentRules*>(rules_.chosen()) + group_of(parameter);
 }
 
 SliceStatistics* GatedUpdate::slices(GradientStatistics& stats) const {
@@ -138,14 +163,25 @@ void GatedUpdate::for_pieces(Body body) const {
 
 // First phi where the gate wants it of whole tensors or before it knows anything, then w, then the
 // update.
-std::optional<int64_t> GatedUpdate::queue_all(const StepScalars& scalars, const float* losses) {
+std::optional<int64_t> GatedUpdate::queue_all(const StepScalars& now, const float* losses,
+                                              int64_t on_their_way) {
   const RangeTable& table = params_.parameters();
+  nn::LossScale& scale = optimizer_.loss_scale();
+  const StepScalars scalars = scale.taken(now);
+  const bool ahead =
+      scale.on() && may_come_first() && counts_ahead(scale.taken(now, on_their_way).step);
+  EXPUNGE_CHECK(ahead || !scale.on() || on_their_way == 0, "gated update: {} steps on their way",
+                on_their_way);
+  if (ahead) send_rules(now, on_their_way);
   const Scope scope = row().scope;
   const bool ready = !warming(scalars.step);
   if (row().uses.phi)
     for (int p = 0; p < table.count(); ++p) take_in(p, scalars.step, losses);
   std::vector<kernels::GradAlignment> of;
-  for (int p = 0; p < table.count(); ++p) of.push_back(alignment(p, scalars, losses));
+  for (int p = 0; p < table.count(); ++p) {
+    of.push_back(alignment(p, scalars, losses));
+    if (ahead) of.back().there = rules_there(p);
+  }
   if (phi_ && (scope != Scope::element || !ready))
     for_pieces([&](int p, int64_t begin, int64_t end) {
       kernels::focus_vector(stream(), end - begin, kernels::from(of[static_cast<size_t>(p)], begin),

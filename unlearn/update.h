@@ -6,6 +6,7 @@
 
 #include "kernels/grad_alignment.h"
 #include "nn/optim.h"
+#include "nn/versions.h"
 #include "unlearn/estimator.h"
 #include "unlearn/gate_table.h"
 #include "unlearn/whole_gate.h"
@@ -49,12 +50,17 @@ class GatedUpdate {
   // count.
   int64_t all(const StepScalars& scalars);
   // The same queued, with GradAlignment's losses or none. Returns nothing where the gate counts:
-  // whole_gate() will know.
-  std::optional<int64_t> queue_all(const StepScalars& scalars, const float* losses);
+  // whole_gate() will know. on_their_way: as nn::Versions::send's; not 0 only where
+  // counts_ahead().
+  std::optional<int64_t> queue_all(const StepScalars& scalars, const float* losses,
+                                   int64_t on_their_way = 0);
   const WholeGate& whole_gate() const { return *whole_; }
   // Whether queue_all() may be called before the losses are known: gates and statistics stay on the
   // GPU.
   bool may_come_first() const;
+  // Where steps may be skipped (nn::LossScale): whether queue_all() needs no more than that `taken`
+  // steps or more were taken before.
+  bool counts_ahead(int64_t taken) const;
 
   // Of the last call of all(), flat: w under gates of tensors and models, phi where they want it.
   const Tensor& weights() const { return weight_; }
@@ -67,11 +73,13 @@ class GatedUpdate {
   bool warming(int64_t step) const;  // phi is wanted and says nothing yet
   kernels::GradAlignment alignment(int parameter, const StepScalars& scalars,
                                    const float* losses = nullptr) const;
+  void send_rules(const StepScalars& scalars, int64_t on_their_way);
+  const kernels::AlignmentRules* rules_there(int parameter) const;
   SliceStatistics* slices(GradientStatistics& stats) const;
   void take_in(int parameter, int64_t step, const float* losses = nullptr);
   void focus(int parameter, const StepScalars& scalars);
   Stream stream() const { return params_.values().stream(); }
-  const nn::ParamGroup& group_of(int parameter) const;
+  size_t group_of(int parameter) const;  // in optimizer_.groups()
   void cut_pieces();
   // body(parameter, begin, end) over all pieces: from which element of the parameter to which, in
   // one parallel round.
@@ -84,6 +92,7 @@ class GatedUpdate {
   const UpdateConfig config_;
   GradientStatistics stats_f_, stats_r_;
   Tensor weight_, phi_;         // flat, where the gate wants them
+  nn::Versions rules_;          // kernels::AlignmentRules of each group, where steps may be skipped
   std::vector<int64_t> first_;  // logical index of each range's first parameter
   // What is updated at once. A piece may go on into the next parameters.
   struct Piece {

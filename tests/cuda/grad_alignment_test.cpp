@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cuda/device_array.h"
+#include "kernels/student.h"
 #include "support/alignment_reference.h"
 
 namespace expunge::kernels {
@@ -104,6 +105,49 @@ TEST_CASE("cuda grad_alignment: sizes of a warp and a block, one more and one le
     check_case({.gate = ElementGate::prob}, n);
     check_case({.gate = ElementGate::conjunction, .adam = false}, n);
     check_case({Estimator::welford, ElementGate::bernoulli, GateOn::update, false, true}, n);
+  }
+}
+
+TEST_CASE("cuda grad_alignment: rules that are read there give the bits of those given") {
+  constexpr size_t kHere = 261;
+  constexpr int64_t kFirst = 5;  // a run that is not from the start
+  const DeviceArray<float> phi(kHere);
+  const auto there = [](GradAlignment a, const auto& use) {
+    const AlignmentRules rules{a.rule_f,
+                               a.rule_r,
+                               {cuda::student_table(kStream, a.rule_f.degrees),
+                                cuda::student_table(kStream, a.rule_r.degrees)},
+                               a.gate.step,
+                               a.update.optim};
+    const DeviceArray<AlignmentRules> rules_there(std::vector<AlignmentRules>{rules});
+    // what a step of which more were skipped would have said
+    a.there = rules_there.data();
+    for (StatisticsRule* r : {&a.rule_f, &a.rule_r})
+      r->paper = {.newest = 0.5f, .kept = 0.5f}, r->ema = {.a = 0.3f, .spread = 1},
+      r->welford = {.inverse = 0.5f, .scale = 1}, r->degrees = r->degrees == 0 ? 0 : 9;
+    a.gate.step += 3;
+    a.update.optim.adam.bias1 = a.update.optim.adam.bias2 = 0.7f, a.update.optim.adam.lr = 1;
+    a.update.optim.sgd.lr = 1;
+    use(a);
+  };
+  for (const Case& c : all_cases()) {
+    CAPTURE(static_cast<int>(c.estimator));
+    CAPTURE(static_cast<int>(c.gate));
+    const auto run = [](const GradAlignment& a) {
+      cuda::grad_alignment(kStream, kFirst, a);
+      cuda::grad_alignment(kStream, kHere - kFirst, from(a, kFirst));
+    };
+    const Buffers got = on_device(c, kHere, [&](const GradAlignment& a) { there(a, run); });
+    const Buffers same = on_device(c, kHere, run);
+    for (size_t k = 0; k < kBuffers; ++k) CHECK(same_bits(got[k], same[k]));
+    if (c.gate != ElementGate::focus) continue;
+    const auto focus = [&](const GradAlignment& a) {
+      cuda::focus_vector(kStream, kHere, a, phi.data());
+    };
+    on_device(c, kHere, focus);
+    const Floats expected = phi.values();
+    on_device(c, kHere, [&](const GradAlignment& a) { there(a, focus); });
+    CHECK(same_bits(phi.values(), expected));
   }
 }
 

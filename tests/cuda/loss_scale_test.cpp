@@ -1,5 +1,7 @@
 #include "kernels/loss_scale.h"
 
+#include <algorithm>
+
 #include "cuda/both.h"
 
 namespace expunge::kernels {
@@ -57,6 +59,40 @@ TEST_CASE("cuda loss scale: an overflow of an earlier buffer stays noted") {
   cuda::unscale(kStream, 4, state.data(), bad.data(), overflow.data());
   cuda::unscale(kStream, 4, state.data(), good.data(), overflow.data());
   CHECK(overflow.values()[0] == HUGE_VALF);
+}
+
+TEST_CASE("cuda loss scale: what may be infinite is divided, and not noted") {
+  const DeviceArray<LossScaleState> state(std::vector<LossScaleState>{{.scale = 2}});
+  const DeviceArray<float> x(Floats{1, HUGE_VALF, 3, 4});
+  cuda::unscale(kStream, 4, state.data(), x.data(), nullptr);
+  CHECK(same_bits(x.values(), {0.5f, HUGE_VALF, 1.5f, 2}));
+  Floats here = {1, HUGE_VALF};
+  const LossScaleState two{.scale = 2};
+  unscale({}, 2, &two, here.data(), nullptr);
+  CHECK(same_bits(here, {0.5f, HUGE_VALF}));
+}
+
+TEST_CASE("cuda loss scale: of several versions that for the number of skipped steps") {
+  for (const int64_t words : {1, 14, 300}) {
+    Floats versions = draw(kVersionsHead + kVersions * words, 3);
+    versions[0] = 7;
+    versions[static_cast<size_t>(kVersionsHead)] = std::nanf("5");  // words, not numbers
+    const DeviceArray<float> dev_versions(versions);
+    for (const float skipped : {7.0f, 8.0f, 10.0f, 11.0f, 90.0f}) {
+      CAPTURE(skipped);
+      const LossScaleState state{.skipped = skipped};
+      const DeviceArray<LossScaleState> dev_state(std::vector<LossScaleState>{state});
+      const auto version = std::min(static_cast<int64_t>(skipped) - 7, kVersions - 1);
+      const auto begin = versions.begin() + kVersionsHead + version * words;
+      const Floats expected(begin, begin + words);
+      const DeviceArray<float> chosen(static_cast<size_t>(words));
+      cuda::choose_version(kStream, dev_state.data(), dev_versions.data(), words, chosen.data());
+      CHECK(same_bits(chosen.values(), expected));
+      Floats here(static_cast<size_t>(words));
+      choose_version({}, &state, versions.data(), words, here.data());
+      CHECK(same_bits(here, expected));
+    }
+  }
 }
 
 TEST_CASE("cuda loss scale: halved after an overflow, doubled after 2000 steps without") {

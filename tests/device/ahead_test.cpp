@@ -159,8 +159,79 @@ TEST_CASE("device: steps that clip, or skip in fp16, are taken ahead too") {
   check({.kind = OptimKind::adam, .clip_norm = 0.1f}, 1, false);
   const WithPrecision fp16(kernels::Precision::fp16);
   check({.clip_norm = 0.1f}, 0x1p24f, true);
-  Trained counts;  // Adam counts the steps that it took
-  CHECK(SupervisedStep(counts.model, counts.optimizer).most_ahead() == 0);
+  check({.kind = OptimKind::adam, .clip_norm = 0.1f}, 0x1p24f, true);  // counts those it took
+}
+
+TEST_CASE("device: steps of unlearning that may be skipped in fp16 are taken ahead too") {
+  const WithPrecision fp16(kernels::Precision::fp16);
+  // The first steps overflow, or one in the middle, where the scale doubles.
+  const Tensor first = Tensor::of({0x1p24f, 0, 0}),
+               middle = Tensor::of({0x1p22f, kernels::kSteadySteps - 8, 0});
+  // returns how many steps may be on their way, as it says in the end
+  const auto check = [&](const Tensor& scale, const std::string& gate, const std::string& estimator,
+                         const OptimConfig& optimizer) {
+    CAPTURE(gate);
+    CAPTURE(estimator);
+    Trained one(optimizer), ahead(optimizer);
+    for (const Trained* t : {&one, &ahead})
+      t->optimizer.loss_scale().state().at(0).buffer.copy_from(scale);
+    OnePlace forget(100, kBatches, false), retain(5000, kBatches, false);
+    unlearn::StepConfig config = unlearning(gate.c_str());
+    config.estimator = unlearn::EstimatorSpec::parse(estimator);
+    unlearn::UnlearnStep step_one(one.model, one.optimizer, retain, config);
+    Hook each(one.model, 1), seldom(ahead.model, 100);
+    FitConfig epochs = kTwoEpochs;
+    epochs.epochs = 4, epochs.lr = 1e-3;
+    fit(epochs, forget, step_one, each);
+    OnePlace other(5000, kBatches, false);
+    unlearn::UnlearnStep step_ahead(ahead.model, ahead.optimizer, other, config);
+    fit(epochs, forget, step_ahead, seldom);
+    CHECK(seldom.losses == each.losses);
+    CHECK(seldom.skipped == each.skipped);
+    CHECK(each.skipped ==
+          (&scale == &first ? std::vector<int64_t>{0, 1} : std::vector<int64_t>{8}));
+    check_same(ahead.kept(), one.kept());
+    REQUIRE(step_ahead.state().size() == step_one.state().size());
+    for (size_t i = 0; i < step_one.state().size(); ++i)
+      CHECK(same_bits(step_ahead.state()[i].buffer.to({}), step_one.state()[i].buffer.to({})));
+    return step_ahead.most_ahead();
+  };
+  const OptimConfig adam{.kind = OptimKind::adam, .decay_norm_bias = false}, sgd{};
+  CHECK(check(first, "focus", "paper", adam) > 1);
+  CHECK(check(middle, "focus", "paper", adam) > 1);
+  CHECK(check(middle, "bernoulli", "ema:0.9", adam) > 1);
+  CHECK(check(middle, "prob:0.45", "welford:3", sgd) > 1);
+  CHECK(check(first, "focus-opt", "welford:3", adam) > 1);
+  CHECK(check(middle, "focus-opt", "ema:0.9", adam) > 1);
+  CHECK(check(middle, "focus", "microbatch:2", adam) > 1);
+  // what the host must know itself
+  CHECK(check(middle, "focus", "ema:0.9,shrink=on", adam) == 0);
+  CHECK(check(first, "random:0.5", "paper", adam) == 0);
+}
+
+TEST_CASE("device: in fp16 what the slices of a batch say does not depend on the loss scale") {
+  const WithPrecision fp16(kernels::Precision::fp16);
+  std::vector<Tensor> phi;
+  for (const float scale : {0x1p8f, 0x1p14f}) {
+    Trained t;
+    t.optimizer.loss_scale().state().at(0).buffer.slice(0, {1}).copy_from(Tensor::of({scale}));
+    OnePlace forget(100, 1, false), retain(5000, 1, false);
+    unlearn::StepConfig config = unlearning("focus-opt");
+    config.estimator = unlearn::EstimatorSpec::parse("microbatch:2");
+    unlearn::UnlearnStep step(t.model, t.optimizer, retain, config);
+    forget.start(0, 0);
+    Batch batch;
+    REQUIRE(forget.next(batch));
+    CHECK_FALSE(step.run(batch, {.lr = 1e-3f}).skipped);
+    phi.push_back(step.update().phi().to({}).clone());
+  }
+  double difference = 0, spread = 0;
+  for (int64_t i = 0; i < phi[0].size(); ++i) {
+    difference += std::abs(double{phi[0].data()[i]} - double{phi[1].data()[i]});
+    spread += std::abs(double{phi[0].data()[i]} - 0.5);
+  }
+  CHECK(spread > 0.05 * static_cast<double>(phi[0].size()));
+  CHECK(difference < 1e-3 * spread);  // f16 below its normal numbers
 }
 
 TEST_CASE("device: what a gate of tensors keeps is reported with its own step") {
