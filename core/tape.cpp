@@ -1,5 +1,6 @@
 #include "core/tape.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace expunge {
@@ -81,10 +82,14 @@ const Range& Tape::range_of(const Var& x) const {
   return store_->parameters()[nodes_[static_cast<size_t>(x.slot)].parameter];
 }
 
-// A row like `grad` each, on multiples of 256 bytes as tensors are.
-Tensor Tape::part_rows(int64_t rows, const Tensor& grad) {
-  constexpr int64_t kFloats = 64;
-  const int64_t row = (grad.size() + kFloats - 1) / kFloats * kFloats;
+// For so many slices of `grad` or fewer, which are taken in together: rows on multiples of 256
+// bytes, as tensors are. Several stay in a GPU's cache; on the CPU one does.
+Tensor Tape::part_rows(int64_t slices, const Tensor& grad) {
+  constexpr int64_t kFloats = 64, kCached = int64_t{32} << 20;  // bytes
+  const int64_t row = std::max<int64_t>(1, (grad.size() + kFloats - 1) / kFloats) * kFloats,
+                fit = kCached / (row * int64_t{sizeof(float)});
+  const bool several = grad.stream().device == Device::cuda;
+  const int64_t rows = several ? std::clamp<int64_t>(fit, 1, std::min(slices, kSlicesTogether)) : 1;
   return Tensor(Shape{rows, row}, grad.dtype(), grad.stream());
 }
 

@@ -147,7 +147,7 @@ class Tape {
   void join_side();
   void run_backward(const Var& loss, const Tensor& seed, Ready ready);
   const Range& range_of(const Var& x) const;
-  static Tensor part_rows(int64_t rows, const Tensor& grad);
+  static Tensor part_rows(int64_t slices, const Tensor& grad);
   void note_readers(int reader, std::initializer_list<const Var*> inputs);
   void report(int leaf, Ready ready);
   void pop();
@@ -204,10 +204,9 @@ void Tape::add_parts(const Var& x, const PartsOf& of, Part part) {
     if (slices != nullptr) slices->take_product(range_of(x), *of.product, whole.grad);
     return;
   }
-  // On the CPU one by one: the slice and what is known of those before stay in the cache.
-  const int64_t k = slices->slices(of.images),
-                rows = stream.device == Device::cuda ? std::min(k, kSlicesTogether) : 1;
-  const Tensor parts = part_rows(rows, whole.grad);
+  const int64_t k = slices->slices(of.images);
+  const Tensor parts = part_rows(k, whole.grad);
+  const int64_t rows = parts.dim(0);
   for (SliceRun run{of.images, k, 0, rows}; run.first < k; run.first += run.count) {
     run.count = std::min(rows, k - run.first);
     for (int64_t j = 0; j < run.count; ++j) {

@@ -73,8 +73,7 @@ int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::sp
     const OptSums element = math::opt_sums(opt, static_cast<int64_t>(i));
     const bool conflict = element.uc < 0;
     math::add(all, element);
-    const auto keep = static_cast<double>(!conflict);  // a branch would be wrong half the time
-    math::add(kept, {keep * element.uu, keep * element.cc, keep * element.uc});
+    math::add(kept, conflict ? OptSums{} : element);
     most = std::max(most, -element.uc);
     negative[count] = static_cast<uint32_t>(i);
     count += conflict;

@@ -23,12 +23,14 @@ struct Opt {
   const float *g_f, *g_r, *phi;  // phi: nullptr is 1
   double beta;
 };
-EXPUNGE_HD double opt_weight(const Opt& opt, int64_t i) {
-  return opt.phi == nullptr ? 1.0 : double{opt.phi[i]};
+EXPUNGE_HD float opt_weight(const Opt& opt, int64_t i) {
+  return opt.phi == nullptr ? 1.0f : opt.phi[i];
+}
+EXPUNGE_HD OptSums opt_sums(float g_f, float g_r, float phi) {
+  return opt_sums(double{phi} * double{g_f}, double{phi} * double{g_r});
 }
 EXPUNGE_HD OptSums opt_sums(const Opt& opt, int64_t i) {
-  const double weight = opt_weight(opt, i);
-  return opt_sums(weight * double{opt.g_f[i]}, weight * double{opt.g_r[i]});
+  return opt_sums(opt.g_f[i], opt.g_r[i], opt_weight(opt, i));
 }
 EXPUNGE_HD double opt_forget(const Opt& opt, const OptSums& s) {
   return (1 - opt.beta) * s.uu + opt.beta * s.uc;
@@ -73,9 +75,8 @@ EXPUNGE_HD uint64_t first_key(double most, int c) {
   return ~((static_cast<uint64_t>(place + 1) << 48) - 1);
 }
 
-// Terms of the condition as whole numbers: 2^60 are |u|^2 + |c|^2 of the tensor. A term is cut to
-// less than one, and sums of doubles are off by less than kOptRounding (1e-9 of it).
-inline constexpr int64_t kOptRounding = int64_t{1} << 30;
+// Sums of the condition's terms as whole numbers: 2^60 are |u|^2 + |c|^2 of the tensor. A term is
+// cut by less than one.
 EXPUNGE_HD double opt_units(const OptSums& all) {
   return static_cast<double>(int64_t{1} << 60) / (all.uu + all.cc);
 }
@@ -83,6 +84,29 @@ EXPUNGE_HD int64_t in_units(double term, double units) {
   constexpr auto kMost = static_cast<double>(int64_t{1} << 62);
   const double number = term * units;
   return number > -kMost && number < kMost ? static_cast<int64_t>(number) : 0;  // not finite: 0
+}
+
+// Both sides in units, of a tensor of n: of a class, of what it gains at most when some are
+// dropped, and of all behind it.
+struct OptSides {
+  int64_t forget = 0, retain = 0;
+};
+EXPUNGE_HD OptSides operator+(const OptSides& a, const OptSides& b) {
+  return {a.forget + b.forget, a.retain + b.retain};
+}
+// What sums of units are off by, and those of doubles (1e-9 of |u|^2 + |c|^2).
+EXPUNGE_HD int64_t opt_rounding(int64_t n) {
+  return (int64_t{1} << 30) + n;
+}
+// Whether a prefix that ends in the class may leave something feasible; whether the whole class as
+// a prefix does for sure.
+EXPUNGE_HD bool opt_may(const OptSides& behind, const OptSides& own, const OptSides& gain,
+                        int64_t n) {
+  const OptSides best = behind + own + gain;
+  return best.forget >= -opt_rounding(n) && best.retain >= -opt_rounding(n);
+}
+EXPUNGE_HD bool opt_does(const OptSides& behind, int64_t n) {
+  return behind.forget >= opt_rounding(n) && behind.retain >= opt_rounding(n);
 }
 
 }  // namespace expunge::math

@@ -22,13 +22,16 @@ struct State {
   uint32_t first;      // how many of them are dropped
 };
 
-// Sums of a class in units: of both sides of the condition, and what these gain at most when some
-// are dropped.
+// Sums by class in units (math::OptSides): of both sides, of what they gain at most when some are
+// dropped, and last of both sides of what has no conflict.
 struct ClassSums {
-  unsigned long long forget[kClasses], retain[kClasses], forget_gain[kClasses],
-      retain_gain[kClasses], kept[2];  // kept: both sides of what has no conflict
+  static constexpr int kSums = 4 * kClasses, kKept = kSums;
+  enum Of { kForget = 0, kRetain = 1, kForgetGain = 2, kRetainGain = 3 };
+  unsigned long long sum[kSums + 2];
+
+  __device__ static int at(Of of, int c) { return of * kClasses + c; }
+  __device__ int64_t of(Of of, int c) const { return static_cast<int64_t>(sum[at(of, c)]); }
 };
-constexpr unsigned kClassNumbers = sizeof(ClassSums) / sizeof(unsigned long long);
 
 struct Ranges {
   State* state;        // of each tensor
@@ -37,14 +40,25 @@ struct Ranges {
   double* most;        // of each tile
 };
 
-// The elements of a tile, a row of threads at a time: body(element's sums).
+// The elements of a tile, a row of threads at a time: body(element's sums). Some rows are read
+// before any is worked on.
 template <class Body>
 __device__ void for_tile(const Opt& opt, const Array& array, unsigned number, const Body& body) {
-#pragma unroll 2  // by 4 registers spill on compute capability 9.0
-  for (unsigned k = 0; k < kOwn; ++k) {
-    const unsigned i = number * kTile + k * kThreads + threadIdx.x;
-    if (i >= array.size) return;
-    body(math::opt_sums(opt, i));
+  constexpr unsigned kRows = 4;
+  const unsigned begin = number * kTile + threadIdx.x;
+#pragma unroll 1
+  for (unsigned k = 0; k < kOwn; k += kRows) {
+    float f[kRows], r[kRows], phi[kRows];
+#pragma unroll
+    for (unsigned j = 0; j < kRows; ++j) {
+      const unsigned i = begin + (k + j) * kThreads;
+      const bool inside = i < array.size;
+      f[j] = inside ? opt.g_f[i] : 0, r[j] = inside ? opt.g_r[i] : 0;
+      phi[j] = inside ? math::opt_weight(opt, i) : 0;
+    }
+#pragma unroll
+    for (unsigned j = 0; j < kRows; ++j)
+      if (begin + (k + j) * kThreads < array.size) body(math::opt_sums(f[j], r[j], phi[j]));
   }
 }
 
@@ -99,8 +113,8 @@ __global__ void __launch_bounds__(kThreads) begin_kernel(Flat flat, TiledArrays 
   }
   math::add(all, sum_before(all, of_warp));
   most = most_of_block(most, of_warp + 3 * kMostWarps);
-  auto* sums = reinterpret_cast<unsigned long long*>(r.classes + blockIdx.x);
-  for (unsigned k = threadIdx.x; k < kClassNumbers; k += kThreads) sums[k] = 0;
+  unsigned long long* sums = r.classes[blockIdx.x].sum;
+  for (unsigned k = threadIdx.x; k < ClassSums::kSums + 2u; k += kThreads) sums[k] = 0;
   if (threadIdx.x < kThreads - 1) return;
   State state{};
   if (!math::opt_feasible(flat.opt, all)) state.most = most;
@@ -108,40 +122,58 @@ __global__ void __launch_bounds__(kThreads) begin_kernel(Flat flat, TiledArrays 
   r.state[blockIdx.x] = state;
 }
 
-__device__ void add_units(unsigned long long* sum, int64_t units) {
-  if (units != 0) atomicAdd(sum, static_cast<unsigned long long>(units));
-}
+// Shared sums of 64 bits: atomics of 32 are the processor's own.
+struct SharedSums {
+  unsigned *low, *high;
+  __device__ void add(int at, int64_t units) const {
+    if (units == 0) return;
+    const auto bits = static_cast<uint64_t>(units);
+    const auto part = static_cast<unsigned>(bits);
+    const unsigned before = atomicAdd(&low[at], part), carry = before + part < before ? 1 : 0,
+                   upper = static_cast<unsigned>(bits >> 32) + carry;
+    if (upper != 0) atomicAdd(&high[at], upper);
+  }
+};
 
 // Sums by class of tensors that are not feasible.
 __global__ void __launch_bounds__(kThreads)
     classes_kernel(Flat flat, TiledArrays arrays, Ranges r) {
-  KERNEL_SHARED(unsigned long long, shared, kClassNumbers);
+  KERNEL_SHARED(unsigned, low, ClassSums::kSums);
+  KERNEL_SHARED(unsigned, high, ClassSums::kSums);
+  KERNEL_SHARED(int64_t, of_warp, 2 * RadixSort::kWarps);
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
   const Opt opt = flat.of(array);
   const double most = r.state[tile.array].most, units = r.state[tile.array].units;
   if (!(most > 0)) return;
-  auto& sums = *reinterpret_cast<ClassSums*>(shared);
-  for (unsigned k = threadIdx.x; k < kClassNumbers; k += kThreads) shared[k] = 0;
+  for (unsigned k = threadIdx.x; k < unsigned{ClassSums::kSums}; k += kThreads)
+    low[k] = high[k] = 0;
   __syncthreads();
-  int64_t kept_forget = 0, kept_retain = 0;
+  const SharedSums sums{low, high};
+  math::OptSides kept;
   for_tile(opt, array, tile.number, [&](const OptSums& element) {
-    const int64_t forget = math::in_units(math::opt_forget(opt, element), units),
-                  retain = math::in_units(math::opt_retain(opt, element), units);
+    const math::OptSides its{math::in_units(math::opt_forget(opt, element), units),
+                             math::in_units(math::opt_retain(opt, element), units)};
     if (!(element.uc < 0)) {
-      kept_forget += forget, kept_retain += retain;
+      kept = kept + its;
       return;
     }
     const int c = math::opt_class(most, -element.uc);
-    add_units(&sums.forget[c], forget), add_units(&sums.retain[c], retain);
-    if (forget < 0) add_units(&sums.forget_gain[c], -forget);
-    if (retain < 0) add_units(&sums.retain_gain[c], -retain);
+    sums.add(ClassSums::at(ClassSums::kForget, c), its.forget);
+    sums.add(ClassSums::at(ClassSums::kRetain, c), its.retain);
+    if (its.forget < 0) sums.add(ClassSums::at(ClassSums::kForgetGain, c), -its.forget);
+    if (its.retain < 0) sums.add(ClassSums::at(ClassSums::kRetainGain, c), -its.retain);
   });
-  add_units(&sums.kept[0], kept_forget), add_units(&sums.kept[1], kept_retain);
+  kept.forget += kernels::sum_before(kept.forget, of_warp);
+  kept.retain += kernels::sum_before(kept.retain, of_warp + RadixSort::kWarps);
   __syncthreads();
-  auto* of_tensor = reinterpret_cast<unsigned long long*>(r.classes + tile.array);
-  for (unsigned k = threadIdx.x; k < kClassNumbers; k += kThreads)
-    if (shared[k] != 0) atomicAdd(&of_tensor[k], shared[k]);
+  unsigned long long* of_tensor = r.classes[tile.array].sum;
+  for (unsigned k = threadIdx.x; k < unsigned{ClassSums::kSums}; k += kThreads)
+    if ((low[k] | high[k]) != 0)
+      atomicAdd(&of_tensor[k], static_cast<unsigned long long>(high[k]) << 32 | low[k]);
+  if (threadIdx.x < kThreads - 1) return;
+  atomicAdd(&of_tensor[ClassSums::kKept], static_cast<unsigned long long>(kept.forget));
+  atomicAdd(&of_tensor[ClassSums::kKept + 1], static_cast<unsigned long long>(kept.retain));
 }
 
 // From the first class that may have a feasible prefix to the first behind which all that is left
@@ -153,19 +185,17 @@ __global__ void __launch_bounds__(kClasses) range_kernel(TiledArrays arrays, Ran
   if (!(state.most > 0)) return;
   const ClassSums& sums = r.classes[blockIdx.x];
   const int c = kClasses - 1 - static_cast<int>(threadIdx.x);
-  const auto of = [](unsigned long long units) { return static_cast<int64_t>(units); };
-  const int64_t forget = of(sums.forget[c]), retain = of(sums.retain[c]),
-                behind_forget = of(sums.kept[0]) + kernels::sum_before(forget, of_warp),
-                behind_retain =
-                    of(sums.kept[1]) + kernels::sum_before(retain, of_warp + kMostWarps),
-                rounding = math::kOptRounding + arrays.of[blockIdx.x].size;
-  const bool may = behind_forget + forget + of(sums.forget_gain[c]) >= -rounding &&
-                   behind_retain + retain + of(sums.retain_gain[c]) >= -rounding,
-             does = behind_forget >= rounding && behind_retain >= rounding;
+  const int64_t n = arrays.of[blockIdx.x].size;
+  const math::OptSides kept{static_cast<int64_t>(sums.sum[ClassSums::kKept]),
+                            static_cast<int64_t>(sums.sum[ClassSums::kKept + 1])},
+      own{sums.of(ClassSums::kForget, c), sums.of(ClassSums::kRetain, c)},
+      gain{sums.of(ClassSums::kForgetGain, c), sums.of(ClassSums::kRetainGain, c)},
+      behind = kept + math::OptSides{kernels::sum_before(own.forget, of_warp),
+                                     kernels::sum_before(own.retain, of_warp + kMostWarps)};
   if (threadIdx.x == 0) ends[0] = kClasses, ends[1] = kClasses - 1;
   __syncthreads();
-  if (may) atomicMin(&ends[0], c);
-  if (does) atomicMin(&ends[1], c);  // and may: ends[0] is not behind it
+  if (math::opt_may(behind, own, gain, n)) atomicMin(&ends[0], c);
+  if (math::opt_does(behind, n)) atomicMin(&ends[1], c);  // and may: ends[0] is not behind it
   __syncthreads();
   if (threadIdx.x > 0) return;
   state.from = math::first_key(state.most, ends[0]);

@@ -147,6 +147,7 @@ __global__ void __launch_bounds__(RadixSort::kThreads)
   const Tile tile(arrays, blockIdx.x);
   const TiledArrays::Array& array = arrays.of[tile.array];
   const auto elements = source.of(tile.array, array);
+  if (uint64_t{tile.number} * RadixSort::kTile >= elements.size()) return;
   for (unsigned k = 0; k < kWarps; ++k) place[k * kDigits + threadIdx.x] = 0;
   __syncthreads();
   unsigned* mine = place + threadIdx.x / RadixSort::kWarp * kDigits;

@@ -159,6 +159,17 @@ TEST_CASE("cuda gate opt: gradients of very different sizes") {
   }
 }
 
+// One product so large that sums in units say nothing of the others.
+TEST_CASE("cuda gate opt: a gradient that dwarfs all others") {
+  constexpr size_t n = 1501;
+  Floats g_f = draw(n, 1), g_r = draw(n, 101);
+  for (size_t i = 0; i < n; ++i) g_r[i] = 0.5f * g_r[i] - 0.1f * g_f[i];
+  for (const float size : {1e15f, 3e38f, HUGE_VALF}) {
+    g_f[700] = size, g_r[700] = -size;
+    for (const double beta : {0.0, 0.02, 0.95, 1.0}) check_opt(g_f, g_r, {}, beta);
+  }
+}
+
 TEST_CASE("cuda gate opt: equal elements, of which the first by index go") {
   // Each conflict costs 4 units of the retain side, an agreeing element brings 1.
   for (const size_t n : {400u, 4400u}) {

@@ -114,6 +114,34 @@ TEST_CASE("device: every estimator, normal and Student, with and without shrinka
   }
 }
 
+// Four batches as one.
+Batch joined(Stream stream, const Images& images) {
+  Batch all{.x = Tensor({4 * kSamples, 8, 8, 3})};
+  all.labels = all.index = Tensor({4 * kSamples}, DType::i32);
+  for (int64_t k = 0; k < 4; ++k) {
+    const Batch one = images.at(0, k);
+    all.x.slice(k * one.x.size(), one.x.shape()).copy_from(one.x);
+    all.labels.slice(k * kSamples, {kSamples}).copy_from(one.labels);
+  }
+  all.x = all.x.to(stream);
+  return all;
+}
+
+TEST_CASE("device: slices of a batch that are more than are taken in together") {
+  for (const char* estimator : {"microbatch:19", "persample", "microbatch:19,shrink=on"}) {
+    CAPTURE(estimator);
+    const nn::OptimConfig sgd{.kind = nn::OptimKind::sgd, .momentum = 0.9f};
+    const StepConfig config = config_of(kNgplus, "focus", estimator);
+    Run here({}, config, sgd), there(device(), config, sgd);
+    for (int64_t at = 0; at < 3; ++at)
+      for (Run* run : {&here, &there})
+        run->step.run(joined(run->model.params.values().stream(), Images(1000, 4)),
+                      {.seed = 9, .step = at, .lr = kLr});
+    const Apart found = apart(here.model.params, there.model.params);
+    CHECK_MESSAGE(found.share <= 0.005, "share apart: ", found.share, ", worst ", found.worst);
+  }
+}
+
 TEST_CASE("device: a launch a parameter or one for all, the bits are the same, padding stays 0") {
   for (const char* gate : {"none", "and", "prob", "focus", "bernoulli"})
     for (const char* estimator :

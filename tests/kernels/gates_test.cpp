@@ -206,6 +206,67 @@ TEST_CASE("opt: classes by size, and the keys that they begin with") {
   CHECK(math::first_key(1, math::kOptClasses) == math::kNoConflict);
 }
 
+// What a GPU makes of sums by class (kernels/gate_opt_range.cuh).
+TEST_CASE("opt: few classes are open, and the last element that goes is in one of them") {
+  constexpr int64_t n = 20000;
+  const Floats g_f = normal(n, 51), noise = normal(n, 52);
+  for (const float lean : {0.02f, 0.2f, 0.6f})
+    for (const double beta : {0.3, 0.95}) {
+      CAPTURE(lean);
+      CAPTURE(beta);
+      Floats g_r(g_f.size()), w(g_f.size());
+      for (size_t i = 0; i < g_r.size(); ++i) g_r[i] = 0.3f * noise[i] - lean * g_f[i];
+      const math::Opt opt{g_f.data(), g_r.data(), nullptr, beta};
+      const int64_t dropped = gate_opt(g_f, g_r, {}, beta, w);
+      math::OptSums all;
+      double most = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        math::add(all, math::opt_sums(opt, i));
+        most = std::max(most, -math::opt_sums(opt, i).uc);
+      }
+      if (math::opt_feasible(opt, all)) {
+        CHECK(dropped == 0);
+        continue;
+      }
+      std::vector<math::OptSides> own(math::kOptClasses), gain(own);
+      std::vector<int64_t> count(own.size());
+      math::OptSides behind;  // what has no conflict
+      int last = -1;          // class of the smallest product that is dropped
+      for (int64_t i = 0; i < n; ++i) {
+        const math::OptSums element = math::opt_sums(opt, i);
+        const double units = math::opt_units(all);
+        const math::OptSides its{math::in_units(math::opt_forget(opt, element), units),
+                                 math::in_units(math::opt_retain(opt, element), units)};
+        if (!(element.uc < 0)) {
+          behind = behind + its;
+          continue;
+        }
+        const int c = math::opt_class(most, -element.uc);
+        const auto at = static_cast<size_t>(c);
+        own[at] = own[at] + its, ++count[at];
+        gain[at] = gain[at] + math::OptSides{std::max<int64_t>(0, -its.forget),
+                                             std::max<int64_t>(0, -its.retain)};
+        if (w[static_cast<size_t>(i)] == 0) last = std::max(last, c);
+      }
+      int first = math::kOptClasses, end = math::kOptClasses - 1;
+      for (int c = math::kOptClasses; c-- > 0;) {
+        const auto at = static_cast<size_t>(c);
+        if (math::opt_may(behind, own[at], gain[at], n)) first = c;
+        if (math::opt_does(behind, n)) end = c;
+        behind = behind + own[at];
+      }
+      CHECK(first <= last);
+      CHECK(last <= end);
+      int64_t open = 0, conflicts = 0;
+      for (int c = 0; c < math::kOptClasses; ++c) {
+        const auto at = static_cast<size_t>(c);
+        conflicts += count[at], open += c >= first && c <= end ? count[at] : 0;
+      }
+      CHECK(open > 0);
+      CHECK(open * 12 < conflicts);
+    }
+}
+
 TEST_CASE("opt: nothing is dropped where the gradients agree, and zeros are harmless") {
   const Floats g = normal(100, 6), zero(100);
   Floats w(100);
