@@ -47,6 +47,7 @@ constexpr unsigned kBesideThreads = 256;
 
 template <class Body>
 __global__ void __launch_bounds__(kBesideThreads) beside_kernel(Beside<Body, 2> bodies) {
+  start_kernel();
   bodies.with(blockIdx.x, [](const Body& body, unsigned block) {
     const int64_t i = int64_t{block} * kBesideThreads + threadIdx.x;
     if (i < body.n) body(i);

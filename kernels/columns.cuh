@@ -52,6 +52,7 @@ constexpr int kBlocksAtOnce = 2;
 template <int V, bool kWhole, class Work, int kMost>
 __global__ void __launch_bounds__(ColumnGrid::kThreads, kBlocksAtOnce)
     columns_kernel(int64_t C, ColumnJobs<Work, kMost> jobs, typename Work::State* parts) {
+  start_kernel();
   using State = typename Work::State;
   KERNEL_SHARED(State, shared, ColumnGrid::kThreads * V);
   unsigned block = blockIdx.y;
@@ -91,6 +92,7 @@ template <class Work, int kMost>
 __global__ void __launch_bounds__(ColumnGrid::kThreads, kBlocksAtOnce)
     columns_finish_kernel(int64_t C, ColumnJobs<Work, kMost> jobs,
                           const typename Work::State* part) {
+  start_kernel();
   using State = typename Work::State;
   constexpr unsigned kAll = 0xffffffffu, kWarps = kFinishLanes / kWarp;
   KERNEL_SHARED(State, shared, ColumnGrid::kThreads / kWarp);

@@ -113,6 +113,7 @@ template <class T, int kTiles>
 __global__ void __launch_bounds__(kThreads, kForwardBlocks)
     conv2d_image_kernel(Images images, int K, unsigned matrices, const float* w, const float* bias,
                         T* y) {
+  start_kernel();
   constexpr int kWords = kInputs / kNumbers<T>, kSteps = kWords / 2, kChannels = 8 * kTiles;
   KERNEL_SHARED(uint32_t, weights, kTiles * kWords * kWarp);  // by tile, word and lane
   KERNEL_SHARED(float, added, kChannels);                     // bias
@@ -192,6 +193,7 @@ __device__ uint32_t word_of_pixels(const Share<T, kTiles> (&pixels)[4], int word
 template <class T, int kTiles>
 __global__ void __launch_bounds__(kThreads, kWeightsBlocks)
     conv2d_image_weights_kernel(Images images, int K, unsigned matrices, const T* dy, float* sums) {
+  start_kernel();
   constexpr int kChannels = 16 * kTiles, kSums = kChannels * kTaps, kSteps = 4 / kNumbers<T> / 2;
   KERNEL_SHARED(float, shared, kWarps* kSums);
   const Lane lane;

@@ -153,6 +153,7 @@ __device__ void multiply(const T* unit, const Lane& lane, Sums& sums) {
 template <class T, int W>
 __global__ void __launch_bounds__(kThreads, 1)
     conv2d_taps_kernel(Images<T> of, unsigned units, float* sums) {
+  start_kernel();
   KERNEL_DYN_SHARED(T, shared);  // (kStages, kNumbers)
   constexpr int kNumbers = Unit<T, W>::kNumbers, kLines = Unit<T, W>::kLines + 2;
   constexpr unsigned kAll = kStages<T>;

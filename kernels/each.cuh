@@ -11,6 +11,7 @@ constexpr unsigned kEachThreads = 256;
 
 template <unsigned kThreads, class Body>
 __global__ void __launch_bounds__(kThreads) each_kernel(int64_t n, Body body) {
+  start_kernel();
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i < n) body(i);
 }

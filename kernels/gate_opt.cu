@@ -62,6 +62,7 @@ struct Own {
 };
 __device__ OptSums own_sums(const Opt& opt, const Own& own, const Sorted& sorted) {
   OptSums mine;
+#pragma unroll 1  // otherwise registers of first_kernel spill on compute capability 9.0
   for (uint64_t k = own.end; k-- > own.begin;)
     math::add(mine, math::opt_sums(opt, sorted.index[k]));
   return mine;
@@ -69,6 +70,7 @@ __device__ OptSums own_sums(const Opt& opt, const Own& own, const Sorted& sorted
 
 __global__ void __launch_bounds__(kThreads)
     tiles_kernel(Flat flat, TiledArrays arrays, Workspace w) {
+  start_kernel();
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
@@ -81,6 +83,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // tiles[k] becomes what is behind tile k: the tensor's tiles after it, and what is kept.
 __global__ void __launch_bounds__(kThreads) behind_kernel(TiledArrays arrays, Workspace w) {
+  start_kernel();
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
   const Array& array = arrays.of[blockIdx.x];
   OptSums* of_tile = w.tile_sums + array.first_tile;
@@ -100,6 +103,7 @@ __global__ void __launch_bounds__(kThreads) behind_kernel(TiledArrays arrays, Wo
 
 __global__ void __launch_bounds__(kThreads)
     first_kernel(Flat flat, TiledArrays arrays, Workspace w) {
+  start_kernel();
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
@@ -111,7 +115,7 @@ __global__ void __launch_bounds__(kThreads)
   OptSums left = w.tile_sums[blockIdx.x];
   math::add(left, sum_before(own_sums(opt, own, sorted), of_warp));
   uint64_t first = conflicts;
-#pragma unroll 1  // otherwise registers spill on compute capability 9.0
+#pragma unroll 1  // here too
   for (uint64_t k = own.end; k-- > own.begin;) {
     math::add(left, math::opt_sums(opt, sorted.index[k]));
     if (math::opt_feasible(opt, left)) first = k;
@@ -129,6 +133,7 @@ __device__ bool is_dropped(const State& state, const Sorted& sorted, uint64_t ke
 
 __global__ void __launch_bounds__(kThreads)
     write_kernel(Flat flat, TiledArrays arrays, Workspace w) {
+  start_kernel();
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
   const Opt opt = flat.of(array);

@@ -30,6 +30,7 @@ __device__ OptSums sum_before(const OptSums& mine, double* of_warp) {
 // The whole of it for tensors of few elements, a block each: those without a conflict come last, so
 // that they are in every sum of what is left.
 __global__ void __launch_bounds__(kFew) few_kernel(Flat flat, TiledArrays arrays) {
+  start_kernel();
   KERNEL_SHARED(uint64_t, keys, kFew);
   KERNEL_SHARED(unsigned, order, kFew);
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);

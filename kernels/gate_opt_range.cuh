@@ -86,6 +86,7 @@ __device__ double most_of_block(double mine, double* of_warp) {
 
 // Sums of all, and the largest conflict, by tiles.
 __global__ void __launch_bounds__(kThreads) sums_kernel(Flat flat, TiledArrays arrays, Ranges r) {
+  start_kernel();
   KERNEL_SHARED(double, of_warp, 4 * kMostWarps);
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
@@ -102,6 +103,7 @@ __global__ void __launch_bounds__(kThreads) sums_kernel(Flat flat, TiledArrays a
 
 // The same by tensors. Where the sum of all is feasible nothing is open.
 __global__ void __launch_bounds__(kThreads) begin_kernel(Flat flat, TiledArrays arrays, Ranges r) {
+  start_kernel();
   KERNEL_SHARED(double, of_warp, 4 * kMostWarps);
   const Array& array = arrays.of[blockIdx.x];
   const OwnTiles own(array);
@@ -138,6 +140,7 @@ struct SharedSums {
 // Sums by class of tensors that are not feasible.
 __global__ void __launch_bounds__(kThreads)
     classes_kernel(Flat flat, TiledArrays arrays, Ranges r) {
+  start_kernel();
   KERNEL_SHARED(unsigned, low, ClassSums::kSums);
   KERNEL_SHARED(unsigned, high, ClassSums::kSums);
   KERNEL_SHARED(int64_t, of_warp, 2 * RadixSort::kWarps);
@@ -179,6 +182,7 @@ __global__ void __launch_bounds__(kThreads)
 // From the first class that may have a feasible prefix to the first behind which all that is left
 // is feasible. A thread a class, the last one first.
 __global__ void __launch_bounds__(kClasses) range_kernel(TiledArrays arrays, Ranges r) {
+  start_kernel();
   KERNEL_SHARED(int64_t, of_warp, 2 * kMostWarps);
   KERNEL_SHARED(int, ends, 2);
   State& state = r.state[blockIdx.x];
@@ -204,6 +208,7 @@ __global__ void __launch_bounds__(kClasses) range_kernel(TiledArrays arrays, Ran
 
 // Sums of what is kept for sure, by tiles.
 __global__ void __launch_bounds__(kThreads) kept_kernel(Flat flat, TiledArrays arrays, Ranges r) {
+  start_kernel();
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
   const Tile tile(arrays, blockIdx.x);
   const Array& array = arrays.of[tile.array];
@@ -221,6 +226,7 @@ __global__ void __launch_bounds__(kThreads) kept_kernel(Flat flat, TiledArrays a
 // And by tensors, when it is known how many are open. To drop them all would do.
 __global__ void __launch_bounds__(kThreads)
     conflicts_kernel(TiledArrays arrays, Ranges r, RadixSort sort) {
+  start_kernel();
   KERNEL_SHARED(double, of_warp, 3 * kMostWarps);
   KERNEL_SHARED(unsigned, counts, RadixSort::kWarps);
   const Array& array = arrays.of[blockIdx.x];

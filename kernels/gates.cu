@@ -40,6 +40,7 @@ __device__ uint32_t key(float x) {
 }
 
 __global__ void begin_kernel(Workspace w, int64_t n, int64_t keep) {
+  start_kernel();
   if (threadIdx.x == 0) *w.state = {n - keep, 0, keep, 0, 0, 0, kAll};
   for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads) w.counts[i] = 0;
 }
@@ -48,6 +49,7 @@ __global__ void begin_kernel(Workspace w, int64_t n, int64_t keep) {
 template <bool kSize>
 __global__ void __launch_bounds__(kThreads)
     count_kernel(int64_t n, const float* x, math::Digit digit, Workspace w) {
+  start_kernel();
   KERNEL_SHARED(unsigned, count, math::kMostDigits);
   for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads) count[i] = 0;
   __syncthreads();
@@ -64,6 +66,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // The digit that the rank falls into; counts are 0 again.
 __global__ void __launch_bounds__(kThreads) pick_kernel(math::Digit digit, Workspace w) {
+  start_kernel();
   KERNEL_SHARED(unsigned, count, math::kMostDigits);
   KERNEL_SHARED(int64_t, sums, kThreads);
   int64_t sum = 0;
@@ -112,6 +115,7 @@ struct Rows {
 };
 
 __global__ void __launch_bounds__(kThreads) ties_kernel(Rows rows, const float* x, Workspace w) {
+  start_kernel();
   KERNEL_SHARED(unsigned, count, 1);
   if (threadIdx.x == 0) count[0] = 0;
   __syncthreads();
@@ -126,6 +130,7 @@ __global__ void __launch_bounds__(kThreads) ties_kernel(Rows rows, const float* 
 // w = [x above found], and of those equal to it the first by index, as many as are left to keep
 __global__ void __launch_bounds__(kThreads)
     top_kernel(Rows rows, const float* x, Workspace w, float* out) {
+  start_kernel();
   KERNEL_SHARED(unsigned, of_warp, kThreads / kWarp);
   const uint32_t least = w.state->found;
   const int64_t wanted = w.state->keep == 0 ? -1 : w.state->equal - w.state->rank;
@@ -208,6 +213,7 @@ struct ClassCount {
 // kept.
 __global__ void __launch_bounds__(kClassThreads)
     classes_kernel(bool upper, double alpha, Workspace w) {
+  start_kernel();
   KERNEL_SHARED(int64_t, count, kClassThreads);
   KERNEL_SHARED(int64_t, risk, kClassThreads);
   int64_t mine = 0, own = 0;
@@ -245,6 +251,7 @@ __global__ void __launch_bounds__(kClassThreads)
 }
 
 __global__ void rank_kernel(int64_t n, Workspace w) {
+  start_kernel();
   if (threadIdx.x > 0) return;
   w.state->rank = n - w.state->keep;
   w.state->found = w.state->known = 0;

@@ -38,6 +38,18 @@ struct StreamAt {
   CallPlace place;
 };
 
+// Whether a kernel may come to the multiprocessors while the one before it in its stream is at its
+// end (programmatic dependent launch): EXPUNGE_PDL=on, from compute capability 9.0 on.
+bool overlaps_launches();
+
+// The first thing in every kernel: from here on the memory is as the kernels before left it.
+__device__ inline void start_kernel() {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();  // whoever is next may come when all blocks have
+#endif
+}
+
 // kernel(arguments...) in the stream, `shared_bytes` for KERNEL_DYN_SHARED. Threads a block: a
 // multiple of 32. A template is named with its arguments: launch(k<128>, ...). An empty grid is an
 // error: return before where there is nothing to do.
@@ -54,6 +66,11 @@ void launch(void (*kernel)(P...), dim3 blocks, dim3 threads, size_t shared_bytes
   config.blockDim = threads;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = cuda_stream(stream.stream);
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlap;
+  config.numAttrs = overlaps_launches() ? 1 : 0;
   check_cuda(cudaLaunchKernelEx(&config, kernel, std::forward<A>(arguments)...), stream.place);
 }
 

@@ -26,6 +26,7 @@ __device__ double sum(Warp, double x) {
 // row(warp, i) for each i in [0, N), a warp each
 template <class Row>
 __global__ void __launch_bounds__(kThreads) rows_kernel(int64_t N, Row row) {
+  start_kernel();
   const int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / kWarp;
   if (i < N) row(Warp{}, i);
 }

@@ -85,6 +85,7 @@ __device__ void count_part(const Elements& elements, unsigned tile, int pass, un
 template <class Source>
 __global__ void __launch_bounds__(RadixSort::kThreads)
     count_kernel(Source source, int pass, TiledArrays arrays, RadixSort sort) {
+  start_kernel();
   KERNEL_SHARED(unsigned, count, RadixSort::kDigits);
   const Tile tile(arrays, blockIdx.x);
   const TiledArrays::Array& array = arrays.of[tile.array];
@@ -98,6 +99,7 @@ __global__ void __launch_bounds__(RadixSort::kThreads)
 // Block (d, array): counts[d][tile] becomes how many in the tiles before have digit d.
 static __global__ void __launch_bounds__(RadixSort::kThreads)
     places_kernel(TiledArrays arrays, RadixSort sort) {
+  start_kernel();
   KERNEL_SHARED(unsigned, of_warp, RadixSort::kWarps);
   const TiledArrays::Array& array = arrays.of[blockIdx.y];
   const unsigned tiles = array.tiles();
@@ -141,6 +143,7 @@ __device__ inline void move_row(uint64_t key, uint32_t index, int pass, unsigned
 template <class Source>
 __global__ void __launch_bounds__(RadixSort::kThreads)
     move_kernel(Source source, int pass, TiledArrays arrays, RadixSort sort, Sorted to) {
+  start_kernel();
   constexpr unsigned kDigits = RadixSort::kDigits, kWarps = RadixSort::kWarps;
   KERNEL_SHARED(unsigned, place, RadixSort::kWarps* RadixSort::kDigits);  // (warp, digit)
   KERNEL_SHARED(unsigned, of_warp, RadixSort::kWarps);

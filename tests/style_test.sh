@@ -38,6 +38,15 @@ mapfile -t cuda < <(printf '%s\n' "${code[@]}" | grep -E '^(kernels|tests)/.*\.c
   grep -vE '^kernels/(mma|async_copy)\.cuh$')
 verdict "kernels of CUDA use launch, KERNEL_SHARED and nothing that the CPU cannot check" \
   "$(printf '%s\n' "${cuda[@]}" | sed '/^$/d' | xargs -r grep -nE "$forbidden" || true)"
+unstarted() {  # files: the kernels that do not begin with start_kernel()
+  awk '/__global__/ { kernel = FILENAME ":" FNR }
+    kernel != "" && started { if ($0 !~ /^  start_kernel\(\);$/) print kernel; kernel = ""; started = 0 }
+    kernel != "" && /\{$/ { started = 1 }' "$@"
+}
+verdict "kernels begin with start_kernel()" "$(unstarted kernels/*.cu kernels/*.cuh)"
+verdict "and the check finds one that does not" "$(printf '%s\n' '__global__ void a(int n,' \
+  '                  int m) {' '  start_kernel();' '}' '__global__ void b() {' '  return;' '}' | unstarted | grep -q ':5$' ||
+  echo 'it does not')"
 verdict "the check of kernels finds what it forbids" "$(for line in 'k<<<1, 32>>>(x);' '__shared__ float s[32];' \
   'asm("bar.sync 0;");' 'cub::BlockReduce' 'y = rsqrtf(x);' '__threadfence();'; do
   grep -qE "$forbidden" <<< "$line" || echo "passes: $line"

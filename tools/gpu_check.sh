@@ -2,8 +2,9 @@
 # Builds for the GPU of this machine and checks everything that runs on it, in one go, without a network:
 #   tools/gpu_check.sh DIR          leaves DIR/summary.md, DIR/gpu-check.json, and a log a step
 #   EXPUNGE_DEPS=deps tools/gpu_check.sh DIR     where packages are missing (tools/collect_deps.sh deps)
-# Steps: build; every kernel; whole models, step by step; the program as a user types it; ten steps of training and of
-# unlearning of smallcnn, resnet18 and vgg16_bn against the CPU; compute-sanitizer where it is there.
+# Steps: build; every kernel; whole models, step by step; both with launches that overlap (EXPUNGE_PDL=on); the program
+# as a user types it; ten steps of training and of unlearning of smallcnn, resnet18 and vgg16_bn against the CPU;
+# compute-sanitizer where it is there.
 # Exit code 0: all passed. 1: something failed, the summary says what. 7: there is no GPU to check.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -70,6 +71,8 @@ step configure configure
 if ((failed == 0)); then
   step "every kernel" "$build/bin/cuda_tests"
   step "whole models" "$build/bin/device_tests"
+  step "every kernel, launches that overlap" env EXPUNGE_PDL=on "$build/bin/cuda_tests"
+  step "whole models, launches that overlap" env EXPUNGE_PDL=on "$build/bin/device_tests"
   step "as a user types it" bash tests/tools/device_test.sh "$build/bin/expunge"
   step "ten steps against the CPU" "$build/bin/device_parity" 64
   if command -v compute-sanitizer > /dev/null; then

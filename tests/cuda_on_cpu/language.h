@@ -151,6 +151,10 @@ inline void mma_16x8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 }
 #undef CUDA_ON_CPU_SITE
 
+// All kernels before have ended.
+inline void cudaGridDependencySynchronize() {}
+inline void cudaTriggerProgrammaticLaunchCompletion() {}
+
 template <class T>
 inline T atomicAdd(T* p, std::type_identity_t<T> v) {
   return cuda_on_cpu::update(p, [v](T old) { return static_cast<T>(old + v); });

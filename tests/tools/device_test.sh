@@ -127,6 +127,10 @@ check "with what it holds of the device's memory" grep -qE '\| GPU MB \|$' out
 check "which is something" grep -qE '^\| smallcnn .*\| [1-9][0-9]* \|$' out
 expect "the update timed on the device" 0 '% of copy' bench unlearn --device cuda --model linear \
   --gate none,prob,focus,focus-opt,random --steps 1 --warmup-steps 2
+EXPUNGE_PDL=on expect "with launches that overlap" 0 '^\| smallcnn ' bench train --device cuda --model smallcnn \
+  --batch-size 2 --steps 1 --warmup-steps 2
+EXPUNGE_PDL=maybe expect "which are on or off" 2 'EXPUNGE_PDL=maybe: expected on or off' bench train --device cuda \
+  --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2
 expect "a device that is not there" 7 'cuda:77' train "${args[@]}" --device cuda:77
 expect "no device" 2 'expected auto, cpu or cuda' train "${args[@]}" --device gpu
 expect "a number too large" 2 'expected auto, cpu or cuda' train "${args[@]}" --device cuda:99999999999

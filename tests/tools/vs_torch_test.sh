@@ -50,6 +50,7 @@ expect "everything on a GPU, tried out" 0 '' results --try
 for file in unlearn step infer versus kernels-fp32; do
   check "$file is a table under its command" grep -qE '^\|---' "results/$file.md"
 done
+check "with launches that overlap" test "$(grep -c 'EXPUNGE_PDL=on' results/step.md)" = 2
 check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 6
 expect "no folder" 2 'folder for the results' --try
 expect "an option that is none" 2 '.--quick is not known|--quick is not known' results --quick

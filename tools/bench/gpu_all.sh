@@ -71,6 +71,10 @@ for precision in "${precisions[@]}"; do
         --precision "$precision" --passes apart "${common[@]}"
       run step "$expunge" bench step --model "${models%%,*}" --batch-size "${batches[-1]}" \
         --precision "$precision" --estimator microbatch:8 "${common[@]}"
+      for bench in train step; do  # kernels come while others end
+        run step env EXPUNGE_PDL=on "$expunge" bench "$bench" --model "${models%%,*}" --batch-size "${batches[-1]}" \
+          --precision "$precision" "${common[@]}"
+      done
     fi
     for bench in train step; do
       run step "$expunge" bench "$bench" --model "${models%%,*}" --batch-size "${batches[-1]}" \
