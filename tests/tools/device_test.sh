@@ -119,7 +119,7 @@ for graph in on off; do
   expect "a forward pass, graph $graph" 0 '^\| smallcnn \| 2 \|' bench infer --device cuda --model smallcnn \
     --batch-size 2 --steps 1 --warmup-steps 2 --graph "$graph"
 done
-expect "a whole step, recorded and checked" 0 'prob: 2 passes.*the same bits' bench step --device cuda \
+expect "a whole step, recorded and checked" 0 'with prob, estimator paper: 2 passes.*the same bits' bench step --device cuda \
   --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --gate prob
 expect "with slices of the batches" 0 'estimator microbatch:2: 2 passes.*the same bits' bench step --device cuda \
   --model smallcnn --batch-size 2 --steps 1 --warmup-steps 2 --estimator microbatch:2
