@@ -32,9 +32,9 @@ int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w);
 // rest feasible is dropped (w = 0); all of them where none does. The others get w = phi.
 // Feasibility is not monotone in the prefix, so no length is passed over that might do: products
 // are sorted in classes by their size, and a class is opened unless a bound over all its prefixes
-// says that none is feasible. Sums of what is left: products >= 0 by index, then the negative ones,
-// by class the smallest first, by index; in the opened class by product. Returns how many were
-// dropped.
+// says that none is feasible. Sums of what is left: products >= 0 in four strands by index, then
+// the negative ones, by class the smallest first, by index; in the opened class by product. Returns
+// how many were dropped.
 int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::span<const float> phi,
                  double beta, std::span<float> w);
 

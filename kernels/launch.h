@@ -39,16 +39,9 @@ struct StreamAt {
 };
 
 // Whether a kernel may come to the multiprocessors while the one before it in its stream is at its
-// end (programmatic dependent launch): EXPUNGE_PDL=on, from compute capability 9.0 on.
-bool overlaps_launches();
-
-// The first thing in every kernel: from here on the memory is as the kernels before left it.
-__device__ inline void start_kernel() {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-  cudaGridDependencySynchronize();
-  cudaTriggerProgrammaticLaunchCompletion();  // whoever is next may come when all blocks have
-#endif
-}
+// end (programmatic dependent launch): EXPUNGE_PDL=on, from compute capability 9.0 on, where
+// `a_kernel` was compiled for that.
+bool overlaps_launches(const void* a_kernel);
 
 // kernel(arguments...) in the stream, `shared_bytes` for KERNEL_DYN_SHARED. Threads a block: a
 // multiple of 32. A template is named with its arguments: launch(k<128>, ...). An empty grid is an
@@ -70,7 +63,7 @@ void launch(void (*kernel)(P...), dim3 blocks, dim3 threads, size_t shared_bytes
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &overlap;
-  config.numAttrs = overlaps_launches() ? 1 : 0;
+  config.numAttrs = overlaps_launches(reinterpret_cast<const void*>(kernel)) ? 1 : 0;
   check_cuda(cudaLaunchKernelEx(&config, kernel, std::forward<A>(arguments)...), stream.place);
 }
 
@@ -80,3 +73,14 @@ inline unsigned blocks_for(int64_t n, unsigned threads) {
 }
 
 }  // namespace expunge::kernels
+
+// The first thing in every kernel: from here on the memory is as the kernels before left it, and
+// whoever is next may come when all blocks have. On the CPU tests/cuda_on_cpu/language.h has it.
+#if defined(__CUDACC__)
+__device__ inline void start_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+#endif

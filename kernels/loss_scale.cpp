@@ -10,10 +10,17 @@ void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad,
   const auto on_cpu = [&] {
     for (int64_t i = 0; i < n; ++i) {
       grad[i] *= 1.0f / state->scale;
-      if (!math::is_finite(grad[i]) && overflow != nullptr) *overflow = HUGE_VALF;
+      if (!math::is_finite(grad[i])) *overflow = HUGE_VALF;
     }
   };
   dispatch(stream, on_cpu, [&] { cuda::unscale(stream, n, state, grad, overflow); });
+}
+
+void unscale_squares(Stream stream, int64_t n, const LossScaleState* state, float* squares) {
+  const auto on_cpu = [&] {
+    for (int64_t i = 0; i < n; ++i) squares[i] *= 1.0f / (state->scale * state->scale);
+  };
+  dispatch(stream, on_cpu, [&] { cuda::unscale_squares(stream, n, state, squares); });
 }
 
 void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,

@@ -19,8 +19,17 @@ struct Unscale {
       finite &= math::is_finite(g.v[v]);
     }
     store(grad + V * i, g);
-    if (!finite && overflow != nullptr)
-      atomicExch(overflow, HUGE_VALF);  // whoever comes writes the same
+    if (!finite) atomicExch(overflow, HUGE_VALF);  // whoever comes writes the same
+  }
+};
+
+struct UnscaleSquares {
+  const LossScaleState* state;
+  float* squares;
+  template <int V>
+  __device__ void at(int64_t i) const {
+    const float inverse = 1.0f / (state->scale * state->scale);
+    store(squares + i, inverse * load<V>(squares + i));
   }
 };
 
@@ -54,6 +63,10 @@ void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad,
     each(at, n / V, Unscale<V>{state, grad, overflow});
   else
     each(at, n, Unscale<1>{state, grad, overflow});
+}
+
+void unscale_squares(Stream stream, int64_t n, const LossScaleState* state, float* squares) {
+  each_vector<kVector<float>>(stream, n, UnscaleSquares{state, squares});
 }
 
 void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,

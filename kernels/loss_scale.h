@@ -11,9 +11,10 @@
 namespace expunge::kernels {
 
 // grad[i] = grad[i] / S, n of them, on multiples of 16 bytes. *overflow becomes infinity where one
-// is not finite, and stays as it is otherwise: an entry that math::takes_step looks at. Null: of
-// what may be infinite.
+// is not finite, and stays as it is otherwise: an entry that math::takes_step looks at.
 void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
+// The same by S^2 for what is made of squares of gradients, and may be infinite.
+void unscale_squares(Stream stream, int64_t n, const LossScaleState* state, float* squares);
 
 // What the step makes of S; *overflow becomes NaN where S can go no lower. After one of the `n`
 // losses that is not finite nothing changes: then it is not the scale's fault.
@@ -30,6 +31,7 @@ void choose_version(Stream stream, const LossScaleState* state, const float* ver
 // The same on a GPU (loss_scale.cu).
 namespace cuda {
 void unscale(Stream stream, int64_t n, const LossScaleState* state, float* grad, float* overflow);
+void unscale_squares(Stream stream, int64_t n, const LossScaleState* state, float* squares);
 void adapt_loss_scale(Stream stream, const float* losses, int n, float* overflow,
                       LossScaleState* state);
 void choose_version(Stream stream, const LossScaleState* state, const float* versions,

@@ -10,7 +10,7 @@ namespace expunge::kernels {
 // degrees = 0, the normal distribution.
 const float* student_table(float degrees);
 
-// On the device, for kernels of this stream: good until the stream has been asked for eight others.
+// On the device, for kernels of this stream: good until eight others were made for the stream.
 namespace cuda {
 const float* student_table(Stream stream, float degrees);
 }

@@ -21,9 +21,7 @@ void LossScale::finish(std::span<const Tensor> gradients, std::span<const Tensor
   overflow.zero();
   for (const Tensor& g : gradients)
     kernels::unscale(g.stream(), g.size(), state, g.data(), overflow.data());
-  for (const Tensor& s : squares)  // S^2 may be more than a float has
-    for (int time = 0; time < 2; ++time)
-      kernels::unscale(s.stream(), s.size(), state, s.data(), nullptr);
+  for (const Tensor& s : squares) kernels::unscale_squares(s.stream(), s.size(), state, s.data());
   kernels::adapt_loss_scale(losses.stream(), losses.data(), static_cast<int>(n), overflow.data(),
                             state);
 }
@@ -41,6 +39,10 @@ bool LossScale::skipped(float overflow) {
          "range of fp32, and a smaller --lr may help",
          kernels::kLeastLossScale);
   return true;
+}
+
+void LossScale::lose_count() {
+  skipped_ = -1;
 }
 
 int64_t LossScale::known_skipped() {

@@ -28,6 +28,7 @@ class LossScale {
   // Whether the step was not taken, by the last of its losses; asked once for each. Where S can go
   // no lower: ExitCode::numerical.
   bool skipped(float overflow);
+  void lose_count();  // steps were dropped of which skipped() will not be told
   // The step as optimizers and statistics count: skipped ones are none; if so many more were
   // skipped than skipped() has been told.
   StepScalars taken(StepScalars scalars, int64_t more = 0);

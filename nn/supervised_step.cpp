@@ -110,6 +110,7 @@ void SupervisedStep::queue(const Batch& batch, const StepScalars& scalars) {
 }
 
 void SupervisedStep::start() {
+  if (!queued_.empty()) scale_.lose_count();
   queued_.clear();
   late_.drop();
   found_.zero();

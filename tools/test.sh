@@ -52,8 +52,8 @@ if [[ $sanitizers == yes ]]; then
   # the program and whole models with kernels of CUDA, on the CPU
   build emulated --target cuda_tests_plain device_tests expunge
   run_tests --preset emulated -R '^(cuda_tests_plain_shuffled1|device|cli_device_test)$'
-  if command -v nvcc > /dev/null; then  # warnings and registers that spill are errors
-    build cuda --target expunge_kernels_cuda
+  if command -v nvcc > /dev/null; then  # warnings and registers that spill are errors; and what calls CUDA
+    build cuda --target expunge_kernels_cuda expunge_core expunge_kernels
   else
     echo "test: no nvcc: kernels are not compiled for GPUs"
   fi

@@ -216,6 +216,8 @@ void UnlearnStep::queue(const Batch& leading, const StepScalars& scalars) {
 }
 
 void UnlearnStep::start() {
+  if (!queued_.empty()) scale_.lose_count();
+  taken_ = 0;
   queued_.clear();
   late_.drop();
   late_kept_.drop();

@@ -61,15 +61,19 @@ TEST_CASE("cuda loss scale: an overflow of an earlier buffer stays noted") {
   CHECK(overflow.values()[0] == HUGE_VALF);
 }
 
-TEST_CASE("cuda loss scale: what may be infinite is divided, and not noted") {
-  const DeviceArray<LossScaleState> state(std::vector<LossScaleState>{{.scale = 2}});
-  const DeviceArray<float> x(Floats{1, HUGE_VALF, 3, 4});
-  cuda::unscale(kStream, 4, state.data(), x.data(), nullptr);
-  CHECK(same_bits(x.values(), {0.5f, HUGE_VALF, 1.5f, 2}));
-  Floats here = {1, HUGE_VALF};
-  const LossScaleState two{.scale = 2};
-  unscale({}, 2, &two, here.data(), nullptr);
-  CHECK(same_bits(here, {0.5f, HUGE_VALF}));
+TEST_CASE("cuda loss scale: squares are divided by its square, and may be infinite") {
+  const LossScaleState largest{.scale = kMostLossScale};
+  const DeviceArray<LossScaleState> state(std::vector<LossScaleState>{largest});
+  for (const size_t n : {size_t{1}, size_t{33}, size_t{256}, size_t{1029}}) {
+    Floats x = draw(n, 1);
+    x[n / 2] = HUGE_VALF;
+    const DeviceArray<float> dev_x(x);
+    cuda::unscale_squares(kStream, static_cast<int64_t>(n), state.data(), dev_x.data());
+    unscale_squares({}, static_cast<int64_t>(n), &largest, x.data());
+    CHECK(same_bits(dev_x.values(), x));
+    CHECK(x[n / 2] == HUGE_VALF);
+    if (n > 1) CHECK(x[0] == draw(n, 1)[0] * 0x1p-48f);
+  }
 }
 
 TEST_CASE("cuda loss scale: of several versions that for the number of skipped steps") {

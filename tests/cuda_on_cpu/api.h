@@ -39,11 +39,9 @@ cudaError_t cudaPeekAtLastError();
 cudaError_t cudaGetDeviceCount(int* count);
 struct cudaDeviceProp {
   char name[256];
-  int major, minor;
 };
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaSetDevice(int device);
-cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaDeviceSynchronize();
 
 cudaError_t cudaMalloc(void** p, size_t bytes);
@@ -101,7 +99,16 @@ cudaError_t cudaFuncSetAttribute(F*, cudaFuncAttribute, int value) {
                                                                : cudaSuccess;
 }
 
-// Of those the machine has one, which changes nothing: it runs one kernel after the other.
+struct cudaFuncAttributes {
+  int ptxVersion, binaryVersion;
+};
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {90, 90};
+  return cudaSuccess;
+}
+
+// Of those the machine has one. It runs one kernel after the other all the same, but a thread must
+// have called start_kernel().
 enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
@@ -140,6 +147,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   grid.shared_bytes = config->dynamicSmemBytes;
   grid.arguments = pack;
   grid.argument_bytes = sizeof(Pack);
+  grid.overlaps = config->numAttrs > 0;
   grid.run_thread = [](const void* to_call, const void* with) {
     std::apply(reinterpret_cast<void (*)(P...)>(const_cast<void*>(to_call)),
                *static_cast<const Pack*>(with));

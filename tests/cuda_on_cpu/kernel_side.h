@@ -34,6 +34,7 @@ using NumberOfWord = float (*)(uint32_t word, int half);
 void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                        int numbers_of_word, NumberOfWord number, Site site);
 unsigned lane();
+void note_start();                           // that the running thread called start_kernel()
 void check_row(const void* row, Site site);  // dies of one that is not at a multiple of 16 bytes
 
 // Copies of 16 bytes beside the thread (kernels/async_copy.cuh), which may be made at any time

@@ -22,6 +22,7 @@ struct Grid {
   size_t shared_bytes = 0;
   std::shared_ptr<const void> arguments;
   size_t argument_bytes = 0;
+  bool overlaps = false;  // may be launched while kernels before run
   void (*run_thread)(const void* kernel, const void* arguments) = nullptr;
 };
 

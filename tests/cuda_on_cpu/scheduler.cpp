@@ -62,6 +62,8 @@ Thread* take_ready() {
 void return_from_kernel(Thread& me) {
   me.state = State::returned;
   ++block->returned;
+  if (block->grid->overlaps && !me.started)
+    die("thread %u ends without start_kernel(), where kernels before may still run", me.number);
   Warp& warp = block->warps[me.warp()];
   warp.returned |= me.bit();
   if (block->waiting > 0)
@@ -82,6 +84,7 @@ void run_threads() {
       thread->fiber = fiber;
       here.thread = thread->index;
       running = thread;
+      thread->started = false;
       block->grid->run_thread(block->grid->kernel, block->grid->arguments.get());
       running = nullptr;
       return_from_kernel(*thread);

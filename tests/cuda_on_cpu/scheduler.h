@@ -21,6 +21,7 @@ struct Thread {
   uint3 index{};
   unsigned number = 0, rank = 0;
   State state = State::ready;
+  bool started = false;           // start_kernel()
   Fiber* fiber = nullptr;         // null: not begun
   Site site{};                    // where it waits
   uint32_t mask = 0;              // with whom, for warp operations

@@ -152,6 +152,10 @@ unsigned lane() {
   return running->lane();
 }
 
+void note_start() {
+  running->started = true;
+}
+
 void check_row(const void* row, Site site) {
   constexpr uintptr_t kAligned = 16;
   if (std::bit_cast<uintptr_t>(row) % kAligned != 0)

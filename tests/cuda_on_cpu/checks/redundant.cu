@@ -6,6 +6,7 @@ namespace expunge::test {
 namespace {
 
 __global__ void square_kernel(const float* x, float* y) {
+  start_kernel();
   const float v = x[threadIdx.x];
   __syncthreads();
   y[threadIdx.x] = v * v;

@@ -32,14 +32,16 @@ __device__ float block_sum(float v) {
 }
 
 __global__ void __launch_bounds__(kSumThreads)
-    block_sums_kernel(const float* __restrict__ x, float* __restrict__ out) {
+    block_sums_kernel(const float* x, float* out) {
+  start_kernel();
   const unsigned i = blockIdx.x * kSumThreads + threadIdx.x;
   const float once = block_sum<kSumThreads>(x[i]);
   out[i] = once + block_sum<kSumThreads>(x[i]);
 }
 
-__global__ void softmax_rows_kernel(int rows, int columns, const float* __restrict__ x,
-                                    float* __restrict__ y) {
+__global__ void softmax_rows_kernel(int rows, int columns, const float* x,
+                                    float* y) {
+  start_kernel();
   KERNEL_DYN_SHARED(float, rows_of_block);  // (warps, columns)
   const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   const int row = static_cast<int>(blockIdx.x * (blockDim.x / 32)) + warp;
@@ -54,6 +56,7 @@ __global__ void softmax_rows_kernel(int rows, int columns, const float* __restri
 }
 
 __global__ void shuffles_kernel(int width, int* out) {
+  start_kernel();
   const int i = static_cast<int>(threadIdx.x);
   out[4 * i] = __shfl_sync(0xffffffffu, i, 3, width);
   out[4 * i + 1] = __shfl_xor_sync(0xffffffffu, i, 5, width);
@@ -62,6 +65,7 @@ __global__ void shuffles_kernel(int width, int* out) {
 }
 
 __global__ void half_warps_kernel(double* out) {
+  start_kernel();
   const unsigned i = threadIdx.x;
   double v = i;
   if (i < 16) {
@@ -75,6 +79,7 @@ __global__ void half_warps_kernel(double* out) {
 }
 
 __global__ void votes_kernel(uint32_t* out) {
+  start_kernel();
   const bool mine = threadIdx.x % 3 == 0;
   const uint32_t votes = __ballot_sync(0xffffffffu, mine);
   const int any = __any_sync(0xffffffffu, mine), all = __all_sync(0xffffffffu, mine);
@@ -83,6 +88,7 @@ __global__ void votes_kernel(uint32_t* out) {
 
 template <class T>
 __global__ void matrix_product_kernel(const uint32_t* a, const uint32_t* b, float* d) {
+  start_kernel();
   const unsigned lane = threadIdx.x;
   uint32_t of_a[4], of_b[2];
   float of_d[4];
@@ -93,6 +99,7 @@ __global__ void matrix_product_kernel(const uint32_t* a, const uint32_t* b, floa
 }
 
 __global__ void copied_ahead_kernel(const float* x, float* y) {
+  start_kernel();
   constexpr unsigned kRound = 4 * 32;
   KERNEL_DYN_SHARED(float, s);  // two rounds
   const unsigned i = threadIdx.x;
@@ -111,6 +118,7 @@ __global__ void copied_ahead_kernel(const float* x, float* y) {
 }
 
 __global__ void transposed_matrices_kernel(const uint16_t* rows, uint32_t* d) {
+  start_kernel();
   KERNEL_DYN_SHARED(uint16_t, s);
   for (unsigned i = threadIdx.x; i < 256; i += 32) s[i] = rows[i];
   __syncwarp();
@@ -119,8 +127,9 @@ __global__ void transposed_matrices_kernel(const uint16_t* rows, uint32_t* d) {
   for (int i = 0; i < 4; ++i) d[4 * threadIdx.x + i] = of[i];
 }
 
-__global__ void count_remainders_kernel(int n, const int* __restrict__ x, int* counts,
+__global__ void count_remainders_kernel(int n, const int* x, int* counts,
                                         int* totals) {
+  start_kernel();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= n) return;
   atomicAdd(&counts[x[i] % 10], 1);
@@ -130,6 +139,7 @@ __global__ void count_remainders_kernel(int n, const int* __restrict__ x, int* c
 }
 
 __global__ void places_kernel(uint64_t* out) {
+  start_kernel();
   const uint64_t block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   const uint64_t thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
   out[block * (blockDim.x * blockDim.y * blockDim.z) + thread] =
@@ -140,12 +150,14 @@ __global__ void places_kernel(uint64_t* out) {
 }
 
 __global__ void twice_and_one_kernel(int n, float* x) {
+  start_kernel();
   const int threads = static_cast<int>(gridDim.x * blockDim.x),
             i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   for (n -= i, x += i; n > 0; n -= threads, x += threads) *x = 2 * *x + 1;
 }
 
 __global__ void turns_kernel(int times, int* out) {
+  start_kernel();
   KERNEL_SHARED(int, place, 1024);
   const unsigned i = threadIdx.x;
   int value = static_cast<int>(i);
