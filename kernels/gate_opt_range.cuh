@@ -167,9 +167,8 @@ __global__ void __launch_bounds__(kThreads)
     if (its.forget < 0) sums.add(ClassSums::at(ClassSums::kForgetGain, c), -its.forget);
     if (its.retain < 0) sums.add(ClassSums::at(ClassSums::kRetainGain, c), -its.retain);
   });
-  kept.forget += kernels::sum_before(kept.forget, of_warp);
+  kept.forget += kernels::sum_before(kept.forget, of_warp);  // behind whose barrier the sums stand
   kept.retain += kernels::sum_before(kept.retain, of_warp + RadixSort::kWarps);
-  __syncthreads();
   unsigned long long* of_tensor = r.classes[tile.array].sum;
   for (unsigned k = threadIdx.x; k < unsigned{ClassSums::kSums}; k += kThreads)
     if ((low[k] | high[k]) != 0)

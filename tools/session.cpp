@@ -109,10 +109,13 @@ RunStatus Session::run_from(nn::FitPosition position) {
   status_.steps = position.step;
   status_.status = "running";
   note_time();
-  if (position.step == 0)
+  if (position.step == 0) {
     save(position, true);  // before run.json, which says that there is something to go on from
-  else
+  } else {
+    // a run may have been killed between its state and the model beside it, at its last step too
+    save_model_file(run_.model("last"), shown(), card_);
     write_run_json(run_.path(), status_);
+  }
   try {
     finish(enough_ ? nn::FitEnd::stopped
                    : nn::fit(parts_.fit, parts_.source, parts_.step, *this, position));

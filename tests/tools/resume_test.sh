@@ -56,6 +56,13 @@ rm ids
 expunge train --resume f
 same "a retrained run resumes with its forget set" "$(weights f)" "$(weights f-whole)"
 
+# Killed at its very end, behind the state and before the model beside it, which is an earlier one.
+cp -r whole late
+cp "$(weights f)" "$(weights late)"
+sed -i 's/"status": "finished"/"status": "running"/' late/run.json
+expect "killed between the last state and its model" 0 '' train --resume late
+compare "whose model is that of the state in the end" late
+
 long=(--data builtin --limit 1000 --model smallcnn --batch-size 16 --epochs 30)
 wait_for() {  # file, text: until the file holds it
   for ((i = 0; i < 200; ++i)); do

@@ -134,6 +134,13 @@ EXPUNGE_TEST_STOP_AFTER=3 expect "interrupted" 143 'go on with: expunge unlearn 
 expect "resumed" 0 'forget_acc' unlearn --resume part
 same "a resumed run has the same bits" "$(weights whole)" "$(weights part)"
 expect "resumed once more" 0 'already complete' unlearn --resume part
+
+# Killed behind its last state, before the model beside it, which is still the original network.
+cp -r whole late
+cp "$(weights a)" "$(weights late)"
+sed -i 's/"status": "finished"/"status": "running"/' late/run.json
+expect "killed between the last state and its model" 0 'forget_acc' unlearn --resume late
+same "which is not the original network in the end" "$(weights whole)" "$(weights late)"
 expect "evaluated every second step" 0 '' unlearn "${from[@]}" --eval-every 2step --out often
 EXPUNGE_TEST_STOP_AFTER=2 expect "interrupted where it would be evaluated" 143 'resume' unlearn "${from[@]}" \
   --eval-every 2step --out often-part
