@@ -1,6 +1,7 @@
 #include "kernels/reduce.h"
 
 #include "cuda/both.h"
+#include "kernels/columns.h"
 #include "kernels/conv2d.h"
 #include "kernels/optim_step.h"
 
@@ -21,6 +22,19 @@ double in_double(Term term, const Floats& x, const Floats& y) {
                                     : v;
   }
   return sum;
+}
+
+// sum_rows against the CPU's.
+void check_sum_rows(int64_t rows, int64_t C, float beta) {
+  CAPTURE(rows);
+  CAPTURE(C);
+  const Floats x = draw(rows * C, 1);
+  Floats out = before(beta, C, 2);
+  const DeviceArray<float> dev_x(x), dev_out(out);
+  const DeviceArray<char> workspace(cuda::sum_workspace(rows, C));
+  sum_rows({}, rows, C, x.data(), beta, out.data());
+  cuda::sum_rows(kStream, rows, C, dev_x.data(), beta, dev_out.data(), workspace.data());
+  check_near(dev_out.values(), out, 1e-6);
 }
 
 }  // namespace
@@ -61,17 +75,18 @@ TEST_CASE("cuda sums: of zeros finite, unless a value is not") {
 TEST_CASE("cuda sums over rows: like the CPU's, added to what is there") {
   for (const int64_t C : {1, 3, 4, 33, 128, 260})
     for (const int64_t rows : {0, 1, 31, 64, 65, 1500})  // one part and more
-      for (const float beta : {0.0f, 1.0f}) {
-        CAPTURE(C);
-        CAPTURE(rows);
-        const Floats x = draw(rows * C, 1);
-        Floats out = before(beta, C, 2);
-        const DeviceArray<float> dev_x(x), dev_out(out);
-        const DeviceArray<char> workspace(cuda::sum_workspace(rows, C));
-        sum_rows({}, rows, C, x.data(), beta, out.data());
-        cuda::sum_rows(kStream, rows, C, dev_x.data(), beta, dev_out.data(), workspace.data());
-        check_near(dev_out.values(), out, 1e-6);
-      }
+      for (const float beta : {0.0f, 1.0f}) check_sum_rows(rows, C, beta);
+}
+
+// As the sums of conv2d_taps are.
+TEST_CASE("cuda sums over rows: of many columns all rows are one part") {
+  constexpr int64_t kMany = ColumnGrid::kManyBlocks * 32 * 4;
+  CHECK(ColumnGrid(65, kMany).parts() == 1);
+  CHECK(ColumnGrid(65, kMany / 2).parts() == 2);
+  for (const int64_t C : {kMany, kMany + 1}) {
+    CHECK(ColumnGrid(0, C).parts() == 0);
+    check_sum_rows(65, C, 1.0f);
+  }
 }
 
 TEST_CASE("cuda sums in double to a float gradient; a bias to every row") {
