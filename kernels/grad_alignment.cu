@@ -61,8 +61,8 @@ __device__ float signal(const StatisticsRule& rule, float g, States<V>& s, int v
 
 // G(z) - 1/2
 template <Phi kPhi, int V>
-__device__ float half(const StatisticsRule& rule, const float* table, float g, States<V>& s,
-                      int v) {
+__device__ float half(const StatisticsRule& rule, const math::StudentCubic* table, float g,
+                      States<V>& s, int v) {
   if (kPhi == Phi::paper || (rule.estimator == Estimator::paper && table == nullptr))
     return math::paper_half(rule.paper, g, s.s0.v[v]);
   const float z = signal(rule, g, s, v);

@@ -11,7 +11,7 @@ struct AlignLoops {
   void (*step)(int64_t n, const GradAlignment& a, const StudentTables& tables);
   void (*focus)(int64_t n, const GradAlignment& a, const StudentTables& tables, float* phi);
   // G(z) - 1/2
-  void (*halves)(const float* table, int64_t n, const float* z, float* half);
+  void (*halves)(const math::StudentCubic* table, int64_t n, const float* z, float* half);
 };
 
 extern const AlignLoops kAlignLoopsBaseline, kAlignLoopsAvx2, kAlignLoopsAvx512;

@@ -41,10 +41,10 @@ EXPUNGE_HD float normal_half(float z) {
 // m / SE, at most 8 in size. SE = 0: +-8 for m != 0, and 0 where m = 0. SE infinite, as where
 // nothing is known: 0.
 EXPUNGE_HD float signal(float m, float squared_error) {
-  const float z = m / __builtin_sqrtf(squared_error > 0.0f ? squared_error : 1.0f);
+  const float z = m / __builtin_sqrtf(squared_error);
   const float sure = m > 0.0f ? 8.0f : (m < 0.0f ? -8.0f : 0.0f);
-  const float any = squared_error > 0.0f ? z : sure;
-  return any < 8.0f ? (any > -8.0f ? any : -8.0f) : 8.0f;
+  const float bounded = z < 8.0f ? (z > -8.0f ? z : -8.0f) : 8.0f;
+  return squared_error > 0.0f ? bounded : sure;
 }
 
 // The paper's second moment: the first step V = (1 - rho) g^2, later V = rho g^2 + (1 - rho) V, so

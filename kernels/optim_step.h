@@ -22,7 +22,8 @@ struct OptimStep {
 
 // `step` and `losses` lie where the stream works, so that a recorded launch takes those of its
 // time. losses: (kOptimLosses) or null, the loss and whether gradients overflowed (loss_scale.h);
-// where one is not finite nothing changes. The state: SGD's momentum, or Adam's mean and square.
+// where one is not finite nothing changes. The state: SGD's momentum and null, or Adam's mean and
+// square.
 inline constexpr int kOptimLosses = 2;
 void optim_step(Stream stream, int64_t n, const OptimStep* step, const float* losses,
                 const float* grad, float* value, float* first, float* second);

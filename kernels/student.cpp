@@ -14,7 +14,7 @@ constexpr int kCells = math::kStudentCells;
 // H(1) = 1/2.
 struct Table {
   float degrees = 0;
-  std::array<float, 4 * kCells> cell{};
+  std::array<math::StudentCubic, kCells> cell{};
 
   void fill(float of) {
     degrees = of;
@@ -39,14 +39,14 @@ struct Table {
       const double d0 = density(i * width) * scale * width,
                    d1 = density((i + 1) * width) * scale * width;
       const double c[4] = {y0, d0, 3 * (y1 - y0) - 2 * d0 - d1, 2 * (y0 - y1) + d0 + d1};
-      for (size_t k = 0; k < 4; ++k) cell[4 * at + k] = static_cast<float>(c[k]);
+      for (size_t k = 0; k < 4; ++k) cell[at].c[k] = static_cast<float>(c[k]);
     }
   }
 };
 
 }  // namespace
 
-const float* student_table(float degrees) {
+const math::StudentCubic* student_table(float degrees) {
   if (degrees == 0) return nullptr;
   EXPUNGE_CHECK(degrees >= 1, "student: {} degrees of freedom, at least 1 expected", degrees);
   thread_local std::array<Table, 2> tables;  // they stay where they are: callers hold pointers

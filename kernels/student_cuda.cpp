@@ -11,12 +11,12 @@
 namespace expunge::kernels::cuda {
 namespace {
 
-constexpr size_t kTableBytes = 4 * math::kStudentCells * sizeof(float), kTables = 8;
+constexpr size_t kTableBytes = math::kStudentCells * sizeof(math::StudentCubic), kTables = 8;
 
 // A table and the page-locked copy it is sent from, which must not change before it was sent.
 struct Table {
   float degrees = 0;
-  float *host = nullptr, *device = nullptr;
+  math::StudentCubic *host = nullptr, *device = nullptr;
   cudaEvent_t sent = nullptr;
 
   void fill(cudaStream_t stream, float of) {
@@ -26,8 +26,7 @@ struct Table {
       check_cuda(cudaEventCreateWithFlags(&sent, cudaEventDisableTiming));
     }
     check_cuda(cudaEventSynchronize(sent));
-    const float* table = kernels::student_table(of);
-    std::copy(table, table + 4 * math::kStudentCells, host);
+    std::copy_n(kernels::student_table(of), math::kStudentCells, host);
     // kernels of this stream that read the table of before have ended by the time this is done
     check_cuda(cudaMemcpyAsync(device, host, kTableBytes, cudaMemcpyHostToDevice, stream));
     check_cuda(cudaEventRecord(sent, stream));
@@ -42,7 +41,7 @@ struct Ring {
 
 }  // namespace
 
-const float* student_table(Stream stream, float degrees) {
+const math::StudentCubic* student_table(Stream stream, float degrees) {
   if (degrees == 0) return nullptr;
   static std::mutex lock;
   static auto& rings = *new std::map<void*, Ring>;  // they outlive CUDA's own end: never freed

@@ -9,15 +9,21 @@ namespace expunge::math {
 
 inline constexpr int kStudentCells = 512;
 
-// table (kStudentCells, 4): coefficients by rising power of the place in the cell.
-EXPUNGE_HD float student_half(const float* table, float z) {
+// Coefficients by rising power of the place in the cell; a GPU reads them at once.
+struct alignas(16) StudentCubic {
+  float c[4];
+};
+
+// table (kStudentCells)
+EXPUNGE_HD float student_half(const StudentCubic* table, float z) {
   const float size = z < 0.0f ? -z : z;
   const float a = size < 1e30f ? size : 1e30f;
   const float place = a / (a + 2.0f) * static_cast<float>(kStudentCells);
   const int at = static_cast<int>(place);
   const int cell = at < kStudentCells ? at : kStudentCells - 1;
   const float u = place - static_cast<float>(cell);
-  const float* c = table + 4 * cell;
+  const StudentCubic cubic = table[cell];
+  const float(&c)[4] = cubic.c;
   const float half = c[0] + u * (c[1] + u * (c[2] + u * c[3]));
   return z < 0.0f ? -half : half;
 }

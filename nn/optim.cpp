@@ -91,7 +91,8 @@ void Optimizer::apply(const ParamStore& params, const Tensor& grads, const float
   for (size_t g = 0; g < groups_.size(); ++g) {
     const auto at = [&](const Tensor& flat) { return flat.data() + groups_[g].begin; };
     kernels::optim_step(values.stream(), groups_[g].end - groups_[g].begin, steps + g, losses,
-                        at(grads), at(values), at(state_.front().buffer), at(state_.back().buffer));
+                        at(grads), at(values), at(state_.front().buffer),
+                        state_.size() > 1 ? at(state_.back().buffer) : nullptr);
   }
 }
 
