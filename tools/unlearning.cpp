@@ -248,7 +248,7 @@ int64_t Unlearning::prepare() {
   if (mask_) {
     const Tensor mask = unlearn::saliency_mask(
         model(), *forget_, unlearn::GateSpec::parse(settings_.text("gate")).value);
-    std::ranges::copy(mask.span(), mask_.data());
+    mask_.copy_from(mask);
     passes += forget_->batches();
   }
   switch (method_.prologue) {

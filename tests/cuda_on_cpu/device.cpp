@@ -11,6 +11,7 @@
 
 #include "cuda_on_cpu/api.h"
 #include "cuda_on_cpu/asan.h"
+#include "cuda_on_cpu/pages.h"
 #include "cuda_on_cpu/race.h"
 #include "cuda_on_cpu/report.h"
 #include "cuda_on_cpu/streams.h"
@@ -18,7 +19,6 @@
 namespace cuda_on_cpu {
 namespace {
 
-constexpr size_t kAlign = 256;
 constexpr unsigned char kZone = 0xa5;
 
 struct Allocation {
@@ -42,10 +42,19 @@ Allocations::const_iterator find(const void* p) {
   return at;
 }
 
+unsigned char* take(size_t bytes, Side side) {
+  if (side == Side::device) return take_pages(bytes);
+  return static_cast<unsigned char*>(::operator new (bytes, std::align_val_t{kAlign}));
+}
+void give(unsigned char* memory, size_t bytes, Side side) {
+  if (side == Side::device) return give_pages(memory, bytes);
+  ::operator delete (memory, std::align_val_t{kAlign});
+}
+
 void* allocate(size_t size, Side side) {
   if (size == 0) return nullptr;
-  auto* memory =
-      static_cast<unsigned char*>(::operator new (size + 2 * kAlign, std::align_val_t{kAlign}));
+  const DeviceWork work;  // of which this allocation is none yet
+  unsigned char* memory = take(size + 2 * kAlign, side);
   unsigned char* bytes = memory + kAlign;
   std::memset(memory, kZone, kAlign);
   std::memset(bytes, 0xff, size);
@@ -53,7 +62,6 @@ void* allocate(size_t size, Side side) {
   race_forget(bytes, size);
   ASAN_POISON_MEMORY_REGION(memory, kAlign);
   ASAN_POISON_MEMORY_REGION(bytes + size, kAlign);
-  if (side == Side::device && device_work == 0) ASAN_POISON_MEMORY_REGION(bytes, size);
   allocations()[bytes] = {size, side};
   return bytes;
 }
@@ -69,18 +77,23 @@ void check_zones(const unsigned char* bytes, size_t size) {
 
 // Freed memory waits, holding NaN, before it may be used again: a kernel that still uses it is
 // seen.
-void put_away(unsigned char* memory, size_t size) {
+void put_away(unsigned char* memory, size_t size, Side side) {
   constexpr size_t kMostWaiting = size_t{64} << 20;
-  using Waiting = std::deque<std::pair<unsigned char*, size_t>>;
+  struct Freed {
+    unsigned char* memory;
+    size_t size;
+    Side side;
+  };
+  using Waiting = std::deque<Freed>;
   static auto& waiting = *new Waiting;  // never destroyed: the leak check looks later
   static size_t bytes = 0;
   std::memset(memory, 0xff, size);
   ASAN_POISON_MEMORY_REGION(memory, size);
-  waiting.emplace_back(memory, size);
+  waiting.push_back({memory, size, side});
   for (bytes += size; bytes > kMostWaiting; waiting.pop_front()) {
-    const auto [oldest, its_size] = waiting.front();
+    const auto [oldest, its_size, its_side] = waiting.front();
     ASAN_UNPOISON_MEMORY_REGION(oldest, its_size);
-    ::operator delete (oldest, std::align_val_t{kAlign});
+    give(oldest, its_size, its_side);
     bytes -= its_size;
   }
 }
@@ -92,10 +105,11 @@ void release(void* p, Side side, const char* call) {
   if (at == allocations().end() || at->second.side != side)
     die("%s: not the start of an allocation of this kind, or freed before", call);
   const size_t size = at->second.size;
+  const DeviceWork work;
   ASAN_UNPOISON_MEMORY_REGION(bytes - kAlign, size + 2 * kAlign);
   check_zones(bytes, size);
   allocations().erase(at);
-  put_away(bytes - kAlign, size + 2 * kAlign);
+  put_away(bytes - kAlign, size + 2 * kAlign, side);
 }
 
 }  // namespace
@@ -123,12 +137,14 @@ void demand_device(const char* what, const void* p, size_t bytes) {
 
 DeviceWork::DeviceWork() {
   if (device_work++ > 0) return;
+  open_pages();
   for (const auto& [bytes, a] : allocations())
     if (a.side == Side::device) ASAN_UNPOISON_MEMORY_REGION(bytes, a.size);
 }
 
 DeviceWork::~DeviceWork() {
   if (--device_work > 0) return;
+  close_pages();
   for (const auto& [bytes, a] : allocations())
     if (a.side == Side::device) ASAN_POISON_MEMORY_REGION(bytes, a.size);
 }

@@ -19,7 +19,7 @@ bool is_device(const void* p);
 // Ends the program unless all of it is one allocation's.
 void demand_device(const char* what, const void* p, size_t bytes);
 
-// While it lives device memory may be touched; at other times the address sanitizer refuses.
+// While it lives device memory may be touched; at other times that ends the program (pages.h).
 class DeviceWork {
  public:
   DeviceWork();

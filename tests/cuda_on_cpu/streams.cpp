@@ -70,6 +70,7 @@ Stream find(cudaStream_t stream) {
 // Everything in the stream up to that place, after what it must wait for.
 void run_until(CUstream_st& stream, uint64_t place) {
   if (stream.capture) die("a stream is waited for while it is captured");
+  const DeviceWork work;
   while (!stream.queue.empty() && stream.queue.front().place <= place) {
     const uint64_t here_now = stream.queue.front().place;
     if (&stream == default_stream().get()) {
@@ -80,7 +81,6 @@ void run_until(CUstream_st& stream, uint64_t place) {
     }
     const Item item = std::move(stream.queue.front());
     stream.queue.pop_front();
-    const DeviceWork work;
     item.work();
   }
 }

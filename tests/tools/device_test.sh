@@ -14,6 +14,8 @@ for device in cpu cuda; do
     --batch-size 4 --epochs 2 --device $device --out unlearn-$device
   expect "a gate of tensors on $device" 0 '' unlearn --from train-$device --forget random:6 --method ngplus --gate opt \
     --batch-size 4 --epochs 1 --device $device --out opt-$device
+  expect "a mask of the whole model on $device" 0 '' unlearn --from train-$device --forget random:6 --method salun \
+    --batch-size 4 --epochs 1 --device $device --out salun-$device
   expect "eval on $device" 0 'forget' eval unlearn-$device --attacks loss --device $device
 done
 check "the loss goes the same way" python3 - train-cpu/metrics.csv train-cuda/metrics.csv << 'PY'

@@ -203,7 +203,8 @@ bool launch_of() {
 std::span<const Fault> memory_faults() {
   static constexpr const char *kWrong = "wrong result", *kOverflow = "AddressSanitizer",
                               *kNeither = "which is neither device nor shared memory, at",
-                              *kHost = "is a host pointer, kernel";
+                              *kHost = "is a host pointer, kernel",
+                              *kClosed = "host code touches device memory at";
   static constexpr Fault all[] = {
       {"read behind the end", read_behind_the_end, nullptr, kOverflow, kNeither},
       {"write behind the end", write_behind_the_end, "bytes was written 1 bytes behind its end",
@@ -225,8 +226,8 @@ std::span<const Fault> memory_faults() {
        "which is misaligned"},
       {"host pointer", host_pointer, kHost, kHost, kHost},
       {"host pointer in a struct", host_pointer_in_a_struct, nullptr, nullptr, kNeither},
-      {"device pointer on the host", device_pointer_on_the_host, nullptr, "use-after-poison",
-       nullptr},
+      {"device pointer on the host", device_pointer_on_the_host, kClosed, "use-after-poison",
+       kClosed},
       {"result read before it is there", result_read_before_it_is_there, kWrong, kWrong, kWrong},
       {"other stream not waited for", other_stream_not_waited_for, kWrong, kWrong, kWrong},
       {"used after free", used_after_free, nullptr, kOverflow, kNeither},
