@@ -113,9 +113,16 @@ void conv2d_backward_weights(Stream stream, const Conv2dShape& s, int64_t n0, in
                                                  dy.from(n0 * s.P() * s.Q() * s.K), beta, dw.f32());
   }
   queue(stream, [=] {
-    const Tensor out = before(beta, dw, w_size(s));
-    kernels::conv2d_backward_weights({}, s, n0, n1, fetched(x, x_size(s)).data(),
-                                     fetched(dy, y_size(s)).data(), beta, out.data());
+    const Tensor in = fetched(x, x_size(s)), of_y = fetched(dy, y_size(s)),
+                 out = before(beta, dw, w_size(s));
+    if (!wide) {
+      kernels::conv2d_backward_weights({}, s, n0, n1, in.data(), of_y.data(), beta, out.data());
+    } else {  // cuDNN gives it in 16 bits, where it may overflow
+      const Tensor sum(out.shape()), in16(out.shape(), x.type);
+      kernels::conv2d_backward_weights({}, s, n0, n1, in.data(), of_y.data(), 0.0f, sum.data());
+      kernels::cast({}, {sum.size(), 1, 1}, sum.values(), 0.0f, in16.values());
+      kernels::cast({}, {sum.size(), 1, 1}, in16.values(), beta, out.values());
+    }
     put(out, dw);
   });
 }
