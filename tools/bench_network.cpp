@@ -3,14 +3,26 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/precision.h"
 #include "nn/ops.h"
 #include "nn/supervised_step.h"
 
 namespace expunge::tools {
 namespace {
 
-// Two algorithms for one convolution (by the batch's size) differ by 1e-5 of the largest value.
-constexpr double kLogitTolerance = 1e-3;
+// Of the largest logit. An image alone may have other algorithms than in a batch, whose sums come
+// in another order: on the CPU 1e-5. Where activations are rounded a last digit is another in each
+// layer (docs/decisions/0020).
+double logit_tolerance() {
+  switch (kernels::precision()) {
+    case kernels::Precision::fp32:
+      return 1e-3;
+    case kernels::Precision::bf16:
+      return 5e-2;
+    default:
+      return 1e-2;
+  }
+}
 constexpr int64_t kSingles = 4;  // images that run on their own, too
 
 // Running statistics must fit the network's values, or these grow layer by layer.
@@ -54,13 +66,14 @@ class RecordedForward {
 
 double check_singles(const nn::Model& model, const Tensor& x, const Tensor& logits) {
   const int64_t classes = logits.dim(1), image = x.size() / x.dim(0);
+  const double tolerance = logit_tolerance();
   double largest = 0, worst = 0;
   for (float z : logits.span()) largest = std::max(largest, std::abs(double{z}));
   for (int64_t n = 0; n < std::min(kSingles, x.dim(0)); ++n) {
     const Tensor one = logits_of(model, x.slice(n * image, {1, x.dim(1), x.dim(2), x.dim(3)}));
     for (int64_t c = 0; c < classes; ++c) {
       const double together = double{logits.data()[n * classes + c]}, alone = double{one.data()[c]};
-      if (!(std::abs(together - alone) <= kLogitTolerance * largest))
+      if (!(std::abs(together - alone) <= tolerance * largest))
         fail(ExitCode::verification,
              "bench infer {}: logit {} of image {} is {} in the batch and {} alone", model.name, c,
              n, together, alone);

@@ -84,19 +84,23 @@ double check_step(const BenchNetwork& o) {
   return loss;
 }
 
-// Of a tensor's mean of gradients, after some steps: rounding of sums, or of activations.
+// Of a tensor's mean of gradients: twice as many images may have another plan, whose sums come in
+// another order, and what is rounded otherwise may pass a ReLU or not (docs/decisions/0020). Of
+// another batch it would be about 1.4, of half of one 1.
 double joint_tolerance() {
-  return kernels::precision() == kernels::Precision::fp32 ? 2e-2 : 0.2;
+  return kernels::precision() == kernels::Precision::fp32 ? 5e-2 : 0.5;
 }
 
 // Adam's means of gradients after steps with a joint pass and with passes apart, tensor by tensor,
-// by their norms: gradients of another batch, or of half of one, are far from it.
+// by their norms. The weights stay as they are: Adam's first steps are signs, which would make much
+// of little.
 void check_joint(const BenchNetwork& o) {
   constexpr int kSteps = 3;
   BenchNetwork joint = o, apart = o;
   joint.gate = apart.gate = "none";
   apart.joint = false;
   StepProblem together(joint, false), in_turn(apart, false);
+  together.scalars.lr = in_turn.scalars.lr = 0;
   for (int i = 0; i < kSteps; ++i) together.run(), in_turn.run();
   const Tensor a = together.optimizer.state()[0].buffer.to({}),
                b = in_turn.optimizer.state()[0].buffer.to({});
