@@ -1,8 +1,12 @@
 #include "kernels/conv_plan_book_cudnn.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
@@ -16,6 +20,27 @@ namespace expunge::kernels::cudnn {
 namespace {
 
 constexpr uint64_t kMaxFile = uint64_t{1} << 24;
+
+// While it lives no other process measures and writes this file: what they do side by side on one
+// GPU would be measured with it, and the last to write would drop what the others found.
+class Turn {
+ public:
+  explicit Turn(const std::filesystem::path& file) {
+    if (file.empty()) return;
+    std::error_code error;
+    std::filesystem::create_directories(file.parent_path(), error);
+    fd_ = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    while (fd_ >= 0 && ::flock(fd_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~Turn() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Turn(const Turn&) = delete;
+
+ private:
+  int fd_ = -1;  // none: what cannot be locked is not written either
+};
 
 }  // namespace
 
@@ -44,7 +69,7 @@ void ConvPlanBook::read() {
     const size_t tab = line.find('\t');
     if (tab == std::string::npos) continue;
     if (std::optional<ConvEngine> engine = ConvEngine::parse(line.substr(tab + 1)))
-      known_.insert_or_assign(line.substr(0, tab), std::move(*engine));
+      known_.try_emplace(line.substr(0, tab), std::move(*engine));
   }
 }
 
@@ -53,8 +78,6 @@ void ConvPlanBook::write() const {
   std::string text = title_ + "\n";
   for (const auto& [problem, engine] : known_)
     text += fmt::format("{}\t{}\n", problem, engine.str());
-  std::error_code error;
-  std::filesystem::create_directories(file_.parent_path(), error);
   try {
     write_atomic(file_, text);
   } catch (const Error&) {
@@ -85,11 +108,17 @@ size_t ConvPlanBook::fastest(const ConvProblem& problem, const std::vector<ConvP
   return static_cast<size_t>(left.front() - plans.data());
 }
 
+std::optional<ConvPlan> ConvPlanBook::known(const ConvProblem& problem) const {
+  const auto it = known_.find(problem.str());
+  return it == known_.end() ? std::nullopt : conv_plan(problem, device_, it->second, limits_);
+}
+
 ConvPlan ConvPlanBook::find(const ConvProblem& problem) {
+  if (std::optional<ConvPlan> plan = known(problem)) return std::move(*plan);
+  const Turn turn(file_);
+  read();  // another process may have measured it meanwhile
+  if (std::optional<ConvPlan> plan = known(problem)) return std::move(*plan);
   const std::string key = problem.str();
-  if (const auto it = known_.find(key); it != known_.end())
-    if (std::optional<ConvPlan> plan = conv_plan(problem, device_, it->second, limits_))
-      return std::move(*plan);
   std::vector<ConvPlan> plans = conv_plans(problem, device_, limits_);
   if (plans.empty()) fail(ExitCode::device, "there is no plan for the convolution {}", key);
   ConvPlan& best = plans[fastest(problem, plans)];

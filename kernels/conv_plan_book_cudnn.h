@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,8 @@ class ConvPlanBook {
   using Timer = std::function<std::vector<double>(const ConvProblem&, const Plans&, int runs)>;
 
   // file: empty keeps nothing on disk. A file that is of another device or version, or cannot be
-  // read, is as good as none, and is written anew.
+  // read, is as good as none, and is written anew. Processes that share it measure in turn
+  // (`file`.lock), and a problem once.
   ConvPlanBook(Descriptor device, std::string device_name, std::filesystem::path file, Timer timer,
                const PlanLimits& limits = {});
 
@@ -34,8 +36,9 @@ class ConvPlanBook {
   int64_t measured() const { return measured_; }  // problems so far that no file had the answer to
 
  private:
-  void read();
+  void read();         // what is known already stays
   void write() const;  // what cannot be written is not kept: the next run measures again
+  std::optional<ConvPlan> known(const ConvProblem& problem) const;
   ConvPlan find(const ConvProblem& problem);
   size_t fastest(const ConvProblem& problem, const std::vector<ConvPlan>& plans) const;
 

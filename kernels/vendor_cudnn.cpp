@@ -145,10 +145,13 @@ Tensor Vendor::workspace(const ConvProblem& problem, const ConvPlan& plan) const
 
 // On memory of its own: a run would change what is there. A run to load the kernels comes first;
 // of what takes long one run is enough, noise does not decide about it. Plans are recorded, as
-// steps are: some are many launches, and none may be what a step cannot record.
+// steps are: some are many launches, and none may be what a step cannot record. Before each run
+// that counts come others, which keep the GPU busy until that one is queued as a whole: else it
+// would wait for the host between the events, and other processes might have it there.
 std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
                                          const cudnn::ConvPlanBook::Plans& plans, int runs) {
   constexpr float kLong = 5;
+  constexpr int kBefore = 2;
   const Conv2dShape& s = problem.shape;
   EXPUNGE_CHECK(!cuda_is_recording(), "the plan of a convolution is looked for in a recorded step");
   check_cuda(cudaDeviceSynchronize());  // no other stream works meanwhile
@@ -162,6 +165,7 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
   const Tensor memory = workspace(problem, *largest);
   const Events events;
   const auto milliseconds_of = [&](FunctionRef<void()> call) {
+    for (int i = 0; i < kBefore; ++i) call();
     check_cuda(cudaEventRecord(events.begin, handle(stream_)));
     call();
     check_cuda(cudaEventRecord(events.end, handle(stream_)));

@@ -1,4 +1,7 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -303,6 +306,38 @@ TEST_CASE("the book measures once, keeps the fastest, and reads it in the next r
   ConvPlanBook other(h200(), "NVIDIA H100", file, second.timer());
   other.at(problem());
   CHECK(other.measured() == 1);
+}
+
+TEST_CASE("books of two processes: each adds to the file, and a problem is measured once") {
+  const test::TempDir dir;
+  const std::filesystem::path file = dir.path() / "plans.txt";
+  Stopwatch watch;
+  ConvPlanBook one(h200(), "NVIDIA H200", file, watch.timer()),
+      other(h200(), "NVIDIA H200", file, watch.timer());  // there is no file yet
+  one.at(problem());
+  other.at(problem(ConvPass::data));
+  CHECK(other.at(problem()).engine().str() == one.at(problem()).engine().str());
+  CHECK(one.measured() == 1);
+  CHECK(other.measured() == 1);
+  ConvPlanBook later(h200(), "NVIDIA H200", file, watch.timer());
+  later.at(problem()), later.at(problem(ConvPass::data));
+  CHECK(later.measured() == 0);
+}
+
+TEST_CASE("while a book measures another process waits") {
+  const test::TempDir dir;
+  const std::filesystem::path file = dir.path() / "plans.txt";
+  bool locked = false;
+  ConvPlanBook book(h200(), "NVIDIA H200", file,
+                    [&](const ConvProblem&, const ConvPlanBook::Plans& plans, int) {
+                      const int fd = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CLOEXEC);
+                      REQUIRE(fd >= 0);
+                      locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+                      ::close(fd);
+                      return std::vector<double>(plans.size(), 1);
+                    });
+  book.at(problem());
+  CHECK(locked);
 }
 
 TEST_CASE("a broken file, and one that cannot be written, are as good as none") {
