@@ -1,107 +1,16 @@
-#include "kernels/each.cuh"
-#include "kernels/gates.h"
-#include "kernels/gates_math.h"
+#include "kernels/gate_select.cuh"
 
-// Ranks by radix select and histograms. All counts are whole numbers, so atomics may come in any
-// order.
+// Gates by ranks and histograms.
 namespace expunge::kernels::cuda {
 namespace {
 
-constexpr unsigned kThreads = 256, kWarp = 32, kAll = 0xffffffffu, kMostBlocks = 512;
-constexpr int kDigitsOfThread = math::kMostDigits / kThreads;
-constexpr int kClasses = 1 << 16, kClassThreads = 1024, kClassesOfThread = kClasses / kClassThreads;
+constexpr int kClassThreads = 1024, kClassesOfThread = kClasses / kClassThreads;
 
-// What a select knows so far.
-struct Selection {
-  int64_t rank;           // of the element that is looked for, among those that fit
-  int64_t equal;          // how many are equal to it, at the end
-  int64_t keep;           // fdr: how many fit
-  int64_t risk;           // fdr: of those before the class
-  uint32_t found, known;  // bits of it, and which of them are decided
-  uint32_t next;          // the smallest larger element
-};
-
-// Memory to work in: a selection, its counts, what blocks have in common.
-struct Workspace {
-  Selection* state;
-  unsigned *counts, *ties;
-  unsigned long long* risks;  // fdr
-};
 Workspace places(void* memory) {
   auto* bytes = static_cast<unsigned char*>(memory);
   auto* risks = reinterpret_cast<unsigned long long*>(bytes + 256);
   auto* counts = reinterpret_cast<unsigned*>(risks + kClasses);
   return {reinterpret_cast<Selection*>(bytes), counts, counts + kClasses, risks};
-}
-
-template <bool kSize>
-__device__ uint32_t key(float x) {
-  return math::order_bits(kSize ? fabsf(x) : x);
-}
-
-__global__ void begin_kernel(Workspace w, int64_t n, int64_t keep) {
-  start_kernel();
-  if (threadIdx.x == 0) *w.state = {n - keep, 0, keep, 0, 0, 0, kAll};
-  for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads) w.counts[i] = 0;
-}
-
-// counts[d] += how many elements with the decided bits have digit d
-template <bool kSize>
-__global__ void __launch_bounds__(kThreads)
-    count_kernel(int64_t n, const float* x, math::Digit digit, Workspace w) {
-  start_kernel();
-  KERNEL_SHARED(unsigned, count, math::kMostDigits);
-  for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads) count[i] = 0;
-  __syncthreads();
-  const uint32_t found = w.state->found, known = w.state->known, mask = (1u << digit.width) - 1;
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n;
-       i += int64_t{gridDim.x} * kThreads) {
-    const uint32_t bits = key<kSize>(x[i]);
-    if ((bits & known) == found) atomicAdd(&count[bits >> digit.shift & mask], 1u);
-  }
-  __syncthreads();
-  for (unsigned i = threadIdx.x; i < unsigned{math::kMostDigits}; i += kThreads)
-    if (count[i] > 0) atomicAdd(&w.counts[i], count[i]);
-}
-
-// The digit that the rank falls into; counts are 0 again.
-__global__ void __launch_bounds__(kThreads) pick_kernel(math::Digit digit, Workspace w) {
-  start_kernel();
-  KERNEL_SHARED(unsigned, count, math::kMostDigits);
-  KERNEL_SHARED(int64_t, sums, kThreads);
-  int64_t sum = 0;
-  for (int i = 0; i < kDigitsOfThread; ++i) {
-    const unsigned at = threadIdx.x * kDigitsOfThread + static_cast<unsigned>(i);
-    sum += count[at] = w.counts[at];
-    w.counts[at] = 0;
-  }
-  sums[threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.x > 0) return;
-  int64_t rank = w.state->rank;
-  unsigned thread = 0;
-  while (thread + 1 < kThreads && rank >= sums[thread]) rank -= sums[thread++];
-  unsigned d = thread * kDigitsOfThread;
-  const unsigned last = d + kDigitsOfThread - 1;
-  while (d < last && rank >= count[d]) rank -= count[d++];
-  w.state->rank = rank;
-  w.state->equal = count[d];
-  w.state->found |= d << digit.shift;
-  w.state->known |= ((1u << digit.width) - 1) << digit.shift;
-}
-
-unsigned blocks_of(int64_t n) {
-  const unsigned blocks = blocks_for(n, kThreads);
-  return blocks < kMostBlocks ? blocks : kMostBlocks;
-}
-
-// The element with `state.rank` smaller or equal ones before it, into state.found.
-template <bool kSize>
-void select(const StreamAt& stream, int64_t n, const float* x, const Workspace& w) {
-  for (const math::Digit digit : math::kDigits) {
-    launch(count_kernel<kSize>, blocks_of(n), kThreads, 0, stream, n, x, digit, w);
-    launch(pick_kernel, 1, kThreads, 0, stream, digit, w);
-  }
 }
 
 // Rows of kThreads elements, the same number of them a block, in order.
@@ -165,15 +74,6 @@ void write_top(const StreamAt& stream, int64_t n, const float* score, const Work
   launch(ties_kernel, blocks, kThreads, 0, stream, rows, score, w);
   launch(top_kernel, blocks, kThreads, 0, stream, rows, score, w, out);
 }
-
-struct Next {  // the smallest element above the one that was found
-  const float* x;
-  Workspace w;
-  __device__ void operator()(int64_t i) const {
-    const uint32_t bits = key<true>(x[i]);
-    if (bits > w.state->found) atomicMin(&w.state->next, bits);
-  }
-};
 
 struct AtLeast {
   const float* x;
@@ -275,7 +175,7 @@ void gate_saliency(Stream stream, int64_t n, const float* s, double q, Quantile 
   const math::QuantilePlace place = math::quantile_place(q, n);
   start(stream, n, n - place.low, places_of);
   select<true>(stream, n, s, places_of);
-  each(stream, n, Next{s, places_of});
+  launch(next_kernel, blocks_of(n), kThreads, 0, stream, n, s, places_of);
   const double share = place.part == 0 ? 0 : how == Quantile::midpoint ? 0.5 : place.part;
   each(stream, n, AtLeast{s, share, places_of, w});
 }

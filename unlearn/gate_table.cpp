@@ -49,7 +49,8 @@ void top(const GateInput& in) {
 }
 
 constexpr GateUses kGradients{.forget = true, .retain = true},
-    kPhi{.forget = true, .retain = true, .phi = true};
+    kPhi{.forget = true, .retain = true, .phi = true},
+    kPhiAlone{.forget = true, .retain = true, .phi = true, .phi_alone = true};
 
 }  // namespace
 
@@ -125,7 +126,7 @@ const std::vector<GateRow>& gates() {
        .summary = "opt over all parameters"},
       {.name = "fdr",
        .scope = Scope::model,
-       .uses = kPhi,
+       .uses = kPhiAlone,
        .value = GateValue{.fallback = 0.3, .least = 0, .most = 1},
        .weigh = fdr,
        .anywhere = true,
@@ -133,7 +134,7 @@ const std::vector<GateRow>& gates() {
        .summary = "the most parameters whose mean 1 - phi is at most alpha"},
       {.name = "top",
        .scope = Scope::model,
-       .uses = kPhi,
+       .uses = kPhiAlone,
        .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
        .weigh = top,
        .anywhere = true,

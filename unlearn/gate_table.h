@@ -33,8 +33,9 @@ struct GateInput {
 // What w depends on. A side that the method lacks is probed, if the gate uses it.
 struct GateUses {
   bool forget = false, retain = false, phi = false;
-  bool saliency = false;  // s, from a pass of its own where the forget objective is not -CE(F)
-  bool mask = false;      // Scope::element: w is UpdateConfig::mask
+  bool phi_alone = false;  // the gradients make phi, and weigh does not look at them
+  bool saliency = false;   // s, from a pass of its own where the forget objective is not -CE(F)
+  bool mask = false;       // Scope::element: w is UpdateConfig::mask
 };
 
 // The number behind the colon.

@@ -74,8 +74,8 @@ WholeGate::Buffers WholeGate::buffers() const {
   const auto used = [&](bool wanted, const Tensor& flat) {
     return wanted ? flat.to(gate_stream()) : Tensor();
   };
-  return {.g_f = used(uses.forget, inputs_.g_f),
-          .g_r = used(uses.retain, inputs_.g_r),
+  return {.g_f = used(uses.forget && !uses.phi_alone, inputs_.g_f),
+          .g_r = used(uses.retain && !uses.phi_alone, inputs_.g_r),
           .s = used(uses.saliency, inputs_.saliency),
           .phi = used(uses.phi, inputs_.phi),
           .w = w_.to(gate_stream())};
