@@ -123,13 +123,6 @@ std::string layer_note(const std::string& model, const std::vector<KernelCase>& 
   return fmt::format("{}, ms of all layers: {}; together {:.2f}", model, text, all);
 }
 
-// On a terminal: which row is being timed.
-void show_place(size_t done, size_t rows, const std::string& name) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  const std::string text = done < rows ? fmt::format("{} of {}: {}", done + 1, rows, name) : "";
-  say("\r{:<78}{}", text.substr(0, 78), done < rows ? "" : "\r");
-}
-
 // A gate that needs no forget set: there is none here.
 unlearn::GateSpec gate_of(const std::string& text) {
   const unlearn::GateSpec gate = unlearn::GateSpec::parse(text);
@@ -165,16 +158,13 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
   table.columns.push_back({"gflops", "GFLOP/s", 1});
   if (here) table.columns.push_back({"peak_percent", "% of peak", 0});
   append(table.columns, {{"gb_per_s", "GB/s", 1}, share_column(), {"memory_mb", "memory MB", 1}});
-  std::vector<KernelResult> results;
-  for (const KernelCase& c : rows) {
-    if (stop_requested())
-      return static_cast<ExitCode>(128 + stop_signal());  // half a table is none
-    show_place(results.size(), rows.size(), c.name());
-    const KernelResult r =
-        run_kernel_case(c, {.warmup = static_cast<int>(settings.integer("warmup-steps")),
-                            .steps = static_cast<int>(settings.integer("steps")),
-                            .record = settings.text("graph") == "on"});
-    results.push_back(r);
+  const TimedRows timed =
+      time_rows(rows, {.warmup = static_cast<int>(settings.integer("warmup-steps")),
+                       .steps = static_cast<int>(settings.integer("steps")),
+                       .record = settings.text("graph") == "on"});
+  for (size_t i = 0; i < timed.rows.size(); ++i) {
+    const KernelCase& c = timed.rows[i];
+    const KernelResult& r = timed.results[i];
     const double gflops = r.flops > 0 ? 1e-6 * r.flops / r.time.median_ms : std::nan("");
     const double gb_per_s = 1e-6 * r.bytes / r.time.median_ms;
     Row row = {c.kernel, c.shape, layers_text(c.layers), r.algo};
@@ -184,11 +174,12 @@ ExitCode bench_kernels(const Settings& settings, const std::function<KernelCases
     append(row, Row{gb_per_s, 100 * gb_per_s / machine.gb_per_s, r.memory_mb});
     table.rows.push_back(std::move(row));
   }
-  show_place(rows.size(), rows.size(), "");
-  for (const std::string& model : models_of(settings))
-    table.notes.push_back(layer_note(model, rows, results));
+  table.notes = timed.notes;
+  if (timed.code == ExitCode::done)  // sums of all layers
+    for (const std::string& model : models_of(settings))
+      table.notes.push_back(layer_note(model, timed.rows, timed.results));
   print_table(settings, table);
-  return ExitCode::done;
+  return timed.code;
 }
 
 ExitCode run_bench_unlearn(Settings& settings) {

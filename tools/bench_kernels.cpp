@@ -1,10 +1,14 @@
 #include "tools/bench_kernels.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "core/memory.h"
 #include "core/work_graph.h"
+#include "tools/say.h"
+#include "tools/signals.h"
 
 namespace expunge::tools {
 
@@ -55,6 +59,13 @@ Timing time_graph(const std::vector<KernelRun>& runs, const KernelTiming& how) {
   return {time.median_ms / calls, time.min_ms / calls, time.max_ms / calls};
 }
 
+// On a terminal: which row is being timed.
+void show_place(size_t done, size_t rows, const std::string& name) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  const std::string text = done < rows ? fmt::format("{} of {}: {}", done + 1, rows, name) : "";
+  say("\r{:<78}{}", text.substr(0, 78), done < rows ? "" : "\r");
+}
+
 }  // namespace
 
 KernelResult run_kernel_case(const KernelCase& row, const KernelTiming& how) {
@@ -78,6 +89,29 @@ KernelResult run_kernel_case(const KernelCase& row, const KernelTiming& how) {
           ? time_graph(runs, how)
           : time_calls(std::max(how.warmup, static_cast<int>(runs.size())), how.steps, in_turn);
   return {time, first.algo, first.flops, first.bytes, memory_mb};
+}
+
+TimedRows time_rows(const std::vector<KernelCase>& rows, const KernelTiming& how) {
+  TimedRows timed;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (stop_requested()) {
+      timed.notes.push_back(fmt::format("stopped after {} of {} rows", i, rows.size()));
+      timed.code = static_cast<ExitCode>(128 + stop_signal());
+      break;
+    }
+    show_place(i, rows.size(), rows[i].name());
+    try {
+      timed.results.push_back(run_kernel_case(rows[i], how));
+      timed.rows.push_back(rows[i]);
+    } catch (const Error& wrong) {
+      if (wrong.code() != ExitCode::verification) throw;
+      say("{}\n", wrong.what());
+      timed.notes.push_back(fmt::format("not timed, since it is wrong: {}", wrong.what()));
+      timed.code = wrong.code();
+    }
+  }
+  show_place(rows.size(), rows.size(), "");
+  return timed;
 }
 
 void check_elements(const std::string& name, const Tensor& got, int64_t stride, double tolerance,

@@ -54,6 +54,16 @@ struct KernelTiming {
 };
 KernelResult run_kernel_case(const KernelCase& row, const KernelTiming& how);
 
+// Rows that were timed, and why others were not: those whose result is wrong, and those that a
+// signal left.
+struct TimedRows {
+  std::vector<KernelCase> rows;
+  std::vector<KernelResult> results;
+  std::vector<std::string> notes;
+  ExitCode code = ExitCode::done;
+};
+TimedRows time_rows(const std::vector<KernelCase>& rows, const KernelTiming& how);
+
 // The distinct convolutions and linear layers of the networks in one direction, in order.
 enum class Direction : unsigned char { forward, backward_data, backward_weights };
 inline constexpr Direction kDirections[] = {Direction::forward, Direction::backward_data,

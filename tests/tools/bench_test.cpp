@@ -37,6 +37,28 @@ TEST_CASE("bench kernels: every row's first result passes its check, a wrong one
   CHECK(refused > 20);
 }
 
+TEST_CASE("bench kernels: a row whose result is wrong is left out, and the others are timed") {
+  std::vector<KernelCase> rows = kernel_cases({"smallcnn"}, 2);
+  std::erase_if(rows, [](const KernelCase& row) { return row.kernel != "softmax_xent"; });
+  REQUIRE(rows.size() == 1);
+  const KernelCase right = rows.front();
+  KernelCase wrong = right;
+  wrong.prepare = [=](const std::string& name) {
+    KernelRun run = right.prepare(name);
+    run.check = [=] { fail(ExitCode::verification, "bench kernels: {}: it is wrong", name); };
+    return run;
+  };
+  const TimedRows timed = time_rows({right, wrong, right}, {.warmup = 1, .steps = 1});
+  CHECK(timed.results.size() == 2);
+  CHECK(timed.rows.size() == 2);
+  REQUIRE(timed.notes.size() == 1);
+  CHECK(contains(timed.notes.front(), "not timed, since it is wrong: bench kernels: softmax_xent"));
+  CHECK(timed.code == ExitCode::verification);
+  wrong.prepare = [](const std::string&) -> KernelRun { fail(ExitCode::memory, "none left"); };
+  CHECK(test::error_code([&] { time_rows({wrong}, {.warmup = 1, .steps = 1}); }) ==
+        ExitCode::memory);  // nobody knows whether others would run
+}
+
 TEST_CASE("bench kernels: a convolution with one term left out is refused") {
   const kernels::Conv2dShape s{.N = 2, .H = 6, .W = 5, .C = 7, .K = 9, .R = 3, .S = 3, .pad = 1};
   const Tensor x({s.N, s.H, s.W, s.C}), w({s.K, s.R, s.S, s.C}), y({s.N, s.P(), s.Q(), s.K});

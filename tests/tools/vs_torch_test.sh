@@ -32,26 +32,39 @@ few=(--device cpu --models resnet18 --batches 2 --precisions fp32 --steps 1 --ro
 expect "GPU: every form in turn" 0 '^\| resnet18 \| 2 \| fp32 \| [0-9.]+ \| [0-9]+ \| [0-9.]+ \| [0-9.]+ \|' "${few[@]}" --parts train --forms eager
 check "a column of memory, empty on the CPU" grep -qE '^\| resnet18 .*\| -, - \|$' out
 check "a line a measurement" test "$(wc -l < rows.jsonl)" = 4
-expect "GPU: a graph needs one" 1 'peer_train: graph needs a GPU' "${few[@]}" --forms graph
+expect "GPU: a graph needs one" 1 'peer_train: graph needs a GPU' "${few[@]}" --parts train --forms graph,eager
+check "which leaves its cells empty, and the others stand" grep -qE '^\| resnet18 \| 2 \| fp32 \| [0-9.]+ \| [0-9]+ \| - \| [0-9.]+ \| - \| [0-9.]+ \|' out
+expect "GPU: what takes too long" 1 'took more than 0 s' "${few[@]}" --parts train --forms eager --seconds 0.01
 rm rows.jsonl
 expect "GPU: steps of unlearning" 0 '^\| unlearn \| batch .*\| loop / expunge \| eager / expunge \|' "${few[@]}" \
   --parts unlearn --forms loop,eager
 check "each form in each round" test "$(grep -c '"part": "unlearn"' rows.jsonl)" = 6
+expect "GPU: the update alone" 0 '^\| resnet18 \| focus \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \|' --device cpu \
+  --models resnet18 --steps 2 --rounds 1 --parts update --forms loop,eager
+check "of opt a loop alone" grep -qE '^\| resnet18 \| opt \| [0-9.]+ \| [0-9.]+ \| - \| [0-9.]+ \| - \|' out
 bin=$PYTHON  # the peers alone, in what ours has no CPU for: fp16's loss scale is there whatever the CPU makes of the type
 for peer in train step; do
   expect "GPU: fp16 of peer_$peer" 0 '"precision": "fp16", "form": "eager"' "$(dirname "$script")/gpu/peer_$peer.py" \
     --device cpu --batch 2 --precision fp16 --exec eager --steps 1 --warmup 3
 done
 bin=$(dirname "$script")/gpu_vs_torch.sh
-expect "GPU: a part that is none" 1 'expected train, unlearn' "${few[@]}" --parts infer
+expect "GPU: a part that is none" 1 'expected train, unlearn, update' "${few[@]}" --parts infer
 
 bin=$(dirname "$script")/gpu_all.sh
 expect "everything on a GPU, tried out" 0 '' results --try
-for file in unlearn step infer versus kernels-fp32; do
+for file in step infer versus kernels-fp32; do
   check "$file is a table under its command" grep -qE '^\|---' "results/$file.md"
 done
+check "the update of unlearning too" grep -qE '^\| update \| gate ' results/versus.md
 check "with launches that overlap" test "$(grep -c 'EXPUNGE_PDL=on' results/step.md)" = 2
 check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 6
+bin=$EXPUNGE make_small_set
+cp results/step.md before
+expect "training on data" 0 '' results --try --parts data --data small.epk
+check "how accurate it gets" grep -qE 'accuracy' results/data.md
+check "and nothing else" cmp -s before results/step.md
+expect "data that is not there" 2 "'nowhere' is not there" results --data nowhere
+expect "a part of everything that is none" 2 'wants some of versus,data' results --parts torch
 expect "no folder" 2 'folder for the results' --try
 expect "an option that is none" 2 '.--quick is not known|--quick is not known' results --quick
 expect "no time" 0 'left out, 0 minutes' late --try --minutes 0

@@ -100,13 +100,12 @@ def opt_weight(g_f, g_r):
     uu, cc, uc = left(u[order].square_()), left(c[order].square_()), left(product)
     feasible = torch.minimum(a * uu + b * uc, b * cc + a * uc) >= 0
     first = int(feasible.int().argmax()) if bool(feasible.any()) else len(order)
-    w = torch.ones(len(order))
+    w = torch.ones(len(order), device=g_f.device)
     w[order[:first]] = 0
     return w.view_as(g_f)
 
 
-def opt_adam(parameters):
-    problem = Problem(parameters)
+def opt_adam_of(problem):
     adam = adam_of(problem, foreach=False)
 
     def step():
@@ -115,6 +114,10 @@ def opt_adam(parameters):
         adam.step()
 
     return step
+
+
+def opt_adam(parameters):
+    return opt_adam_of(Problem(parameters))
 
 
 ROWS = {"focus_adam_loop": focus_adam_loop, "focus_adam_foreach": focus_adam_foreach, "opt_adam": opt_adam}

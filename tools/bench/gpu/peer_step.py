@@ -5,7 +5,7 @@ squares of both gradients, focus vector, Adam (lr 1e-4). One JSON line for each 
   loop     the step as the usual public code writes it, operator by operator over a list of tensors
   eager    the same with foreach operators and fused Adam, the fastest eager form that we could write
   graph    `eager` as one CUDA graph
-  compile  `eager` with the network compiled (max-autotune)
+  compile  `eager` with the network compiled (max-autotune); reduce: (reduce-overhead)
 A form whose retain loss does not fall, or whose weights stay, is an error.
 """
 
@@ -18,7 +18,7 @@ import sys
 import torch
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[up]) for up in (1, 2)]
-from peer_train import PRECISIONS, as_graph, autocast, timed, unscale
+from peer_train import COMPILED, PRECISIONS, as_graph, autocast, timed, unscale
 from peer_unlearn import BETA, EPS, RHO, ForeachFocus
 from torch_models import MODELS
 
@@ -28,7 +28,7 @@ def options():
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
-    parser.add_argument("--exec", default="loop,eager,graph", help="loop, eager, graph, compile; several by commas")
+    parser.add_argument("--exec", default="loop,eager,graph", help="loop, eager, graph, compile, reduce; several by commas")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--device", default="cuda")
@@ -73,7 +73,7 @@ def unlearning_step(o, form):
     device = torch.device(o.device)
     torch.manual_seed(0)
     model = MODELS[o.model][0]().to(device, memory_format=torch.channels_last).train()
-    forward = torch.compile(model, mode="max-autotune") if form == "compile" else model
+    forward = torch.compile(model, mode=COMPILED[form]) if form in COMPILED else model
     batches = [(torch.rand(o.batch, 3, 32, 32, device=device).to(memory_format=torch.channels_last),
                 torch.arange(o.batch, device=device) % 10) for _ in range(2)]
     capturable = {"fused": True, "capturable": True} if device.type == "cuda" and form != "loop" else {}
@@ -104,9 +104,9 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = o.precision == "tf32"
     torch.backends.cudnn.benchmark = True
     for form in o.exec.split(","):
-        if form not in ("loop", "eager", "graph", "compile"):
-            sys.exit(f"peer_step: --exec {form}: expected loop, eager, graph, compile")
-        if form in ("graph", "compile") and o.device == "cpu":
+        if form not in ("loop", "eager", "graph", *COMPILED):
+            sys.exit(f"peer_step: --exec {form}: expected loop, eager, graph, compile, reduce")
+        if form in ("graph", *COMPILED) and o.device == "cpu":
             sys.exit(f"peer_step: {form} needs a GPU")
         step, loss, model = unlearning_step(o, form)
         before = [p.detach().clone() for p in model.parameters()]

@@ -1,6 +1,7 @@
 """A training step in PyTorch, timed: the peer of `expunge bench train --device cuda`.
 
-One JSON line for each form asked for: eager, one CUDA graph of the whole step, torch.compile (max-autotune).
+One JSON line for each form asked for: eager, one CUDA graph of the whole step, torch.compile (compile: max-autotune;
+reduce: reduce-overhead).
 Same network, batch, SGD with momentum and synthetic images as ours; channels_last, which is PyTorch's fastest here.
 A form whose loss does not fall is an error: a step that does nothing would be the fastest of all.
 """
@@ -20,6 +21,7 @@ from torch_models import MODELS
 
 
 PRECISIONS = ["fp32", "tf32", "bf16", "fp16"]
+COMPILED = {"compile": "max-autotune", "reduce": "reduce-overhead"}  # forms, and their modes
 LOSS_SCALE = 1024.0  # of fp16; constant, which costs less than GradScaler's
 
 
@@ -28,7 +30,7 @@ def options():
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--precision", choices=PRECISIONS, default="bf16")
-    parser.add_argument("--exec", default="eager,graph", help="eager, graph, compile; several by commas")
+    parser.add_argument("--exec", default="eager,graph", help="eager, graph, compile, reduce; several by commas")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--device", default="cuda")
@@ -54,7 +56,7 @@ def training_step(o, form):
     device = torch.device(o.device)
     torch.manual_seed(0)
     model = MODELS[o.model][0]().to(device, memory_format=torch.channels_last).train()
-    forward = torch.compile(model, mode="max-autotune") if form == "compile" else model
+    forward = torch.compile(model, mode=COMPILED[form]) if form in COMPILED else model
     images = torch.rand(o.batch, 3, 32, 32, device=device).to(memory_format=torch.channels_last)
     labels = torch.arange(o.batch, device=device) % 10
     fused = {"fused": True} if device.type == "cuda" else {}
@@ -117,8 +119,8 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = o.precision == "tf32"
     torch.backends.cudnn.benchmark = True
     for form in o.exec.split(","):
-        if form not in ("eager", "graph", "compile"):
-            sys.exit(f"peer_train: --exec {form}: expected eager, graph, compile")
+        if form not in ("eager", "graph", *COMPILED):
+            sys.exit(f"peer_train: --exec {form}: expected eager, graph, compile, reduce")
         if form != "eager" and o.device == "cpu":
             sys.exit(f"peer_train: {form} needs a GPU")
         step, loss = training_step(o, form)

@@ -1,5 +1,6 @@
-"""Ours against PyTorch on one GPU: `expunge bench train` and peer_train.py, `expunge bench step` and peer_step.py in
-turn, medians and ratios as a table.
+"""Ours against PyTorch on one GPU: `expunge bench train` and peer_train.py, `expunge bench step` and peer_step.py,
+`expunge bench unlearn` and peer_update.py in turn, medians and ratios as a table. What fails or takes too long is an
+empty cell, and the rest goes on.
 
 Called by tools/bench/gpu_vs_torch.sh, which says what there is to choose.
 """
@@ -16,76 +17,110 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 # What is compared: verb of expunge bench, peer, its forms unless --forms says otherwise, batches likewise.
 PARTS = {"train": ("train", "peer_train.py", "eager,graph,compile", "512,128"),
-         "unlearn": ("step", "peer_step.py", "loop,eager,graph,compile", "256")}
+         "unlearn": ("step", "peer_step.py", "loop,eager,graph,compile", "256"),
+         "update": ("unlearn", "peer_update.py", "loop,eager,graph,tensors,flat", "focus,opt")}
+ONLY_LOOP = {"opt": ["loop"]}  # gates whose other forms there are not
 
 
 def options():
     parser = argparse.ArgumentParser(prog="gpu_vs_torch")
-    parser.add_argument("--parts", default="train,unlearn", help="train, unlearn")
+    parser.add_argument("--parts", default="train,unlearn,update", help="train, unlearn, update")
     parser.add_argument("--models", default="resnet18,vgg16_bn")
     parser.add_argument("--batches", help="512,128 for training, 256 for unlearning")
     parser.add_argument("--precisions", default="bf16,fp16,tf32,fp32")
-    parser.add_argument("--forms", help="eager,graph,compile; for unlearning also loop")
+    parser.add_argument("--gates", default=PARTS["update"][3], help="of the update alone: focus, opt")
+    parser.add_argument("--forms", help="eager,graph,compile,reduce; for unlearning also loop; of the update loop,eager,"
+                        "graph,tensors,flat")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--seconds", type=float, default=600, help="that one measurement may take")
     parser.add_argument("--expunge", required=True)
     parser.add_argument("--json", help="every measurement, a line each")
     return parser.parse_args()
 
 
-def lines_of(command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"gpu_vs_torch: {' '.join(map(str, command))}: exit code {done.returncode}: "
-                 f"{done.stderr.strip().splitlines()[-1:]}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+class Versus:
+    def __init__(self, o):
+        self.o, self.failures = o, 0
+
+    def lines_of(self, command):
+        """What a command prints as JSON; nothing where it fails."""
+        command = [str(part) for part in command]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=self.o.seconds)
+            if done.returncode == 0:
+                return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+            why = f"exit code {done.returncode}: {' '.join(done.stderr.strip().splitlines()[-1:])}"
+        except subprocess.TimeoutExpired:
+            why = f"took more than {self.o.seconds:.0f} s"
+        self.failures += 1
+        print(f"gpu_vs_torch: {' '.join(command)}: {why}", file=sys.stderr, flush=True)
+        return []
+
+    def ours(self, part, case):
+        given = ["--gate", case["gate"]] if part == "update" else ["--batch-size", case["batch"], "--precision",
+                                                                   case["precision"]]
+        found = self.lines_of([self.o.expunge, "bench", PARTS[part][0], "--model", case["model"], *given, "--device",
+                               self.o.device, "--steps", self.o.steps, "--json"])
+        return [{"form": "expunge", **{key: found[0]["rows"][0].get(key) for key in ("median_ms", "device_mb",
+                                                                                    "copy_percent")}}] if found else []
+
+    def theirs(self, part, case, form):
+        given = [text for key, value in case.items() for text in (f"--{key}", value)]
+        return self.lines_of([sys.executable, HERE / PARTS[part][1], *given, "--exec", form, "--steps", self.o.steps,
+                              "--device", self.o.device])[:1]
+
+    def measure(self, part, case, forms):
+        """Measurements by form, over rounds in which every form has its turn."""
+        found = {}
+        for round_ in range(self.o.rounds):
+            of_round = self.ours(part, case)
+            for form in forms:
+                if form in ONLY_LOOP.get(case.get("gate"), forms):
+                    of_round += self.theirs(part, case, form)
+            for one in of_round:
+                found.setdefault(one["form"], []).append(one)
+                if self.o.json:
+                    with open(self.o.json, "a", encoding="utf-8") as file:
+                        file.write(json.dumps({"part": part, **case, "round": round_, **one}) + "\n")
+        return found
+
+    def cases(self, part):
+        models, precisions = self.o.models.split(","), self.o.precisions.split(",")
+        if part == "update":
+            return [{"model": m, "gate": g} for m, g in itertools.product(models, self.o.gates.split(","))]
+        batches = map(int, (self.o.batches or PARTS[part][3]).split(","))
+        return [{"model": m, "batch": b, "precision": p} for m, b, p in itertools.product(models, batches, precisions)]
+
+    def compare(self, part):
+        forms = (self.o.forms or PARTS[part][2]).split(",")
+        cases = self.cases(part)
+        last = "% of copy" if part == "update" else f"GPU MB: expunge, {', '.join(forms)}"
+        names = [part, *list(cases[0])[1:], "expunge ms", *(() if part == "update" else ("images/s",)),
+                 *(f"{f} ms" for f in forms), *(f"{f} / expunge" for f in forms), last]
+        print(f"| {' | '.join(names)} |")
+        print("|---" * len(names) + "|")
+        for case in cases:
+            found = self.measure(part, case, forms)
+            ms = {form: statistics.median(one["median_ms"] for one in all_) for form, all_ in found.items()}
+            mine = ms.get("expunge")
+            largest = {form: max(one.get("device_mb") or 0 for one in all_) for form, all_ in found.items()}
+            cells = [*case.values(), text(mine, ".3f")]
+            if part != "update":
+                cells.append(text(mine and 1000 * case["batch"] / mine, ".0f"))
+            cells += [text(ms.get(f), ".3f") for f in forms]
+            cells += [text(mine and f in ms and ms[f] / mine, ".2f") for f in forms]
+            if part == "update":
+                cells.append(text(found["expunge"][-1].get("copy_percent") if mine else None, ".0f"))
+            else:
+                cells.append(", ".join(str(largest.get(f) or "-") for f in ["expunge", *forms]))
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
+        print(flush=True)
 
 
-def ours(o, part, model, batch, precision):
-    found = lines_of([o.expunge, "bench", PARTS[part][0], "--model", model, "--batch-size", batch, "--precision",
-                      precision, "--device", o.device, "--steps", o.steps, "--json"])[0]
-    row = found["rows"][0]
-    return {"form": "expunge", "median_ms": row["median_ms"], "device_mb": row.get("device_mb")}
-
-
-def theirs(o, part, model, batch, precision, form):
-    return lines_of([sys.executable, HERE / PARTS[part][1], "--model", model, "--batch", batch, "--precision",
-                     precision, "--exec", form, "--steps", o.steps, "--device", o.device])[0]
-
-
-def measure(o, part, model, batch, precision, forms):
-    """Median milliseconds by form, over rounds in which every form has its turn, and the most MiB of the GPU's memory."""
-    times, memory = {}, {}
-    for round_ in range(o.rounds):
-        found = [ours(o, part, model, batch, precision)]
-        found += [theirs(o, part, model, batch, precision, form) for form in forms]
-        for one in found:
-            times.setdefault(one["form"], []).append(one["median_ms"])
-            memory[one["form"]] = max(memory.get(one["form"], 0), one.get("device_mb") or 0)
-            if o.json:
-                with open(o.json, "a", encoding="utf-8") as file:
-                    file.write(json.dumps({"part": part, "model": model, "batch": batch, "precision": precision,
-                                           "round": round_, "form": one["form"],
-                                           "median_ms": one["median_ms"],
-                                           "device_mb": one.get("device_mb")}) + "\n")
-    return {form: statistics.median(of) for form, of in times.items()}, memory
-
-
-def compare(o, part):
-    forms = (o.forms or PARTS[part][2]).split(",")
-    batches = map(int, (o.batches or PARTS[part][3]).split(","))
-    print(f"| {part} | batch | precision | expunge ms | images/s | {' | '.join(f + ' ms' for f in forms)} | "
-          f"{' | '.join(f + ' / expunge' for f in forms)} | GPU MB: expunge, {', '.join(forms)} |")
-    print("|---" * (6 + 2 * len(forms)) + "|")
-    for model, batch, precision in itertools.product(o.models.split(","), batches, o.precisions.split(",")):
-        ms, memory = measure(o, part, model, batch, precision, forms)
-        mine = ms["expunge"]
-        print(f"| {model} | {batch} | {precision} | {mine:.3f} | {1000 * batch / mine:.0f} | "
-              f"{' | '.join(f'{ms[f]:.3f}' for f in forms)} | {' | '.join(f'{ms[f] / mine:.2f}' for f in forms)} | "
-              f"{', '.join(str(memory[f] or '-') for f in ['expunge', *forms])} |",
-              flush=True)
-    print(flush=True)
+def text(number, form):
+    return format(number, form) if number else "-"
 
 
 def main():
@@ -94,8 +129,10 @@ def main():
     for part in parts:
         if part not in PARTS:
             sys.exit(f"gpu_vs_torch: --parts {part}: expected {', '.join(PARTS)}")
+    versus = Versus(o)
     for part in parts:
-        compare(o, part)
+        versus.compare(part)
+    sys.exit(versus.failures > 0)
 
 
 if __name__ == "__main__":
