@@ -51,15 +51,16 @@ struct Terms {
   }
 };
 
-// Products of tf32 have 10 bits: a term is off by up to 1e-3 of itself. In 16 bits the result is
-// rounded.
+// Products of tf32 have 10 bits: a term is off by up to 1e-3 of itself, and where an engine cuts
+// both factors off by up to 2e-3 in one direction, which does not cancel: of the length of all
+// terms 2.5e-3 has been simulated. In 16 bits the result is rounded.
 double tolerance(const Terms& want, bool wide) {
   const double terms = std::sqrt(want.squares);
   switch (kernels::precision()) {
     case kernels::Precision::fp32:
       return kTolerance * terms;
     case kernels::Precision::tf32:
-      return 3e-3 * terms;
+      return 6e-3 * terms;
     case kernels::Precision::bf16:
     case kernels::Precision::fp16:
       break;

@@ -3,8 +3,8 @@
 #include <cstddef>
 
 // Where the device's memory lies: pages of their own that only DeviceWork opens, so that host code
-// that touches them ends the program, as a GPU would end it. With the address sanitizer, which says
-// more, ordinary memory.
+// that touches them ends the program, as a GPU would end it; but for programs that hold much of it.
+// With the address sanitizer, which says more, ordinary memory.
 namespace cuda_on_cpu {
 
 constexpr size_t kAlign = 256;
