@@ -1,7 +1,5 @@
-#include <utility>
-
 #include "kernels/gate_opt_range.cuh"
-#include "kernels/gates.h"
+#include "kernels/gate_tensors.cuh"
 
 // OPT of several tensors side by side: the open elements (gate_opt_range.cuh) in order; sums over
 // what is left behind each prefix, from the other end; the first of them that is feasible. All sums
@@ -192,23 +190,18 @@ void opt_of_many(Stream stream, const Flat& flat, const TiledArrays& arrays, voi
   launch(write_kernel, arrays.tiles, kThreads, 0, stream, flat, arrays, w);
 }
 
-// body(arrays) for as many tensors as one launch takes, of few elements or of more.
-template <class Body>
-void for_launches(std::span<const GateTensor> tensors, bool few, Body body) {
-  TiledArrays arrays;
-  for (const GateTensor& t : tensors) {
-    if (t.size == 0 || (t.size <= int64_t{kFew}) != few) continue;
-    arrays.add(t.offset, t.size);
-    if (arrays.count == TiledArrays::kMost) body(std::exchange(arrays, TiledArrays{}));
-  }
-  if (arrays.count > 0) body(arrays);
+bool is_few(int64_t size) {
+  return size <= int64_t{kFew};
+}
+bool is_many(int64_t size) {
+  return !is_few(size);
 }
 
 }  // namespace
 
 size_t gate_opt_workspace(std::span<const GateTensor> tensors) {
   size_t most = 0;
-  for_launches(tensors, false, [&](const TiledArrays& arrays) {
+  for_launches(tensors, is_many, [&](const TiledArrays& arrays) {
     Places memory{nullptr};
     places(arrays, memory);
     most = memory.bytes > most ? memory.bytes : most;
@@ -219,8 +212,8 @@ size_t gate_opt_workspace(std::span<const GateTensor> tensors) {
 void gate_opt(Stream stream, std::span<const GateTensor> tensors, const float* g_f,
               const float* g_r, const float* phi, double beta, float* w, void* workspace) {
   const Flat flat{{g_f, g_r, phi, beta}, w};
-  for_launches(tensors, true, [&](const TiledArrays& few) { opt_of_few(stream, flat, few); });
-  for_launches(tensors, false,
+  for_launches(tensors, is_few, [&](const TiledArrays& few) { opt_of_few(stream, flat, few); });
+  for_launches(tensors, is_many,
                [&](const TiledArrays& many) { opt_of_many(stream, flat, many, workspace); });
 }
 

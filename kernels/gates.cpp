@@ -99,21 +99,24 @@ int64_t gate_fdr(std::span<const float> phi, double alpha, std::span<float> w) {
 
 namespace {
 
-Tensor workspace(Stream stream) {
-  const auto bytes = static_cast<int64_t>(cuda::gate_workspace());
-  return Tensor({bytes}, DType::u8, stream);
+Tensor workspace(Stream stream, size_t bytes = cuda::gate_workspace()) {
+  return Tensor({static_cast<int64_t>(bytes)}, DType::u8, stream);
 }
 
 }  // namespace
 
-void gate_saliency(Stream stream, std::span<const float> s, double q, Quantile how,
-                   std::span<float> w) {
-  const auto on_cuda = [&] {
-    cuda::gate_saliency(stream, std::ssize(s), s.data(), q, how, w.data(),
-                        workspace(stream).bytes());
+void gate_saliency(Stream stream, std::span<const GateTensor> tensors, std::span<const float> s,
+                   double q, Quantile how, std::span<float> w) {
+  const auto on_cpu = [&] {
+    for (const GateTensor& t : tensors) {
+      const auto at = static_cast<size_t>(t.offset), n = static_cast<size_t>(t.size);
+      gate_saliency(s.subspan(at, n), q, how, w.subspan(at, n));
+    }
   };
-  dispatch(
-      stream, [&] { gate_saliency(s, q, how, w); }, on_cuda);
+  dispatch(stream, on_cpu, [&] {
+    const Tensor memory = workspace(stream, cuda::gate_saliency_workspace());
+    cuda::gate_saliency(stream, tensors, s.data(), q, how, w.data(), memory.bytes());
+  });
 }
 
 void gate_top(Stream stream, std::span<const float> score, int64_t keep, std::span<float> w) {

@@ -1,16 +1,64 @@
+#include "kernels/each.cuh"
 #include "kernels/gate_select.cuh"
+#include "kernels/gates.h"
 
-// Gates by ranks and histograms.
+// Gates of a tensor, or of a model, by rank: the largest, or as many as a mean allows.
 namespace expunge::kernels::cuda {
 namespace {
 
-constexpr int kClassThreads = 1024, kClassesOfThread = kClasses / kClassThreads;
+constexpr unsigned kThreads = Select::kThreads, kWarp = 32, kAll = 0xffffffffu, kMostBlocks = 512;
+constexpr int kClasses = 1 << 16, kClassThreads = 1024, kClassesOfThread = kClasses / kClassThreads;
 
+struct State : Selection {
+  int64_t keep = 0;  // fdr: how many fit
+  int64_t risk = 0;  // fdr: of those before the class
+};
+
+// Memory to work in: a selection, its counts, what blocks have in common.
+struct Workspace {
+  State* state;
+  unsigned *counts, *ties;
+  unsigned long long* risks;  // fdr
+};
 Workspace places(void* memory) {
   auto* bytes = static_cast<unsigned char*>(memory);
   auto* risks = reinterpret_cast<unsigned long long*>(bytes + 256);
   auto* counts = reinterpret_cast<unsigned*>(risks + kClasses);
-  return {reinterpret_cast<Selection*>(bytes), counts, counts + kClasses, risks};
+  return {reinterpret_cast<State*>(bytes), counts, counts + kClasses, risks};
+}
+
+__global__ void begin_kernel(Workspace w, int64_t n, int64_t keep) {
+  start_kernel();
+  if (threadIdx.x == 0) *w.state = {{n - keep}, keep};
+  for (unsigned i = threadIdx.x; i < Select::kCounts; i += kThreads) w.counts[i] = 0;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    count_kernel(int64_t n, const float* x, math::Digit digit, Workspace w) {
+  start_kernel();
+  KERNEL_SHARED(unsigned, of_block, Select::kCounts);
+  const auto keys = [&](const auto& count) {
+    for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n;
+         i += int64_t{gridDim.x} * kThreads)
+      count(math::order_bits(x[i]));
+  };
+  Select::count(*w.state, digit, keys, of_block, w.counts);
+}
+
+__global__ void __launch_bounds__(kThreads) pick_kernel(math::Digit digit, Workspace w) {
+  start_kernel();
+  KERNEL_SHARED(int64_t, of_warp, Select::kWarps);
+  Select::pick(*w.state, digit, of_warp, w.counts);
+}
+
+// The element with `state.rank` smaller or equal ones before it, into state.found.
+void select(const StreamAt& stream, int64_t n, const float* x, const Workspace& w) {
+  const unsigned blocks = blocks_for(n, kThreads);
+  for (const math::Digit digit : math::kDigits) {
+    launch(count_kernel, blocks < kMostBlocks ? blocks : kMostBlocks, kThreads, 0, stream, n, x,
+           digit, w);
+    launch(pick_kernel, 1, kThreads, 0, stream, digit, w);
+  }
 }
 
 // Rows of kThreads elements, the same number of them a block, in order.
@@ -66,7 +114,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void write_top(const StreamAt& stream, int64_t n, const float* score, const Workspace& w,
                float* out) {
-  select<false>(stream, n, score, w);
+  select(stream, n, score, w);
   constexpr int64_t kFew = 4, kMost = int64_t{kThreads} * kMostBlocks;
   const int64_t needed = (n + kMost - 1) / kMost;
   const Rows rows{n, needed > kFew ? needed : kFew};
@@ -74,20 +122,6 @@ void write_top(const StreamAt& stream, int64_t n, const float* score, const Work
   launch(ties_kernel, blocks, kThreads, 0, stream, rows, score, w);
   launch(top_kernel, blocks, kThreads, 0, stream, rows, score, w, out);
 }
-
-struct AtLeast {
-  const float* x;
-  double share;  // of the way from the value that was found to the next
-  Workspace w;
-  float* out;
-  __device__ void operator()(int64_t i) const {
-    const Selection s = *w.state;
-    const double below = math::from_order_bits(s.found);
-    const bool same = s.rank + 1 < s.equal || s.next == kAll;
-    const double above = same ? below : double{math::from_order_bits(s.next)};
-    out[i] = double{fabsf(x[i])} >= below + share * (above - below) ? 1.0f : 0.0f;
-  }
-};
 
 struct Zero {
   Workspace w;
@@ -124,7 +158,7 @@ __global__ void __launch_bounds__(kClassThreads)
   count[threadIdx.x] = mine, risk[threadIdx.x] = own;
   __syncthreads();
   if (threadIdx.x > 0) return;
-  Selection s = *w.state;
+  State s = *w.state;
   const auto fits = [&](int64_t r, int64_t c) {
     return math::risk_fits(s.risk + r, s.keep + c, alpha);
   };
@@ -166,18 +200,6 @@ void start(const StreamAt& stream, int64_t n, int64_t keep, const Workspace& w) 
 size_t gate_workspace() {
   return 256 + kClasses * (sizeof(unsigned long long) + sizeof(unsigned)) +
          kMostBlocks * sizeof(unsigned);
-}
-
-void gate_saliency(Stream stream, int64_t n, const float* s, double q, Quantile how, float* w,
-                   void* workspace) {
-  if (n == 0) return;
-  const Workspace places_of = places(workspace);
-  const math::QuantilePlace place = math::quantile_place(q, n);
-  start(stream, n, n - place.low, places_of);
-  select<true>(stream, n, s, places_of);
-  launch(next_kernel, blocks_of(n), kThreads, 0, stream, n, s, places_of);
-  const double share = place.part == 0 ? 0 : how == Quantile::midpoint ? 0.5 : place.part;
-  each(stream, n, AtLeast{s, share, places_of, w});
 }
 
 void gate_top(Stream stream, int64_t n, const float* score, int64_t keep, float* w,

@@ -39,8 +39,6 @@ int64_t gate_opt(std::span<const float> g_f, std::span<const float> g_r, std::sp
                  double beta, std::span<float> w);
 
 // The same where the stream works; spans of a GPU's memory. fdr and opt do not say how many there.
-void gate_saliency(Stream stream, std::span<const float> s, double q, Quantile how,
-                   std::span<float> w);
 void gate_top(Stream stream, std::span<const float> score, int64_t keep, std::span<float> w);
 void gate_fdr(Stream stream, std::span<const float> phi, double alpha, std::span<float> w);
 void gate_opt(Stream stream, std::span<const float> g_f, std::span<const float> g_r,
@@ -50,21 +48,24 @@ void gate_opt(Stream stream, std::span<const float> g_f, std::span<const float> 
 struct GateTensor {
   int64_t offset, size;
 };
-// opt of each of the tensors: on a GPU in the same launches.
+// saliency and opt of each of the tensors: on a GPU in the same launches.
+void gate_saliency(Stream stream, std::span<const GateTensor> tensors, std::span<const float> s,
+                   double q, Quantile how, std::span<float> w);
 void gate_opt(Stream stream, std::span<const GateTensor> tensors, std::span<const float> g_f,
               std::span<const float> g_r, std::span<const float> phi, double beta,
               std::span<float> w);
 
-// On a GPU (gates.cu, gate_opt.cu), with gate_workspace() bytes to work in; tensors below 2^32. opt
-// takes up to 64 tensors at a time, in gate_opt_workspace() bytes, some 24 an element: room to sort
-// them all, though of a large tensor it sorts the classes alone that the prefix may end in. Its
-// sums come in another order than the CPU's: another prefix where rounding decides which is
-// feasible.
+// On a GPU (gates.cu, gate_saliency.cu, gate_opt.cu), with gate_workspace() bytes to work in;
+// tensors below 2^32. saliency and opt take up to 64 tensors at a time. opt does in
+// gate_opt_workspace() bytes, some 24 an element: room to sort them all, though of a large tensor
+// it sorts the classes alone that the prefix may end in. Its sums come in another order than the
+// CPU's: another prefix where rounding decides which is feasible.
 namespace cuda {
 
 size_t gate_workspace();
-void gate_saliency(Stream stream, int64_t n, const float* s, double q, Quantile how, float* w,
-                   void* workspace);
+size_t gate_saliency_workspace();
+void gate_saliency(Stream stream, std::span<const GateTensor> tensors, const float* s, double q,
+                   Quantile how, float* w, void* workspace);
 void gate_top(Stream stream, int64_t n, const float* score, int64_t keep, float* w,
               void* workspace);
 void gate_fdr(Stream stream, int64_t n, const float* phi, double alpha, float* w, void* workspace);

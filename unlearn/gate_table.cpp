@@ -19,10 +19,14 @@ int64_t share(double rho, size_t n) {
 }
 
 // The quantiles that the published code takes (docs/unlearning.md).
-void saliency(const GateInput& in) {
+void saliency_of_tensors(const GateInput& in, std::span<const kernels::GateTensor> tensors) {
   if (in.s.empty())
-    return kernels::gate_saliency(in.stream, in.g_f, in.value, Quantile::linear, in.w);
-  kernels::gate_saliency(in.stream, in.s, in.value, Quantile::midpoint, in.w);
+    return kernels::gate_saliency(in.stream, tensors, in.g_f, in.value, Quantile::linear, in.w);
+  kernels::gate_saliency(in.stream, tensors, in.s, in.value, Quantile::midpoint, in.w);
+}
+void saliency(const GateInput& in) {
+  const kernels::GateTensor whole{0, std::ssize(in.w)};
+  saliency_of_tensors(in, {&whole, 1});
 }
 
 // phi is empty where the row does not use it: 1.
@@ -93,6 +97,7 @@ const std::vector<GateRow>& gates() {
        .value = GateValue{.fallback = 0.5, .least = 0, .most = 1},
        .weigh = saliency,
        .anywhere = true,
+       .weigh_tensors = saliency_of_tensors,
        .recordable = true,
        .summary = "|s| at least its quantile in the tensor, s = g_f or the gradient of -CE(F)"},
       {.name = "opt",

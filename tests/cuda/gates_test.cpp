@@ -35,6 +35,13 @@ void check(const Floats& in, const OnCpu& on_cpu, const OnCuda& on_cuda) {
   CHECK(same_bits(dev_w.values(), w));
 }
 
+// In memory that is not 0.
+void cuda_saliency(std::span<const GateTensor> tensors, const float* s, double q, Quantile how,
+                   float* w) {
+  const DeviceArray<char> workspace(cuda::gate_saliency_workspace());
+  cuda::gate_saliency(kStream, tensors, s, q, how, w, workspace.data());
+}
+
 // As cuda::gate_opt does it, in memory that is not 0.
 Floats cuda_opt(const std::vector<GateTensor>& tensors, const Floats& g_f, const Floats& g_r,
                 const Floats& phi, double beta) {
@@ -90,10 +97,27 @@ TEST_CASE("cuda gate saliency: at least the quantile, both ways between two valu
           check(
               ties ? with_ties(n, 3) : draw(n, 4),
               [&](const Floats& x, Floats& w) { gate_saliency(x, q, how, w); },
-              [&](const float* x, float* w, void* workspace) {
-                cuda::gate_saliency(kStream, static_cast<int64_t>(n), x, q, how, w, workspace);
+              [&](const float* x, float* w, void*) {
+                const GateTensor whole{0, static_cast<int64_t>(n)};
+                cuda_saliency({{whole}}, x, q, how, w);
               });
         }
+}
+
+TEST_CASE("cuda gate saliency: tensors side by side, more than one launch takes, each by itself") {
+  std::vector<GateTensor> tensors;  // with something between them
+  int64_t n = 3;
+  for (int64_t k = 0; k < 70; ++k) {
+    const int64_t size = k == 5 ? 0 : k == 7 ? 9001 : 1 + 37 * k % 300;
+    tensors.push_back({n, size});
+    n += size + k % 3;
+  }
+  Floats s = with_ties(static_cast<size_t>(n), 6), w(s.size(), -1.0f);
+  for (size_t i = 0; i < s.size(); i += 2) s[i] *= 1e-3f;
+  const DeviceArray<float> dev_s(s), dev_w(w);
+  gate_saliency({}, tensors, s, 0.3, Quantile::linear, w);
+  cuda_saliency(tensors, dev_s.data(), 0.3, Quantile::linear, dev_w.data());
+  CHECK(same_bits(dev_w.values(), w));
 }
 
 TEST_CASE("cuda gate fdr: the largest set whose mean risk is small enough") {
