@@ -76,24 +76,22 @@ void check_zones(const unsigned char* bytes, size_t size) {
 }
 
 // Freed memory waits, holding NaN, before it may be used again: a kernel that still uses it is
-// seen.
+// seen. Of the device less of it, since open pages are few (pages.h).
 void put_away(unsigned char* memory, size_t size, Side side) {
-  constexpr size_t kMostWaiting = size_t{64} << 20;
   struct Freed {
-    unsigned char* memory;
-    size_t size;
-    Side side;
+    std::deque<std::pair<unsigned char*, size_t>> waiting;
+    size_t bytes = 0;
   };
-  using Waiting = std::deque<Freed>;
-  static auto& waiting = *new Waiting;  // never destroyed: the leak check looks later
-  static size_t bytes = 0;
+  static auto& all = *new std::map<Side, Freed>;  // never destroyed: the leak check looks later
+  auto& [waiting, bytes] = all[side];
+  const size_t most = size_t{side == Side::device ? 2u : 64u} << 20;
   std::memset(memory, 0xff, size);
   ASAN_POISON_MEMORY_REGION(memory, size);
-  waiting.push_back({memory, size, side});
-  for (bytes += size; bytes > kMostWaiting; waiting.pop_front()) {
-    const auto [oldest, its_size, its_side] = waiting.front();
+  waiting.emplace_back(memory, size);
+  for (bytes += size; bytes > most; waiting.pop_front()) {
+    const auto [oldest, its_size] = waiting.front();
     ASAN_UNPOISON_MEMORY_REGION(oldest, its_size);
-    give(oldest, its_size, its_side);
+    give(oldest, its_size, side);
     bytes -= its_size;
   }
 }

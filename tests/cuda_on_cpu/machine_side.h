@@ -51,6 +51,7 @@ struct Options {
   uint64_t seed = 1;
   Streams streams = Streams::lazy;
   const char* skip = nullptr;
+  uint64_t closed_mb = 4;  // up to which device memory is closed to the host: it takes time
 };
 Options& options();
 

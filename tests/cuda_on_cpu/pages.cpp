@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda_on_cpu/asan.h"
+#include "cuda_on_cpu/machine_side.h"
 #include "cuda_on_cpu/report.h"
 
 namespace cuda_on_cpu {
@@ -28,8 +29,7 @@ void close_pages() {}
 
 namespace {
 
-// Of more than kMostClosed in use all stays open: to open and close it takes too long.
-constexpr size_t kPage = 4096, kReserved = size_t{1} << 37, kMostClosed = size_t{32} << 20;
+constexpr size_t kPage = 4096, kReserved = size_t{1} << 37;
 
 size_t whole_pages(size_t bytes) {
   return (bytes + kPage - 1) / kPage * kPage;
@@ -37,7 +37,7 @@ size_t whole_pages(size_t bytes) {
 
 struct Pages {
   unsigned char* begin;
-  size_t used = 0;
+  size_t used = 0, in_use = 0;  // of all that were ever taken; of those that were not given back
   bool open = true;
   std::map<size_t, std::vector<unsigned char*>> free{};  // by size
 
@@ -56,11 +56,15 @@ Pages& pages() {
   return all;
 }
 
-// The host's, of memory that is closed.
+struct sigaction others {};  // what was there before ours
+
+// The host's, of memory that is closed; or a kernel's, of memory that nobody allocated.
 void on_access(int signal, siginfo_t* info, void*) {
   if (pages().has(info->si_addr))
-    die("host code touches device memory at %p, without a copy", info->si_addr);
-  std::signal(signal, SIG_DFL);  // some other fault: it comes again, and ends the program
+    die(pages().open ? "device memory at %p, which nobody has allocated"
+                     : "host code touches device memory at %p, without a copy",
+        info->si_addr);
+  sigaction(signal, &others, nullptr);  // some other fault: it comes again
 }
 
 Pages::Pages() {
@@ -72,10 +76,12 @@ Pages::Pages() {
 
 // Anew each time: doctest has a handler of its own for each test case.
 void watch() {
-  struct sigaction action {};
+  struct sigaction action {
+  }, before{};
   action.sa_sigaction = on_access;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;
-  sigaction(SIGSEGV, &action, nullptr);
+  sigaction(SIGSEGV, &action, &before);
+  if (before.sa_sigaction != on_access) others = before;
 }
 
 }  // namespace
@@ -84,6 +90,7 @@ void watch() {
 unsigned char* take_pages(size_t bytes) {
   const size_t size = whole_pages(bytes);
   Pages& all = pages();
+  all.in_use += size;
   std::vector<unsigned char*>& free = all.free[size];
   if (free.empty()) {
     if (all.used + size > kReserved) die("the device has no %zu bytes any more", bytes);
@@ -100,6 +107,7 @@ unsigned char* take_pages(size_t bytes) {
 void give_pages(unsigned char* memory, size_t bytes) {
   const size_t size = whole_pages(bytes);
   madvise(memory, size, MADV_DONTNEED);
+  pages().in_use -= size;
   pages().free[size].push_back(memory);
 }
 
@@ -110,7 +118,7 @@ void open_pages() {
 }
 void close_pages() {
   Pages& all = pages();
-  if (all.used > kMostClosed) return;
+  if (all.in_use > options().closed_mb << 20) return;
   all.allow(PROT_NONE);
   all.open = false;
   watch();

@@ -3,7 +3,7 @@
 #include <cstddef>
 
 // Where the device's memory lies: pages of their own that only DeviceWork opens, so that host code
-// that touches them ends the program, as a GPU would end it; but for programs that hold much of it.
+// that touches them ends the program, as a GPU would end it; up to Options::closed_mb in use.
 // With the address sanitizer, which says more, ordinary memory.
 namespace cuda_on_cpu {
 

@@ -32,6 +32,8 @@ Options from_environment() {
   if (const char* seed = std::getenv("EXPUNGE_CUDA_SEED"); seed != nullptr && *seed != '\0')
     o.seed = std::strtoull(seed, nullptr, 10);
   o.skip = std::getenv("EXPUNGE_CUDA_SKIP");
+  if (const char* mb = std::getenv("EXPUNGE_CUDA_CLOSED"); mb != nullptr && *mb != '\0')
+    o.closed_mb = std::strtoull(mb, nullptr, 10);
   return o;
 }
 

@@ -70,6 +70,7 @@ Stream find(cudaStream_t stream) {
 // Everything in the stream up to that place, after what it must wait for.
 void run_until(CUstream_st& stream, uint64_t place) {
   if (stream.capture) die("a stream is waited for while it is captured");
+  if (stream.queue.empty() || stream.queue.front().place > place) return;
   const DeviceWork work;
   while (!stream.queue.empty() && stream.queue.front().place <= place) {
     const uint64_t here_now = stream.queue.front().place;

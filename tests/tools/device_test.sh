@@ -6,6 +6,7 @@ if ! "$bin" doctor | grep -qE '^cuda +(on|emulated)'; then
   exit 77
 fi
 make_small_set
+export EXPUNGE_CUDA_CLOSED=64  # emulated: host code that touches the device's memory is found out
 
 args=(--data small.epk --model smallcnn --batch-size 4 --epochs 2 --lr 0.01 --augment flip)
 for device in cpu cuda; do

@@ -135,6 +135,12 @@ bool device_pointer_on_the_host() {
   return *x.data() == 1;
 }
 
+bool device_pointer_after_others_came_and_went() {
+  const DeviceArray<float> x(std::vector<float>(kN, 1));
+  for (int i = 0; i < 80; ++i) const DeviceArray<float> gone(size_t{1} << 18);
+  return *x.data() == 1;
+}
+
 bool result_read_before_it_is_there() {
   const DeviceArray<float> x(std::vector<float>(kN, 1)), y(std::vector<float>(kN, 0));
   std::vector<float> host(kN, 0);
@@ -228,6 +234,8 @@ std::span<const Fault> memory_faults() {
       {"host pointer in a struct", host_pointer_in_a_struct, nullptr, nullptr, kNeither},
       {"device pointer on the host", device_pointer_on_the_host, kClosed, "use-after-poison",
        kClosed},
+      {"device pointer after others came and went", device_pointer_after_others_came_and_went,
+       kClosed, "use-after-poison", kClosed},
       {"result read before it is there", result_read_before_it_is_there, kWrong, kWrong, kWrong},
       {"other stream not waited for", other_stream_not_waited_for, kWrong, kWrong, kWrong},
       {"used after free", used_after_free, nullptr, kOverflow, kNeither},
