@@ -187,7 +187,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int i = 0; i < 2; ++i) {
       for (int tap = 0; tap < kTaps; ++tap, to += of.C)
         for (int n = 0; n < kTilesOfC; ++n) {
-          const auto& sum = own[tap][m][n];
+          const auto& sum =
+              own[tap][m][n];  // a pair of registers: store() would move it, and spill
           *reinterpret_cast<Packed<2, float>*>(to + 8 * n) = {sum[2 * i], sum[2 * i + 1]};
         }
       to += int64_t{7 * kTaps} * of.C;  // the eighth row from there

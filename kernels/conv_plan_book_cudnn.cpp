@@ -29,7 +29,7 @@ class Turn {
     if (file.empty()) return;
     std::error_code error;
     std::filesystem::create_directories(file.parent_path(), error);
-    fd_ = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    fd_ = ::open((file.string() + ".lock").c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
     while (fd_ >= 0 && ::flock(fd_, LOCK_EX) != 0 && errno == EINTR) {
     }
   }
@@ -39,7 +39,7 @@ class Turn {
   Turn(const Turn&) = delete;
 
  private:
-  int fd_ = -1;  // none: what cannot be locked is not written either
+  int fd_ = -1;  // none: it goes on without
 };
 
 }  // namespace

@@ -90,17 +90,29 @@ int64_t workspace_bytes(const ConvProblem& problem, const ConvPlan& plan) {
   return narrow_at(plan) + weights(problem) * static_cast<int64_t>(size_of(problem.type()));
 }
 
-struct Events {
-  cudaEvent_t begin = nullptr, end = nullptr;
-  Events() {
-    check_cuda(cudaEventCreate(&begin));
-    check_cuda(cudaEventCreate(&end));
+// Marks in a stream, between which time is taken.
+class Marks {
+ public:
+  Marks(Stream stream, int count) : stream_(handle(stream)), events_(static_cast<size_t>(count)) {
+    for (cudaEvent_t& event : events_) check_cuda(cudaEventCreate(&event));
   }
-  ~Events() {
-    cudaEventDestroy(begin);
-    cudaEventDestroy(end);
+  ~Marks() {
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
   }
-  Events(const Events&) = delete;
+  Marks(const Marks&) = delete;
+
+  void set(int k) const { check_cuda(cudaEventRecord(at(k), stream_)); }
+  void wait(int k) const { check_cuda(cudaEventSynchronize(at(k))); }
+  float milliseconds_from(int k) const {  // to the next
+    float ms = 0;
+    check_cuda(cudaEventElapsedTime(&ms, at(k), at(k + 1)));
+    return ms;
+  }
+
+ private:
+  cudaEvent_t at(int k) const { return events_[static_cast<size_t>(k)]; }
+  cudaStream_t stream_;
+  std::vector<cudaEvent_t> events_;
 };
 
 }  // namespace
@@ -145,13 +157,12 @@ Tensor Vendor::workspace(const ConvProblem& problem, const ConvPlan& plan) const
 
 // On memory of its own: a run would change what is there. A run to load the kernels comes first;
 // of what takes long one run is enough, noise does not decide about it. Plans are recorded, as
-// steps are: some are many launches, and none may be what a step cannot record. Before each run
-// that counts come others, which keep the GPU busy until that one is queued as a whole: else it
-// would wait for the host between the events, and other processes might have it there.
+// steps are: some are many launches, and none may be what a step cannot record. Runs that are timed
+// are queued behind another: else the GPU would wait for the host between two marks, and other
+// processes might have it there.
 std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
                                          const cudnn::ConvPlanBook::Plans& plans, int runs) {
   constexpr float kLong = 5;
-  constexpr int kBefore = 2;
   const Conv2dShape& s = problem.shape;
   EXPUNGE_CHECK(!cuda_is_recording(), "the plan of a convolution is looked for in a recorded step");
   check_cuda(cudaDeviceSynchronize());  // no other stream works meanwhile
@@ -163,23 +174,17 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
   const auto* largest = *std::ranges::max_element(
       plans, {}, [&](const ConvPlan* plan) { return workspace_bytes(problem, *plan); });
   const Tensor memory = workspace(problem, *largest);
-  const Events events;
-  const auto milliseconds_of = [&](FunctionRef<void()> call) {
-    for (int i = 0; i < kBefore; ++i) call();
-    check_cuda(cudaEventRecord(events.begin, handle(stream_)));
-    call();
-    check_cuda(cudaEventRecord(events.end, handle(stream_)));
-    check_cuda(cudaEventSynchronize(events.end));
-    float ms = 0;
-    check_cuda(cudaEventElapsedTime(&ms, events.begin, events.end));
-    return ms;
+  const Marks marks(stream_, runs + 1);
+  const auto fastest_of_some = [&](FunctionRef<void()> call, int some) {
+    for (int i = 0; i <= some; ++i) call(), marks.set(i);
+    marks.wait(some);
+    float best = HUGE_VALF;
+    for (int i = 0; i < some; ++i) best = std::min(best, marks.milliseconds_from(i));
+    return best;
   };
   const auto fastest_of = [&](FunctionRef<void()> call) {
-    milliseconds_of(call);
-    float best = HUGE_VALF;
-    for (int i = 0; i < runs && (i == 0 || best < kLong); ++i)
-      best = std::min(best, milliseconds_of(call));
-    return best;
+    const float once = fastest_of_some(call, 1);
+    return once < kLong ? std::min(once, fastest_of_some(call, runs)) : once;
   };
   std::vector<double> fastest;
   for (const ConvPlan* plan : plans) {

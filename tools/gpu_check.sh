@@ -4,7 +4,7 @@
 #   EXPUNGE_DEPS=deps tools/gpu_check.sh DIR     where packages are missing (tools/collect_deps.sh deps)
 #   EXPUNGE_GPU_BIN=bin tools/gpu_check.sh DIR   with programs that were built elsewhere (cuda_tests, device_tests,
 #                                                device_parity, expunge)
-#   EXPUNGE_GPU_SECONDS=300                      that a step may take; one that takes longer has failed
+#   EXPUNGE_GPU_SECONDS=300                      that a step behind the build may take; one that takes longer has failed
 # Steps: build; every kernel; whole models, step by step; ten steps of training and of unlearning of smallcnn, resnet18
 # and vgg16_bn against the CPU; the program as a user types it; kernels and models with launches that overlap
 # (EXPUNGE_PDL=on); compute-sanitizer where it is there. What is known is in the summary after each of them. Plans of
@@ -23,7 +23,8 @@ deps=${EXPUNGE_DEPS:+$(realpath "$EXPUNGE_DEPS")}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export XDG_CACHE_HOME=$out/cache
 jobs=$(nproc)
-rows=() failed=0
+rows=() failed=0 seconds=0  # 0: as many as it takes
+rm -f "$out"/*.log "$out/summary.md" "$out/gpu-check.json"
 
 if ! gpu=$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1 | head -n 1) ||
   [[ $gpu == *[Ff]ail* ]]; then
@@ -39,8 +40,8 @@ compute=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 |
 step() {  # name, command: its output goes to a log, its verdict to the summary
   local name=$1 log="$out/${1// /-}.log" begin=$SECONDS code=0 verdict=passed
   shift
-  timeout -k 5 "${EXPUNGE_GPU_SECONDS:-300}" "$@" > "$log" 2>&1 || code=$?
-  ((code != 124)) || echo "took longer than ${EXPUNGE_GPU_SECONDS:-300} s" >> "$log"
+  timeout -k 5 "$seconds" "$@" > "$log" 2>&1 || code=$?
+  ((code != 124 && code != 137)) || echo "took longer than $seconds s" >> "$log"
   if ((code == 77)); then
     verdict=skipped
   elif ((code != 0)); then
@@ -69,7 +70,7 @@ configure=(cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DEXPUNGE_
   ${deps:+-DEXPUNGE_DEPS="$deps"})
 
 summarize() {  # what is known so far
-  local row name verdict seconds words comma=
+  local row name verdict took words comma=
   {
     echo "# GPU check"
     echo
@@ -90,8 +91,8 @@ summarize() {  # what is known so far
   {
     printf '{"schema":"expunge.gpu-check/1","gpu":"%s","compute":"%s","failed":%d,"steps":[' "$gpu" "$compute" "$failed"
     for row in "${rows[@]}"; do
-      IFS='|' read -r name verdict seconds words <<< "$row"
-      printf '%s{"name":"%s","verdict":"%s","seconds":%d,"words":"%s"}' "$comma" "$name" "$verdict" "$seconds" "$words"
+      IFS='|' read -r name verdict took words <<< "$row"
+      printf '%s{"name":"%s","verdict":"%s","seconds":%d,"words":"%s"}' "$comma" "$name" "$verdict" "$took" "$words"
       comma=,
     done
     printf '],"models":[%s]}\n' "$(grep -h '^{' "$out/ten-steps-against-the-CPU.log" 2> /dev/null | paste -sd , || true)"
@@ -100,11 +101,12 @@ summarize() {  # what is known so far
 
 if [[ -n ${EXPUNGE_GPU_BIN:-} ]]; then
   libraries=$(python_cudnn)
-  export LD_LIBRARY_PATH=${libraries:+$libraries/lib:$libraries/../cu13/lib:}${LD_LIBRARY_PATH:-}
+  export LD_LIBRARY_PATH=${libraries:+$libraries/lib:$libraries/../cu13/lib}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 else
   step configure "${configure[@]}"
   ((failed > 0)) || step build cmake --build "$build" -j "$jobs" --target cuda_tests device_tests device_parity expunge
 fi
+seconds=${EXPUNGE_GPU_SECONDS:-300}
 if ((failed == 0)); then
   step "every kernel" "$bin/cuda_tests"
   step "whole models" "$bin/device_tests"

@@ -69,11 +69,13 @@ void check_optim_step(size_t n, size_t from, int variant) {
   const DeviceArray<float> dev_g(g), dev_value(value), dev_state(state), dev_square(square);
   const DeviceArray<OptimStep> dev_step(std::vector<OptimStep>{step});
   const auto second = [&](float* squares) { return step.rule.is_adam ? squares + from : nullptr; };
-  for (const Floats& losses : {Floats{1, 0}, {std::nanf(""), 0}, {INFINITY, 0}, {1, INFINITY}}) {
+  for (const Floats& losses :
+       {Floats{1, 0}, {std::nanf(""), 0}, {INFINITY, 0}, {1, INFINITY}, {}}) {
     const DeviceArray<float> dev_losses(losses);
+    const float* there = losses.empty() ? nullptr : dev_losses.data();
     optim_step({}, count, &step, losses.data(), g.data() + from, value.data() + from,
                state.data() + from, second(square.data()));
-    cuda::optim_step(kStream, count, dev_step.data(), dev_losses.data(), dev_g.data() + from,
+    cuda::optim_step(kStream, count, dev_step.data(), there, dev_g.data() + from,
                      dev_value.data() + from, dev_state.data() + from, second(dev_square.data()));
     CHECK(same_bits(dev_value.values(), value));
     CHECK(same_bits(dev_state.values(), state));

@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "core/file.h"
 #include "kernels/conv_plan_book_cudnn.h"
@@ -324,20 +327,29 @@ TEST_CASE("books of two processes: each adds to the file, and a problem is measu
   CHECK(later.measured() == 0);
 }
 
-TEST_CASE("while a book measures another process waits") {
+TEST_CASE("a book measures while no other process does, and is waited for") {
   const test::TempDir dir;
-  const std::filesystem::path file = dir.path() / "plans.txt";
-  bool locked = false;
+  const std::filesystem::path file = dir.path() / "plans.txt", lock = dir.path() / "plans.txt.lock";
+  const auto open_lock = [&] { return ::open(lock.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0666); };
+  std::atomic<bool> released = false, early = false, held = false;
   ConvPlanBook book(h200(), "NVIDIA H200", file,
                     [&](const ConvProblem&, const ConvPlanBook::Plans& plans, int) {
-                      const int fd = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CLOEXEC);
-                      REQUIRE(fd >= 0);
-                      locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+                      early = early || !released;
+                      const int fd = open_lock();
+                      held = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
                       ::close(fd);
                       return std::vector<double>(plans.size(), 1);
                     });
-  book.at(problem());
-  CHECK(locked);
+  const int other = open_lock();
+  REQUIRE(::flock(other, LOCK_EX) == 0);
+  std::thread at([&] { book.at(problem()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  released = true;
+  ::close(other);
+  at.join();
+  CHECK_FALSE(early);
+  CHECK(held);
+  CHECK(book.measured() == 1);
 }
 
 TEST_CASE("a broken file, and one that cannot be written, are as good as none") {

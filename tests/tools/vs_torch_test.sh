@@ -56,6 +56,8 @@ for file in step infer versus kernels-fp32; do
   check "$file is a table under its command" grep -qE '^\|---' "results/$file.md"
 done
 check "the update of unlearning too" grep -qE '^\| update \| gate ' results/versus.md
+check "what no batch changes once" test "$(grep -c '^| sgd_step |' results/kernels-fp32.md)" = 1
+check "layers of each batch" test "$(grep -c '^| conv2d forward | 3-32 ' results/kernels-fp32.md)" -ge 2
 check "with launches that overlap" test "$(grep -c 'EXPUNGE_PDL=on' results/step.md)" = 2
 check "steps both ways" test "$(grep -c -- '--graph o' results/step.md)" = 6
 bin=$EXPUNGE make_small_set

@@ -6,6 +6,7 @@
 #       --minutes   ends after N minutes (default: no limit); then there are the rows that have targets, once
 #       --parts     some of it (default: all)
 #       --data      a packed CIFAR-10 (expunge data prepare): how accurate ResNet18 gets, and how fast
+# What programs say besides is in DIR/errors.log.
 #   tools/bench/gpu_all.sh DIR --try             a few images on the CPU: whether it does what it says
 # Plans of convolutions are kept in DIR/cache. Needs an expunge built with -DEXPUNGE_CUDA=on (build/bin/expunge;
 # EXPUNGE=/path); without torch in python (PYTHON=/path) the comparison is left out.
@@ -42,7 +43,7 @@ while (($# > 0)); do
       data=$(realpath "$2")
       shift
       ;;
-    --try) try=yes device=cpu models=smallcnn batches=(2) precisions=(fp32) steps=1 ;;
+    --try) try=yes device=cpu models=smallcnn batches=(3 2) precisions=(fp32) steps=1 ;;
     *) usage "$1 is not known" ;;
   esac
   shift
@@ -66,12 +67,11 @@ run() {  # file, command: into DIR/file.md, for as long as there is time
   fi
   echo "gpu_all: $1 ($SECONDS s): ${*:2}" >&2
   printf '    %s\n\n' "${*:2}" >> "$dir/$1.md"
-  if ! timeout -k 5 "$left" "${@:2}" >> "$dir/$1.md" 2> "$dir/errors"; then
-    echo "gpu_all: $1: failed, or was cut off: ${*:2}" | tee -a "$dir/$1.md" >&2
-    tail -n 5 "$dir/errors" | tee -a "$dir/$1.md" >&2
+  printf '%s\n' "${*:2}" >> "$dir/errors.log"
+  if ! timeout -k 5 "$left" "${@:2}" >> "$dir/$1.md" 2>> "$dir/errors.log"; then
+    echo "gpu_all: $1: failed, or was cut off: ${*:2}" | tee -a "$dir/$1.md" "$dir/errors.log" >&2
     failures=$((failures + 1))
   fi
-  rm -f "$dir/errors"
   echo >> "$dir/$1.md"
 }
 
@@ -79,6 +79,7 @@ versus() {  # rows of gpu_vs_torch.sh
   run versus "$here/gpu_vs_torch.sh" --json "$dir/versus.jsonl" "$@"
 }
 all_versus() {
+  local part
   export EXPUNGE=$expunge
   if ! "${PYTHON:-python3}" -c 'import torch' 2> /dev/null; then
     echo "gpu_all: versus: left out, no torch in ${PYTHON:-python3}" >&2
@@ -111,13 +112,13 @@ train_on_data() {  # accuracy and seconds; its log says both
   local epochs small=()
   [[ $try == no ]] || small=(--max-steps 2)
   for epochs in 16 40; do
-    rm -rf "$dir/run"
+    rm -rf "$dir/data-run"
     run data "$expunge" train --data "$data" --model "$first" --device "$device" --precision "${precisions[0]}" \
       --batch-size "${batches[0]}" --epochs $epochs --lr 0.2 --nesterov --schedule onecycle --augment crop,flip \
-      --eval-every $epochs --checkpoint-every 1000s --out "$dir/run" "${small[@]}"
+      --eval-every $epochs --checkpoint-every 1000s --out "$dir/data-run" "${small[@]}"
     [[ $try == no ]] || break
   done
-  rm -rf "$dir/run"
+  rm -rf "$dir/data-run"
 }
 
 all_steps() {

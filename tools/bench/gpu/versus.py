@@ -20,6 +20,7 @@ PARTS = {"train": ("train", "peer_train.py", "eager,graph,compile", "512,128"),
          "unlearn": ("step", "peer_step.py", "loop,eager,graph,compile", "256"),
          "update": ("unlearn", "peer_update.py", "loop,eager,graph,tensors,flat", "focus,opt")}
 ONLY_LOOP = {"opt": ["loop"]}  # gates whose other forms there are not
+OURS = ["median_ms", "device_mb", "copy_percent"]  # what is kept of a row of expunge bench
 
 
 def options():
@@ -63,8 +64,7 @@ class Versus:
                                                                    case["precision"]]
         found = self.lines_of([self.o.expunge, "bench", PARTS[part][0], "--model", case["model"], *given, "--device",
                                self.o.device, "--steps", self.o.steps, "--json"])
-        return [{"form": "expunge", **{key: found[0]["rows"][0].get(key) for key in ("median_ms", "device_mb",
-                                                                                    "copy_percent")}}] if found else []
+        return [{"form": "expunge", **{key: table["rows"][0].get(key) for key in OURS}} for table in found]
 
     def theirs(self, part, case, form):
         given = [text for key, value in case.items() for text in (f"--{key}", value)]
@@ -72,13 +72,15 @@ class Versus:
                               "--device", self.o.device])[:1]
 
     def measure(self, part, case, forms):
-        """Measurements by form, over rounds in which every form has its turn."""
-        found = {}
+        """Measurements by form, over rounds in which every form has its turn; one that failed has no other."""
+        found, left = {}, [form for form in forms if form in ONLY_LOOP.get(case.get("gate"), forms)]
         for round_ in range(self.o.rounds):
             of_round = self.ours(part, case)
-            for form in forms:
-                if form in ONLY_LOOP.get(case.get("gate"), forms):
-                    of_round += self.theirs(part, case, form)
+            for form in list(left):
+                measured = self.theirs(part, case, form)
+                if not measured:
+                    left.remove(form)
+                of_round += measured
             for one in of_round:
                 found.setdefault(one["form"], []).append(one)
                 if self.o.json:
@@ -94,7 +96,10 @@ class Versus:
         return [{"model": m, "batch": b, "precision": p} for m, b, p in itertools.product(models, batches, precisions)]
 
     def compare(self, part):
-        forms = (self.o.forms or PARTS[part][2]).split(",")
+        known = {*PARTS[part][2].split(","), *(() if part == "update" else ("reduce",))}
+        forms = [form for form in (self.o.forms or PARTS[part][2]).split(",") if form in known]
+        if not forms:
+            sys.exit(f"gpu_vs_torch: --forms {self.o.forms}: {part} has {', '.join(sorted(known))}")
         cases = self.cases(part)
         last = "% of copy" if part == "update" else f"GPU MB: expunge, {', '.join(forms)}"
         names = [part, *list(cases[0])[1:], "expunge ms", *(() if part == "update" else ("images/s",)),
@@ -104,6 +109,7 @@ class Versus:
         for case in cases:
             found = self.measure(part, case, forms)
             ms = {form: statistics.median(one["median_ms"] for one in all_) for form, all_ in found.items()}
+            of_copy = [one["copy_percent"] for one in found.get("expunge", []) if one.get("copy_percent")]
             mine = ms.get("expunge")
             largest = {form: max(one.get("device_mb") or 0 for one in all_) for form, all_ in found.items()}
             cells = [*case.values(), text(mine, ".3f")]
@@ -112,15 +118,15 @@ class Versus:
             cells += [text(ms.get(f), ".3f") for f in forms]
             cells += [text(mine and f in ms and ms[f] / mine, ".2f") for f in forms]
             if part == "update":
-                cells.append(text(found["expunge"][-1].get("copy_percent") if mine else None, ".0f"))
+                cells.append(text(of_copy and statistics.median(of_copy), ".0f"))
             else:
                 cells.append(", ".join(str(largest.get(f) or "-") for f in ["expunge", *forms]))
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
         print(flush=True)
 
 
-def text(number, form):
-    return format(number, form) if number else "-"
+def text(number, digits):
+    return format(number, digits) if number else "-"
 
 
 def main():
