@@ -3,14 +3,28 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 
 namespace expunge::tools {
 namespace {
 
 volatile std::sig_atomic_t received = 0;
+timespec first;  // when it was
+
+double seconds_since_first() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec - first.tv_sec) +
+         1e-9 * static_cast<double>(now.tv_nsec - first.tv_nsec);
+}
 
 void on_signal(int signal) {
-  if (received != 0) _exit(128 + signal);
+  constexpr double kSameSeconds = 0.1;
+  if (received != 0) {
+    if (seconds_since_first() >= kSameSeconds) _exit(128 + signal);
+    return;
+  }
+  clock_gettime(CLOCK_MONOTONIC, &first);
   received = signal;
 }
 

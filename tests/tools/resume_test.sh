@@ -76,7 +76,7 @@ for signal in INT TERM; do
   env --default-signal=INT "$bin" train "${long[@]}" --log-every 1 --out "s-$signal" > out 2> err &
   pid=$!
   wait_for "s-$signal/metrics.jsonl" '"step":3'
-  kill -s "$signal" $pid
+  kill -s "$signal" $pid && kill -s "$signal" $pid  # as timeout does: it counts once
   status=0
   wait $pid || status=$?
   expected=143
@@ -135,9 +135,9 @@ check "R3: no temporary file is left" test -z "$(find k-* -name '*.tmp')"
 pid=$!
 wait_for slow/run.json running
 cp -r slow slow-before
-begin=$(date +%s%N)
 kill -s TERM $pid
-sleep 0.05
+sleep 0.2
+begin=$(date +%s%N)
 kill -s TERM $pid
 status=0
 wait $pid || status=$?
