@@ -56,10 +56,10 @@ void gate_opt(Stream stream, std::span<const GateTensor> tensors, std::span<cons
               std::span<float> w);
 
 // On a GPU (gates.cu, gate_saliency.cu, gate_opt.cu), with gate_workspace() bytes to work in;
-// tensors below 2^32. saliency and opt take up to 64 tensors at a time. opt does in
-// gate_opt_workspace() bytes, some 24 an element: room to sort them all, though of a large tensor
-// it sorts the classes alone that the prefix may end in. Its sums come in another order than the
-// CPU's: another prefix where rounding decides which is feasible.
+// tensors below 2^32. saliency and opt take up to 64 tensors at a time, in bytes as their own
+// functions say; opt some 24 an element: room to sort them all, though of a large tensor it sorts
+// the classes alone that the prefix may end in. Its sums come in another order than the CPU's:
+// another prefix where rounding decides which is feasible.
 namespace cuda {
 
 size_t gate_workspace();

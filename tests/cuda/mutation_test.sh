@@ -15,8 +15,8 @@ barriers() {  # files: FILE:LINE of each
 }
 
 declare -A nearest=(  # the tests of a file, which are tried first: files of tests/cuda and checks
-  [columns.cuh]='*reduce_test.cpp,*batch_norm*_test.cpp' [gates.cu]='*gates_test.cpp' [gate_select.cuh]='*gates_test.cpp' [gate_saliency.cu]='*gates_test.cpp' [scan.cuh]='*gates_test.cpp'
-  [gate_opt.cuh]='*gates_test.cpp'
+  [columns.cuh]='*reduce_test.cpp,*batch_norm*_test.cpp' [gates.cu]='*gates_test.cpp' [scan.cuh]='*gates_test.cpp'
+  [gate_select.cuh]='*gates_test.cpp' [gate_saliency.cu]='*gates_test.cpp' [gate_opt.cuh]='*gates_test.cpp'
   [gate_opt_range.cuh]='*gates_test.cpp'
   [sort.cuh]='*gates_test.cpp' [conv2d_image.cu]='*conv2d_image_test.cpp' [conv2d_taps.cu]='*conv2d_taps_test.cpp'
   [right.cu]='*right_test.cpp' [redundant.cu]='*right_test.cpp')

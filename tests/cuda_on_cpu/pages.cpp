@@ -76,8 +76,8 @@ Pages::Pages() {
 
 // Anew each time: doctest has a handler of its own for each test case.
 void watch() {
-  struct sigaction action {
-  }, before{};
+  struct sigaction action {};
+  struct sigaction before {};
   action.sa_sigaction = on_access;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;
   sigaction(SIGSEGV, &action, &before);
