@@ -105,6 +105,8 @@ TimedRows time_rows(const std::vector<KernelCase>& rows, const KernelTiming& how
       timed.rows.push_back(rows[i]);
     } catch (const Error& wrong) {
       if (wrong.code() != ExitCode::verification) throw;
+      show_place(rows.size(), rows.size(), "");
+      say("expunge: {}\n", wrong.what());
       timed.notes.push_back(fmt::format("not timed, since it is wrong: {}", wrong.what()));
       timed.code = wrong.code();
     }
