@@ -86,7 +86,7 @@ double check_step(const BenchNetwork& o) {
 
 // Of a tensor's mean of gradients: twice as many images may have another plan, whose sums come in
 // another order, and what is rounded otherwise may pass a ReLU or not (docs/decisions/0020). Of
-// another batch it would be about 1.4, of half of one 1.
+// another batch, or of half of one, it is more than 1.
 double joint_tolerance() {
   return kernels::precision() == kernels::Precision::fp32 ? 5e-2 : 0.6;
 }
