@@ -20,14 +20,11 @@ endif()
 target_link_libraries(expunge_flags INTERFACE expunge_fmt Threads::Threads)
 
 # expunge_library(NAME [LIBRARIES...]): every .cpp of this folder and its ops/ as one static library; those that
-# call CUDA, or the libraries of its vendor, where the build has that.
+# call CUDA or cuDNN where the build has that.
 function(expunge_library name)
   file(GLOB sources CONFIGURE_DEPENDS *.cpp ops/*.cpp)
   if(EXPUNGE_CUDA STREQUAL "off")
-    list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")
-  endif()
-  if(NOT EXPUNGE_CUDA STREQUAL "on")
-    list(FILTER sources EXCLUDE REGEX "_(cublas|cudnn)\\.cpp$")
+    list(FILTER sources EXCLUDE REGEX "_(cuda|cudnn)\\.cpp$")
   endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC expunge_flags ${ARGN})

@@ -186,8 +186,9 @@ Block* pool_acquire(size_t bytes, Stream stream) {
       block = system_block(wanted.bytes, pool.stats.system_allocations, stream);
     }
     if (block == nullptr)
-      fail(ExitCode::memory, "out of memory: {} MiB asked for, {} MiB in use", wanted.bytes >> 20,
-           pool.stats.bytes_in_use >> 20);
+      fail(ExitCode::memory, "out of memory{}: {} MiB asked for, {} MiB in use",
+           stream.device == Device::cuda ? " on the GPU" : "",
+           (wanted.bytes + (size_t{1} << 20) - 1) >> 20, pool.stats.bytes_in_use >> 20);
     block->size_class = wanted.index;
     block->home = pool.lists;
     block->capacity = wanted.bytes;

@@ -58,7 +58,7 @@ struct TensorShape {
 enum TensorId : int64_t { kX = 'x', kW = 'w', kY = 'y' };
 Descriptor tensor(TensorId id, const TensorShape& shape, cudnnDataType_t type, int64_t alignment);
 
-// Of a device that is not there: a cudaDeviceProp as JSON (tests/cuda/h200.json). Plans can be made
+// Of a device that is not there: a cudaDeviceProp as JSON (tests/cudnn/h200.json). Plans can be made
 // for it, and not run.
 Descriptor device_from_json(const std::string& json);
 

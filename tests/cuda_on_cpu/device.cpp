@@ -32,7 +32,8 @@ Allocations& allocations() {
   return all;
 }
 
-int device_work = 0;  // how many DeviceWork live
+int device_work = 0;      // how many DeviceWork live
+size_t device_bytes = 0;  // allocated
 
 // The allocation that begins at or before p, if p is in it or right behind it.
 Allocations::const_iterator find(const void* p) {
@@ -63,6 +64,7 @@ void* allocate(size_t size, Side side) {
   ASAN_POISON_MEMORY_REGION(memory, kAlign);
   ASAN_POISON_MEMORY_REGION(bytes + size, kAlign);
   allocations()[bytes] = {size, side};
+  if (side == Side::device) device_bytes += size;
   return bytes;
 }
 
@@ -107,6 +109,7 @@ void release(void* p, Side side, const char* call) {
   ASAN_UNPOISON_MEMORY_REGION(bytes - kAlign, size + 2 * kAlign);
   check_zones(bytes, size);
   allocations().erase(at);
+  if (side == Side::device) device_bytes -= size;
   put_away(bytes - kAlign, size + 2 * kAlign, side);
 }
 
@@ -160,6 +163,7 @@ using namespace cuda_on_cpu;
 
 cudaError_t cudaMalloc(void** p, size_t bytes) {
   const Lock lock(machine_lock());
+  if (device_bytes + bytes > options().memory_mb << 20) return cudaErrorMemoryAllocation;
   *p = allocate(bytes, Side::device);
   return cudaSuccess;
 }

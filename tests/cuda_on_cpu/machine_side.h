@@ -52,6 +52,7 @@ struct Options {
   Streams streams = Streams::lazy;
   const char* skip = nullptr;
   uint64_t closed_mb = 4;  // up to which device memory is closed to the host: it takes time
+  uint64_t memory_mb = UINT64_MAX >> 20;  // that the device has
 };
 Options& options();
 

@@ -34,6 +34,8 @@ Options from_environment() {
   o.skip = std::getenv("EXPUNGE_CUDA_SKIP");
   if (const char* mb = std::getenv("EXPUNGE_CUDA_CLOSED"); mb != nullptr && *mb != '\0')
     o.closed_mb = std::strtoull(mb, nullptr, 10);
+  if (const char* mb = std::getenv("EXPUNGE_CUDA_MEMORY"); mb != nullptr && *mb != '\0')
+    o.memory_mb = std::strtoull(mb, nullptr, 10);
   return o;
 }
 
@@ -96,5 +98,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaSetDevice(int device) {
   if (device != 0) cuda_on_cpu::die("cudaSetDevice(%d): there is device 0 only", device);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
   return cudaSuccess;
 }

@@ -1,10 +1,7 @@
 // Streams as queues. Lazy ones run where something waits for them, and then no further than asked:
 // a result that is read without waiting is not there yet.
-#include "cuda_on_cpu/streams.h"
-
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -12,19 +9,9 @@
 #include "cuda_on_cpu/api.h"
 #include "cuda_on_cpu/capture.h"
 #include "cuda_on_cpu/device.h"
+#include "cuda_on_cpu/queues.h"
 #include "cuda_on_cpu/report.h"
 #include "cuda_on_cpu/scheduler.h"
-
-namespace {
-
-struct Item {
-  uint64_t place;  // among everything ever queued
-  std::function<void()> work;
-};
-
-uint64_t queued = 0;
-
-}  // namespace
 
 struct CUgraph_st : cuda_on_cpu::Captured {};
 
@@ -33,22 +20,10 @@ struct CUgraphExec_st {
   std::shared_ptr<const std::vector<std::function<void()>>> work;
 };
 
-struct CUstream_st {
-  bool waits_for_default = true;      // and the default stream for it
-  cuda_on_cpu::CapturePlace capture;  // while it is captured
-  std::deque<Item> queue{};
-};
-
-struct CUevent_st {
-  std::shared_ptr<CUstream_st> stream{};  // null: not recorded
-  uint64_t place = 0;
-  cuda_on_cpu::CapturePlace capture{};  // recorded while its stream was captured
-};
-
 namespace cuda_on_cpu {
 namespace {
 
-using Stream = std::shared_ptr<CUstream_st>;
+uint64_t queued = 0;
 
 const Stream& default_stream() {
   static const Stream stream = std::make_shared<CUstream_st>();
@@ -58,32 +33,6 @@ const Stream& default_stream() {
 std::vector<Stream>& streams() {  // the others
   static std::vector<Stream> all;
   return all;
-}
-
-Stream find(cudaStream_t stream) {
-  if (stream == nullptr) return default_stream();
-  for (const Stream& s : streams())
-    if (s.get() == stream) return s;
-  die("not a stream, or destroyed before");
-}
-
-// Everything in the stream up to that place, after what it must wait for.
-void run_until(CUstream_st& stream, uint64_t place) {
-  if (stream.capture) die("a stream is waited for while it is captured");
-  if (stream.queue.empty() || stream.queue.front().place > place) return;
-  const DeviceWork work;
-  while (!stream.queue.empty() && stream.queue.front().place <= place) {
-    const uint64_t here_now = stream.queue.front().place;
-    if (&stream == default_stream().get()) {
-      for (const Stream& s : streams())
-        if (s->waits_for_default) run_until(*s, here_now);
-    } else if (stream.waits_for_default) {
-      run_until(*default_stream(), here_now);
-    }
-    const Item item = std::move(stream.queue.front());
-    stream.queue.pop_front();
-    item.work();
-  }
 }
 
 void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
@@ -101,11 +50,44 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStr
 
 }  // namespace
 
+Stream find(cudaStream_t stream) {
+  if (stream == nullptr) return default_stream();
+  for (const Stream& s : streams())
+    if (s.get() == stream) return s;
+  die("not a stream, or destroyed before");
+}
+
+void run_until(CUstream_st& stream, uint64_t place) {
+  if (stream.capture) die("a stream is waited for while it is captured");
+  if (stream.queue.empty() || stream.queue.front().place > place) return;
+  const DeviceWork work;
+  while (!stream.queue.empty() && stream.queue.front().place <= place) {
+    const uint64_t here_now = stream.queue.front().place;
+    if (&stream == default_stream().get()) {
+      for (const Stream& s : streams())
+        if (s->waits_for_default) run_until(*s, here_now);
+    } else if (stream.waits_for_default) {
+      run_until(*default_stream(), here_now);
+    }
+    const CUstream_st::Item item = std::move(stream.queue.front());
+    stream.queue.pop_front();
+    item.work();
+  }
+}
+
+uint64_t last_queued() {
+  return queued;
+}
+
 void enqueue(CUstream_st* stream, std::function<void()> work) {
   const Stream s = find(stream);
   if (s->capture) return s->capture.add(std::move(work));
   s->queue.push_back({++queued, std::move(work)});
   if (options().streams == Streams::eager) run_until(*s, queued);
+}
+
+bool is_captured(CUstream_st* stream) {
+  return static_cast<bool>(find(stream)->capture);
 }
 
 void run_everything() {
@@ -123,7 +105,7 @@ void submit(const Grid& grid, cudaStream_t stream) {
         static_cast<unsigned long long>(threads), kWarp, kMostThreads, name().c_str());
   if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > 0x7fffffff || b.y > 65535 || b.z > 65535)
     die("launch: a grid of (%u,%u,%u) blocks, kernel %s", b.x, b.y, b.z, name().c_str());
-  enqueue(stream, [grid] { run_grid(grid); });
+  enqueue(stream, [grid] { run_grid(grid), takes(kLaunchTakes); });
 }
 
 }  // namespace cuda_on_cpu
@@ -193,60 +175,6 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   const Stream s = find(stream);
   if (s->queue.empty()) return cudaSuccess;
   run_until(*s, s->queue.front().place);
-  return cudaErrorNotReady;
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  const Lock lock(machine_lock());
-  const Stream s = find(stream);
-  if (event->capture) {  // the stream takes part from here on, if it did not
-    s->capture.join(event->capture);
-  } else if (event->stream != nullptr) {
-    if (s->capture) die("a stream that is captured waits for an event from outside");
-    enqueue(stream, [e = *event] { run_until(*e.stream, e.place); });
-  }
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new CUevent_st;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  return cudaEventCreateWithFlags(event, cudaEventDefault);
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  const Lock lock(machine_lock());
-  const Stream s = find(stream);
-  event->capture = s->capture;
-  if (s->capture) return cudaSuccess;
-  enqueue(stream, [] {});  // a piece of work of its own: it waits as its stream does
-  event->stream = s;
-  event->place = queued;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  const Lock lock(machine_lock());
-  if (event->capture) die("an event of a capture is waited for by the host");
-  if (event->stream != nullptr) run_until(*event->stream, event->place);
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  const Lock lock(machine_lock());
-  if (event->capture) die("an event of a capture is asked for");
-  if (event->stream == nullptr) return cudaSuccess;
-  const auto& queue = event->stream->queue;
-  if (queue.empty() || queue.front().place > event->place) return cudaSuccess;
-  run_until(*event->stream, queue.front().place);
   return cudaErrorNotReady;
 }
 

@@ -6,7 +6,10 @@ if ! "$bin" doctor | grep -qE '^cuda +(on|emulated)'; then
   exit 77
 fi
 make_small_set
-export EXPUNGE_CUDA_CLOSED=64  # emulated: host code that touches the device's memory is found out
+if "$bin" doctor | grep -q '^cuda *emulated'; then
+  export EXPUNGE_CUDA_CLOSED=64  # host code that touches the device's memory is found out
+  export XDG_CACHE_HOME=$dir/cache  # plans of convolutions are not a GPU's
+fi
 
 args=(--data small.epk --model smallcnn --batch-size 4 --epochs 2 --lr 0.01 --augment flip)
 for device in cpu cuda; do
@@ -48,6 +51,16 @@ resumes unlearn-ssd 3 "${once[@]}" --method ssd
 resumes unlearn-influence 9 "${once[@]}" --method influence:1,samples=4,iterations=2
 EXPUNGE_TEST_STOP_AFTER=4 expect "stopped on the GPU" 143 '' train "${args[@]}" --device cuda --out moved
 expect "goes on on the CPU where one says so" 0 'computed with .*, it goes on with' train --resume moved --device cpu
+if [[ -n ${EXPUNGE_CUDA_CLOSED:-} ]]; then  # emulated: a GPU as small as is wanted
+  EXPUNGE_CUDA_MEMORY=48 expect "a GPU that is too small" 5 'out of memory on the GPU: [0-9]+ MiB asked for' \
+    train "${args[@]}" --device cuda --out small-gpu
+  for megabytes in {66..96..2}; do
+    rm -rf small-gpu
+    EXPUNGE_CUDA_MEMORY=$megabytes expunge train "${args[@]}" --device cuda --out small-gpu
+    ((status == 5)) || break
+  done
+  same "a GPU of just enough memory, $megabytes MB: the same weights" "$(weights whole-train)" "$(weights small-gpu)"
+fi
 check "run.json says where" grep -q '"device": "cpu"' moved/run.json
 same "run.json still says how large" <(grep -E '"(parameters|train_samples)"' whole-train/run.json) \
   <(grep -E '"(parameters|train_samples)"' moved/run.json)

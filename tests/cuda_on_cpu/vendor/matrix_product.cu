@@ -1,7 +1,7 @@
 #include "kernels/each.cuh"
 #include "kernels/matrix_product.h"
 
-// In place of cuBLAS: a thread an element.
+// In place of kernels/matrix_product_cudnn.cpp, in tests of kernels alone: a thread an element.
 namespace expunge::kernels::cuda {
 namespace {
 
