@@ -93,7 +93,7 @@ int64_t workspace_bytes(const ConvProblem& problem, const ConvPlan& plan) {
 // Marks in a stream, between which time is taken.
 class Marks {
  public:
-  Marks(Stream stream, int count) : stream_(handle(stream)), events_(static_cast<size_t>(count)) {
+  Marks(Stream stream, int runs) : stream_(handle(stream)), events_(static_cast<size_t>(runs) + 1) {
     for (cudaEvent_t& event : events_) check_cuda(cudaEventCreate(&event));
   }
   ~Marks() {
@@ -101,15 +101,27 @@ class Marks {
   }
   Marks(const Marks&) = delete;
 
-  void set(int k) const { check_cuda(cudaEventRecord(at(k), stream_)); }
-  void wait(int k) const { check_cuda(cudaEventSynchronize(at(k))); }
-  float milliseconds_from(int k) const {  // to the next
-    float ms = 0;
-    check_cuda(cudaEventElapsedTime(&ms, at(k), at(k + 1)));
-    return ms;
+  // Milliseconds of the fastest of so many calls, behind another one: else the GPU would wait for
+  // the host between two marks, and other processes might have it there. Of what takes long one run
+  // is enough, noise does not decide about it.
+  float fastest(FunctionRef<void()> call, int runs) const {
+    constexpr float kLong = 5;
+    const float once = fastest_of(1, call);
+    return once < kLong ? std::min(once, fastest_of(runs, call)) : once;
   }
 
  private:
+  float fastest_of(int runs, FunctionRef<void()> call) const {
+    for (int i = 0; i <= runs; ++i) call(), check_cuda(cudaEventRecord(at(i), stream_));
+    check_cuda(cudaEventSynchronize(at(runs)));
+    float best = HUGE_VALF;
+    for (int i = 0; i < runs; ++i) {
+      float ms = 0;
+      check_cuda(cudaEventElapsedTime(&ms, at(i), at(i + 1)));
+      best = std::min(best, ms);
+    }
+    return best;
+  }
   cudaEvent_t at(int k) const { return events_[static_cast<size_t>(k)]; }
   cudaStream_t stream_;
   std::vector<cudaEvent_t> events_;
@@ -123,7 +135,8 @@ void check_cublas(cublasStatus_t status, const char* what) {
 }
 
 Vendor& Vendor::of(Stream stream) {
-  static std::map<void*, std::unique_ptr<Vendor>> all;
+  // never destroyed: the driver may be gone before
+  static auto& all = *new std::map<void*, std::unique_ptr<Vendor>>;
   std::unique_ptr<Vendor>& vendor = all[stream.cuda];
   if (vendor == nullptr) vendor.reset(new Vendor(stream));
   return *vendor;
@@ -141,9 +154,9 @@ Vendor::Vendor(Stream stream) : stream_(stream) {
                "taking its memory");
 }
 
-// One for all streams: they would write over each other's file.
+// One for all streams: they would write over each other's file. Never destroyed, as they are.
 cudnn::ConvPlanBook& Vendor::book() {
-  static cudnn::ConvPlanBook book(
+  static auto& book = *new cudnn::ConvPlanBook(
       device_of(cudnn_), device_name(), cudnn::conv_plan_file(),
       [this](const ConvProblem& problem, const cudnn::ConvPlanBook::Plans& plans, int runs) {
         return milliseconds(problem, plans, runs);
@@ -155,14 +168,27 @@ Tensor Vendor::workspace(const ConvProblem& problem, const ConvPlan& plan) const
   return Tensor({workspace_bytes(problem, plan)}, DType::u8, stream_);
 }
 
-// On memory of its own: a run would change what is there. A run to load the kernels comes first;
-// of what takes long one run is enough, noise does not decide about it. Plans are recorded, as
-// steps are: some are many launches, and none may be what a step cannot record. Runs that are timed
-// are queued behind another: else the GPU would wait for the host between two marks, and other
-// processes might have it there.
+// Of the plans that there is room for.
+Tensor Vendor::largest_workspace(const ConvProblem& problem,
+                                 const cudnn::ConvPlanBook::Plans& plans) const {
+  std::vector<const ConvPlan*> left = plans;
+  const auto bytes = [&](const ConvPlan* plan) { return workspace_bytes(problem, *plan); };
+  std::ranges::sort(left, std::greater(), bytes);
+  for (const ConvPlan* plan : left) {
+    try {
+      return workspace(problem, *plan);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::memory || plan == left.back()) throw;
+    }
+  }
+  return {};
+}
+
+// On memory of its own: a run would change what is there. A run to load the kernels comes first.
+// Plans are recorded, as steps are: some are many launches, and none may be what a step cannot
+// record.
 std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
                                          const cudnn::ConvPlanBook::Plans& plans, int runs) {
-  constexpr float kLong = 5;
   const Conv2dShape& s = problem.shape;
   EXPUNGE_CHECK(!cuda_is_recording(), "the plan of a convolution is looked for in a recorded step");
   check_cuda(cudaDeviceSynchronize());  // no other stream works meanwhile
@@ -171,36 +197,23 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
   const Tensor x = scratch(problem, s.N * s.H * s.W * s.C, stream_),
                w = Tensor::zeros({weights(problem)}, DType::f32, stream_),
                y = scratch(problem, s.N * s.P() * s.Q() * s.K, stream_);
-  const auto* largest = *std::ranges::max_element(
-      plans, {}, [&](const ConvPlan* plan) { return workspace_bytes(problem, *plan); });
-  const Tensor memory = workspace(problem, *largest);
-  const Marks marks(stream_, runs + 1);
-  const auto fastest_of_some = [&](FunctionRef<void()> call, int some) {
-    for (int i = 0; i <= some; ++i) call(), marks.set(i);
-    marks.wait(some);
-    float best = HUGE_VALF;
-    for (int i = 0; i < some; ++i) best = std::min(best, marks.milliseconds_from(i));
-    return best;
-  };
-  const auto fastest_of = [&](FunctionRef<void()> call) {
-    const float once = fastest_of_some(call, 1);
-    return once < kLong ? std::min(once, fastest_of_some(call, runs)) : once;
-  };
+  const Tensor memory = largest_workspace(problem, plans);
+  const Marks marks(stream_, runs);
   std::vector<double> fastest;
   for (const ConvPlan* plan : plans) {
     const auto call = [&] {
       run(problem, *plan, {x.bytes(), w.bytes(), y.bytes()}, memory.bytes());
     };
-    float best = HUGE_VALF;
+    fastest.push_back(HUGE_VAL);
+    if (workspace_bytes(problem, *plan) > memory.size()) continue;
     try {
       call();
       const WorkGraph recorded(stream_, call);
-      best = fastest_of([&] { recorded.launch(); });
+      fastest.back() = marks.fastest([&] { recorded.launch(); }, runs);
     } catch (const Error&) {  // heuristics may propose what this device will not run
       cudaGetLastError();
       if (cudaDeviceSynchronize() != cudaSuccess) throw;  // not the plan's fault alone
     }
-    fastest.push_back(double{best});
   }
   return fastest;
 }

@@ -23,6 +23,8 @@ class Vendor {
   std::vector<double> milliseconds(const cudnn::ConvProblem& problem,
                                    const cudnn::ConvPlanBook::Plans& plans, int runs);
   Tensor workspace(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan) const;
+  Tensor largest_workspace(const cudnn::ConvProblem& problem,
+                           const cudnn::ConvPlanBook::Plans& plans) const;
   void run(const cudnn::ConvProblem& problem, const cudnn::ConvPlan& plan,
            const cudnn::ConvPointers& at, void* memory);
 

@@ -124,8 +124,8 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
   if (at == node.values.end() || at->second.type != type) return CUDNN_STATUS_BAD_PARAM;
   const size_t bytes = at->second.bytes.size();
   *count = static_cast<int64_t>(bytes / size_of(type));
-  std::memcpy(values, at->second.bytes.data(),
-              std::min(bytes, static_cast<size_t>(most) * size_of(type)));
+  std::copy_n(at->second.bytes.data(), std::min(bytes, static_cast<size_t>(most) * size_of(type)),
+              static_cast<std::byte*>(values));
   return CUDNN_STATUS_SUCCESS;
 }
 
