@@ -13,6 +13,7 @@
 
 #include "core/check.h"
 #include "core/memory_cuda.h"
+#include "core/work_graph_cuda.h"
 
 namespace expunge {
 namespace {
@@ -94,6 +95,12 @@ Block* system_block(size_t bytes, int64_t number, Stream stream) {
   } else {
     no_cuda_backend();
   }
+}
+
+// A GPU that is given memory back waits for its work, which a step that is recorded may not.
+bool may_trim(Stream stream) {
+  if constexpr (kCudaBuild) return stream.device == Device::cpu || !cuda_is_recording();
+  return true;
 }
 
 void give_back(Block* block) {
@@ -181,7 +188,7 @@ Block* pool_acquire(size_t bytes, Stream stream) {
     block->users.store(1, std::memory_order_relaxed);
   } else {
     block = system_block(wanted.bytes, pool.stats.system_allocations, stream);
-    if (block == nullptr) {  // the cache may hold what is missing
+    if (block == nullptr && may_trim(stream)) {  // the cache may hold what is missing
       pool.trim(pool.shared);
       block = system_block(wanted.bytes, pool.stats.system_allocations, stream);
     }

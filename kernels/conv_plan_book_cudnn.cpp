@@ -85,27 +85,32 @@ void ConvPlanBook::write() const {
 }
 
 // Those that come out best of a round go into the next; a plan that is alone is not measured.
-size_t ConvPlanBook::fastest(const ConvProblem& problem, const std::vector<ConvPlan>& plans) const {
+ConvPlanBook::Choice ConvPlanBook::fastest(const ConvProblem& problem,
+                                           const std::vector<ConvPlan>& plans) const {
   struct Round {
     int runs;
     size_t kept;
   };
   Plans left;
+  bool all_had_room = true;
   for (const ConvPlan& plan : plans) left.push_back(&plan);
   for (const auto [runs, kept] : {Round{2, 6}, Round{10, 1}}) {
     if (left.size() <= kept) continue;
-    const std::vector<double> ms = timer_(problem, left, runs);
+    std::vector<double> ms = timer_(problem, left, runs);
+    all_had_room = all_had_room && std::ranges::count(ms, kNoRoom) == 0;
+    std::ranges::replace(ms, kNoRoom, HUGE_VAL);
     std::vector<size_t> order(left.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::stable_sort(order, {}, [&](size_t i) { return ms[i]; });
     if (!std::isfinite(ms[order[0]]))
-      fail(ExitCode::device, "none of {} plans for the convolution {} runs on this device",
-           plans.size(), problem.str());
+      fail(all_had_room ? ExitCode::device : ExitCode::memory,
+           "none of {} plans for the convolution {} runs {}", plans.size(), problem.str(),
+           all_had_room ? "on this device" : "in the memory that the GPU has left");
     Plans best;
     for (size_t i = 0; i < kept; ++i) best.push_back(left[order[i]]);
     left = std::move(best);
   }
-  return static_cast<size_t>(left.front() - plans.data());
+  return {static_cast<size_t>(left.front() - plans.data()), all_had_room};
 }
 
 std::optional<ConvPlan> ConvPlanBook::known(const ConvProblem& problem) const {
@@ -121,10 +126,13 @@ ConvPlan ConvPlanBook::find(const ConvProblem& problem) {
   const std::string key = problem.str();
   std::vector<ConvPlan> plans = conv_plans(problem, device_, limits_);
   if (plans.empty()) fail(ExitCode::device, "there is no plan for the convolution {}", key);
-  ConvPlan& best = plans[fastest(problem, plans)];
+  const Choice choice = fastest(problem, plans);
+  ConvPlan& best = plans[choice.plan];
   ++measured_;
-  known_.insert_or_assign(key, best.engine());
-  write();
+  if (choice.is_final) {
+    known_.insert_or_assign(key, best.engine());
+    write();
+  }
   return std::move(best);
 }
 

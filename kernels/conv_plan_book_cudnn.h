@@ -21,7 +21,8 @@ namespace expunge::kernels::cudnn {
 class ConvPlanBook {
  public:
   // Milliseconds of the fastest of so many runs of each of these plans; infinity for one that will
-  // not run.
+  // not run, kNoRoom for one that wants more memory than there is just now.
+  static constexpr double kNoRoom = -1;
   using Plans = std::vector<const ConvPlan*>;
   using Timer = std::function<std::vector<double>(const ConvProblem&, const Plans&, int runs)>;
 
@@ -31,7 +32,8 @@ class ConvPlanBook {
   ConvPlanBook(Descriptor device, std::string device_name, std::filesystem::path file, Timer timer,
                const PlanLimits& limits = {});
 
-  // No engine can do it: ExitCode::device names the problem.
+  // No engine can do it: ExitCode::device names the problem; none has the memory it wants:
+  // ExitCode::memory. A choice that some had no room for holds for this process alone.
   const ConvPlan& at(const ConvProblem& problem);
   int64_t measured() const { return measured_; }  // problems so far that no file had the answer to
 
@@ -40,7 +42,11 @@ class ConvPlanBook {
   void write() const;  // what cannot be written is not kept: the next run measures again
   std::optional<ConvPlan> known(const ConvProblem& problem) const;
   ConvPlan find(const ConvProblem& problem);
-  size_t fastest(const ConvProblem& problem, const std::vector<ConvPlan>& plans) const;
+  struct Choice {
+    size_t plan;
+    bool is_final = true;  // all that were proposed had room
+  };
+  Choice fastest(const ConvProblem& problem, const std::vector<ConvPlan>& plans) const;
 
   Descriptor device_;
   std::string title_;

@@ -204,13 +204,15 @@ std::vector<double> Vendor::milliseconds(const ConvProblem& problem,
     const auto call = [&] {
       run(problem, *plan, {x.bytes(), w.bytes(), y.bytes()}, memory.bytes());
     };
-    fastest.push_back(HUGE_VAL);
+    fastest.push_back(cudnn::ConvPlanBook::kNoRoom);
     if (workspace_bytes(problem, *plan) > memory.size()) continue;
     try {
       call();
       const WorkGraph recorded(stream_, call);
       fastest.back() = marks.fastest([&] { recorded.launch(); }, runs);
-    } catch (const Error&) {  // heuristics may propose what this device will not run
+    } catch (const Error& error) {  // heuristics may propose what this device will not run
+      if (error.code() == ExitCode::internal) throw;
+      if (error.code() != ExitCode::memory) fastest.back() = HUGE_VAL;
       cudaGetLastError();
       if (cudaDeviceSynchronize() != cudaSuccess) throw;  // not the plan's fault alone
     }

@@ -2,8 +2,8 @@
 
 #include "kernels/conv2d.h"
 
-// The CPU's own convolutions, on copies of what lies on the device: what an engine of the stand-in
-// for cuDNN does when its stream gets to it.
+// The CPU's own convolutions, on copies of what lies on the device, by the way that the process
+// takes on the CPU: what an engine of the stand-in for cuDNN does when its stream gets to it.
 namespace cuda_on_cpu {
 
 enum class ConvPass : unsigned char { forward, data, weights };

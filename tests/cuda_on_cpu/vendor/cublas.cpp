@@ -28,7 +28,7 @@ struct Operand {
   }
 };
 
-// floats from the first to the last of `count` matrices of so many columns
+// bytes from the first to the last of `count` matrices of so many columns
 size_t extent(int64_t count, int64_t step, int64_t leading, int64_t rows, int64_t columns) {
   return static_cast<size_t>((count - 1) * step + (columns - 1) * leading + rows) * sizeof(float);
 }
@@ -41,7 +41,7 @@ cublasStatus_t cublasCreate(cublasHandle_t* handle) {
 }
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
-  handle->stream = stream;
+  *handle = {.stream = stream};  // the workspace is cuBLAS's own again
   return CUBLAS_STATUS_SUCCESS;
 }
 

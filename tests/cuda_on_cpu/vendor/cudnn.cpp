@@ -114,18 +114,16 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
   if (!node.finalized) return CUDNN_STATUS_BAD_PARAM;
   if (type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
     const auto at = node.nodes.find(name);
-    *count = at == node.nodes.end() ? 0 : std::ssize(at->second);
+    *count = at == node.nodes.end() ? 0 : std::min(std::ssize(at->second), most);
     auto* to = static_cast<cudnnBackendDescriptor_t*>(values);
-    for (int64_t i = 0; i < std::min(*count, most); ++i)
-      of(to[i]) = at->second[static_cast<size_t>(i)];
+    for (int64_t i = 0; i < *count; ++i) of(to[i]) = at->second[static_cast<size_t>(i)];
     return CUDNN_STATUS_SUCCESS;
   }
   const auto at = node.values.find(name);
   if (at == node.values.end() || at->second.type != type) return CUDNN_STATUS_BAD_PARAM;
-  const size_t bytes = at->second.bytes.size();
+  const size_t bytes = std::min(at->second.bytes.size(), static_cast<size_t>(most) * size_of(type));
   *count = static_cast<int64_t>(bytes / size_of(type));
-  std::copy_n(at->second.bytes.data(), std::min(bytes, static_cast<size_t>(most) * size_of(type)),
-              static_cast<std::byte*>(values));
+  std::copy_n(at->second.bytes.data(), bytes, static_cast<std::byte*>(values));
   return CUDNN_STATUS_SUCCESS;
 }
 

@@ -8,8 +8,8 @@
 namespace cuda_on_cpu {
 
 // direct: takes all. tiled: wants 16-byte pointers and memory to work in. unsteady: would give
-// other bits each time. refuses: is no good on this device, which shows when it is run.
-// refuses_capture: the same, but only in a recorded step.
+// other bits each time, or sums that are not f32. refuses: is no good on this device, which shows
+// when it is run. refuses_capture: the same, but only in a recorded step.
 struct Engine {
   enum Kind : unsigned char { direct, tiled, unsteady, refuses, refuses_capture } kind;
   double takes;  // milliseconds

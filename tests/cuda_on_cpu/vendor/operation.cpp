@@ -42,6 +42,8 @@ std::vector<int64_t> dimensions(const Node& tensor) {
   std::vector<int64_t> d = tensor.all<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS);
   const std::vector<int64_t> nhwc = {d[1] * d[2] * d[3], 1, d[3] * d[1], d[1]};
   if (tensor.all<int64_t>(CUDNN_ATTR_TENSOR_STRIDES) != nhwc) die("cuDNN: a tensor is not NHWC");
+  if (std::ranges::any_of(d, [](int64_t extent) { return extent < 1; }))
+    die("cuDNN: a tensor without elements");
   return d;
 }
 
@@ -71,6 +73,11 @@ Convolution convolution_of(const Node& op) {
     if (v.size() != 2 || v[0] != v[1]) die("cuDNN: rows and columns differ");
     return v[0];
   };
+  if (conv.one<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE) != CUDNN_CROSS_CORRELATION)
+    die("cuDNN: a convolution with its filter flipped");
+  if (conv.one<cudnnDataType_t>(CUDNN_ATTR_CONVOLUTION_COMP_TYPE) != CUDNN_DATA_FLOAT)
+    die("cuDNN: sums that are not f32");
+  if (conv.one<int64_t>(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS) != 2) die("cuDNN: not two dimensions");
   if (both(CUDNN_ATTR_CONVOLUTION_DILATIONS) != 1) die("cuDNN: a dilated convolution");
   if (both(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS) != both(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS))
     die("cuDNN: padding differs");
