@@ -1,12 +1,16 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <optional>
 #include <set>
+#include <thread>
 
 #include "core/file.h"
 #include "nn/model_file.h"
 #include "tools/comparison.h"
+#include "tools/file_lock.h"
 #include "tools/machine.h"
 #include "tools/measure.h"
 #include "tools/model_card.h"
@@ -97,6 +101,43 @@ void check_role(const Candidate& c, const Settings& of_subject, const Experiment
          "the first run");
 }
 
+ComparedRun measure_one(const Candidate& c, const std::vector<Candidate>& all, Experiment& e,
+                        const eval::ScoreConfig& config, const TriggeredTest& triggered) {
+  const fs::path weights = weights_in(c, all);
+  nn::load_model(weights, e.model);
+  return {.folder = c.folder,
+          .status = c.status,
+          .label = label_of(c),
+          .variant = variant_of(c),
+          .seed = c.settings.text("seed"),
+          .measured = measure(e, e.model, c.folder, weights, config),
+          .attack_success = triggered.success(e.model),
+          .trajectory = read_trajectory(c.folder)};
+}
+
+// In the order of `all`, but what another process measures just now comes later, when that has put
+// it down (score_cache.h): many runs of a sweep are compared with the same retrained ones at once.
+std::vector<ComparedRun> measure_all(const std::vector<Candidate>& all, Experiment& e,
+                                     const eval::ScoreConfig& config) {
+  const TriggeredTest triggered(e);
+  std::vector<std::optional<ComparedRun>> found(all.size());
+  while (!stop_requested() && std::ranges::any_of(found, [](const auto& run) { return !run; })) {
+    bool waits = true;
+    for (size_t i = 0; i < all.size() && !stop_requested(); ++i) {
+      if (found[i]) continue;
+      const auto turn = FileLock::try_lock(fs::path(all[i].folder) / "scores.lock");
+      if (!turn) continue;
+      found[i] = measure_one(all[i], all, e, config, triggered);
+      waits = false;
+    }
+    if (waits) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  std::vector<ComparedRun> runs;
+  for (std::optional<ComparedRun>& run : found)
+    if (run) runs.push_back(std::move(*run));
+  return runs;
+}
+
 // Every run against the retrained ones, itself left out.
 void compare_all(std::vector<ComparedRun>& runs) {
   std::set<std::string> said;  // what holds for the references is said once
@@ -126,21 +167,8 @@ ExitCode run_compare(Settings& settings) {
   // a reference must be what its name says
   load_references(settings.list("reference"), subject.settings, e);
   const eval::ScoreConfig config = score_config(settings, e);
-  const TriggeredTest triggered(e);
-  std::vector<ComparedRun> runs;
-  for (const Candidate& c : all) {
-    const fs::path weights = weights_in(c, all);
-    nn::load_model(weights, e.model);
-    runs.push_back({.folder = c.folder,
-                    .status = c.status,
-                    .label = label_of(c),
-                    .variant = variant_of(c),
-                    .seed = c.settings.text("seed"),
-                    .measured = measure(e, e.model, c.folder, weights, config),
-                    .attack_success = triggered.success(e.model),
-                    .trajectory = read_trajectory(c.folder)});
-    if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
-  }
+  std::vector<ComparedRun> runs = measure_all(all, e, config);
+  if (stop_requested()) return static_cast<ExitCode>(128 + stop_signal());
   const auto rank = [](const ComparedRun& run) {
     return run.label == "retrained" ? 0 : run.label == "original" ? 1 : 2;
   };

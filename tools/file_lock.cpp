@@ -24,6 +24,13 @@ FileLock::~FileLock() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+std::optional<FileLock> FileLock::try_lock(const std::filesystem::path& file) {
+  FileLock lock;
+  lock.fd_ = ::open(file.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (lock.fd_ >= 0 && ::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return {};
+  return lock;
+}
+
 bool is_locked(const std::filesystem::path& folder) {
   const int fd = ::open((folder / "lock").c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 namespace expunge::tools {
@@ -12,6 +13,9 @@ class FileLock {
   // Held by another process, or not to be made: ExitCode::io. `of`: "this run".
   FileLock(const std::filesystem::path& folder, const char* of);
   ~FileLock();
+  // Of a file, which stays: nothing while another process holds it. Where it cannot be made there
+  // is nobody to keep out.
+  static std::optional<FileLock> try_lock(const std::filesystem::path& file);
   FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileLock& operator=(FileLock&& other) noexcept { return std::swap(fd_, other.fd_), *this; }
 

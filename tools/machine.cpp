@@ -25,17 +25,21 @@ int opened_gpu = 0;
 
 }  // namespace
 
+int gpu_number(const std::string& device) {
+  if (device == "cpu" || device == "auto" || device == "cuda") return 0;
+  constexpr std::string_view kPrefix = "cuda:";
+  const std::string digits = device.starts_with(kPrefix) ? device.substr(kPrefix.size()) : "";
+  const char* end = digits.data() + digits.size();
+  int number = 0;
+  const auto [stop, error] = std::from_chars(digits.data(), end, number);
+  if (error != std::errc() || stop != end || number < 0)
+    fail(ExitCode::usage, "--device is '{}', expected auto, cpu or cuda[:n]", device);
+  return number;
+}
+
 Stream open_device(const std::string& device) {
   if (device == "cpu") return {};
-  int number = 0;
-  if (device != "auto" && device != "cuda") {
-    constexpr std::string_view kPrefix = "cuda:";
-    const std::string digits = device.starts_with(kPrefix) ? device.substr(kPrefix.size()) : "";
-    const char* end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, number);
-    if (error != std::errc() || stop != end || number < 0)
-      fail(ExitCode::usage, "--device is '{}', expected auto, cpu or cuda[:n]", device);
-  }
+  const int number = gpu_number(device);
   if constexpr (!kCudaBuild) {
     if (device == "auto") return {};
     fail(ExitCode::device, "--device {}: this build has no CUDA backend", device);

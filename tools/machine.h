@@ -8,6 +8,9 @@
 // What a call computes on, and how.
 namespace expunge::tools {
 
+// Which GPU --device names, 0 where it is not said, or is none. No such name: ExitCode::usage.
+int gpu_number(const std::string& device);
+
 // --device. auto: the first GPU that can be used, else the CPU. A GPU that cannot be used, or a
 // build without CUDA: ExitCode::device.
 Stream open_device(const std::string& device);

@@ -7,6 +7,7 @@
 
 #include "core/file.h"
 #include "core/sha256.h"
+#include "kernels/precision.h"
 #include "tools/version.h"
 
 namespace expunge::tools {
@@ -45,8 +46,9 @@ std::string score_key(const Experiment& e, const fs::path& weights,
     add(std::to_string(part->size()));
     hash.update(part->data(), part->size() * sizeof(int32_t));
   }
-  add(fmt::format("{} {} {} {} {}", config.svc, config.loss, config.threshold,
-                  static_cast<int>(config.modified_entropy), config.loss_attack.seed));
+  add(fmt::format("{} {} {} {} {} {}", static_cast<int>(kernels::precision()), config.svc,
+                  config.loss, config.threshold, static_cast<int>(config.modified_entropy),
+                  config.loss_attack.seed));
   return to_hex(hash.digest());
 }
 

@@ -11,7 +11,8 @@
 // everything around them.
 namespace expunge::tools {
 
-// A hash of what scores depend on: weights, samples of each part, attacks, version of the program.
+// A hash of what scores depend on: weights, samples of each part, attacks, precision, version of
+// the program.
 std::string score_key(const Experiment& experiment, const std::filesystem::path& weights,
                       const eval::ScoreConfig& config);
 

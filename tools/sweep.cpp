@@ -183,13 +183,19 @@ Keep keep_of(const Settings& settings) {
   return name == "rows" ? Keep::rows : name == "weights" ? Keep::weights : Keep::all;
 }
 
-OptionValues options_everywhere(const Settings& settings) {
+// As they are given, where they are: results are measured as they were computed.
+OptionValues machine_options(const Settings& settings) {
   OptionValues options;
+  for (const char* name : {"device", "precision", "conv-algo"})
+    if (settings.given(name)) options.emplace_back(name, settings.text(name));
+  return options;
+}
+
+OptionValues options_everywhere(const Settings& settings) {
+  OptionValues options = machine_options(settings);
   if (settings.integer("smoke") > 0) options.emplace_back("smoke", settings.text("smoke"));
   if (settings.verb() == "sweep" && settings.integer("batch-size") > 0)
     options.emplace_back("batch-size", settings.text("batch-size"));
-  for (const char* name : {"device", "precision", "conv-algo"})
-    if (settings.given(name)) options.emplace_back(name, settings.text(name));
   return options;
 }
 
@@ -229,7 +235,7 @@ ExitCode sweep(SweepRecipe recipe, const Settings& settings, std::vector<SweepRo
   const int64_t jobs = settings.integer("jobs");
   const SweepPlace place{.out = out,
                          .attacks = recipe.attacks,
-                         .device = settings.text("device"),
+                         .machine = machine_options(settings),
                          .jobs = jobs,
                          .threads = std::max(1, thread_count() / static_cast<int>(jobs)),
                          .keep = keep_of(settings)};
@@ -290,7 +296,10 @@ ExitCode run_sweep(Settings& settings) {
     fail(ExitCode::usage,
          "{}: has no [original], so it is no sweep; expunge recipe check {} runs it", text.file,
          text.name);
-  apply_machine_options(settings);
+  if (settings.flag("table") || settings.flag("dry-run"))
+    gpu_number(settings.text("device"));  // that of the runs, which need not be here
+  else
+    apply_machine_options(settings);
   return sweep(sweep_recipe(text, settings), settings);
 }
 

@@ -16,8 +16,8 @@ enum class Keep : unsigned char { rows, weights, all };
 // What all jobs of a sweep share.
 struct SweepPlace {
   std::filesystem::path out;
-  std::string attacks;  // of compare
-  std::string device;
+  std::string attacks;   // of compare
+  OptionValues machine;  // of all that is not a run and has no such options of its own
   int64_t jobs = 1;
   int threads = 1;  // of each job
   Keep keep = Keep::weights;

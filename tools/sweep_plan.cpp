@@ -97,11 +97,10 @@ class Planner {
       for (const Combination& kind : kinds) {
         kind_ = kind;
         networks_of(grid);
-        if (grid.tuned_by.empty())
-          for (const Combination& one : combinations(grid.axes))
-            runs_of(grid, one, {}, grid.forget_set);
-        else
-          tuned_runs(grid);
+        const std::vector<Cell> all = cells(grid);
+        // seed by seed: a sweep that is stopped has all of the first
+        for (const int64_t seed : grid.seeds)
+          for (const Cell& cell : all) unlearn(grid, cell, seed);
       }
     for (const PlannedRun& run : plan_.runs) check_row(run);
     return std::move(plan_);
@@ -183,43 +182,49 @@ class Planner {
          .against = against});
   }
 
-  void runs_of(const Grid& grid, const Combination& one, const OptionValues& chosen,
-               const std::string& set) {
-    const Grid& base = grid.tuned_by.empty() ? grid : *recipe_.tune(grid.tuned_by);
-    const std::string group =
-        fmt::format("{}/{}", grid.title(), joined_words(kind_.words(" "), one.words(" ")));
-    const std::vector<std::string> against = references(grid);
-    for (const int64_t seed : grid.seeds) {
-      PlannedRun run{.row = {.run = run_name(group, seed), .group = group, .seed = seed},
-                     .verb = "unlearn",
-                     .folder = run_name(group, seed),
-                     .options = joined({base.fixed,
-                                        &base == &grid ? OptionValues{} : grid.fixed,
-                                        one.options(),
-                                        chosen,
-                                        recipe_.forget_set(set).options,
-                                        {{"seed", std::to_string(seed)}}}),
-                     .from = original_name(seed),
-                     .needs = against,
-                     .against = grid.tunes() ? std::vector<std::string>{} : against,
-                     .shadows = grid.tunes() ? 0 : recipe_.shadows};
-      run.needs.push_back(run.from);
-      for (const Combination& part : {kind_, one})
-        for (const auto& [axis, value] : part.values) run.row.labels[axis] = value->label;
-      add(std::move(run));
+  // Those of a tuned grid are known when its [tune] is complete.
+  struct Cell {
+    Combination one;
+    OptionValues chosen{};
+  };
+  std::vector<Cell> cells(const Grid& grid) {
+    std::vector<Cell> all;
+    if (grid.tuned_by.empty()) {
+      for (Combination& one : combinations(grid.axes)) all.push_back({std::move(one)});
+      return all;
     }
+    const Grid& tune = *recipe_.tune(grid.tuned_by);
+    std::vector<Choice> chosen = choices(tune, rows_);
+    std::vector<Combination> of = tuned(tune);
+    if (chosen.empty()) plan_.waiting += std::ssize(of) * std::ssize(grid.seeds);
+    for (size_t i = 0; i < chosen.size(); ++i)
+      all.push_back({std::move(of[i]), std::move(chosen[i].options)});
+    return all;
   }
 
-  void tuned_runs(const Grid& grid) {
-    const Grid& tune = *recipe_.tune(grid.tuned_by);
-    const std::vector<Choice> chosen = choices(tune, rows_);
-    const std::vector<Combination> all = tuned(tune);
-    if (chosen.empty()) {
-      plan_.waiting += std::ssize(all) * std::ssize(grid.seeds);
-      return;
-    }
-    for (size_t i = 0; i < all.size(); ++i)
-      runs_of(grid, all[i], chosen[i].options, tune.forget_set);
+  void unlearn(const Grid& grid, const Cell& cell, int64_t seed) {
+    const Grid& base = grid.tuned_by.empty() ? grid : *recipe_.tune(grid.tuned_by);
+    const std::string& set = base.forget_set;
+    const std::string group =
+        fmt::format("{}/{}", grid.title(), joined_words(kind_.words(" "), cell.one.words(" ")));
+    const std::vector<std::string> against = references(grid);
+    PlannedRun run{.row = {.run = run_name(group, seed), .group = group, .seed = seed},
+                   .verb = "unlearn",
+                   .folder = run_name(group, seed),
+                   .options = joined({base.fixed,
+                                      &base == &grid ? OptionValues{} : grid.fixed,
+                                      cell.one.options(),
+                                      cell.chosen,
+                                      recipe_.forget_set(set).options,
+                                      {{"seed", std::to_string(seed)}}}),
+                   .from = original_name(seed),
+                   .needs = against,
+                   .against = grid.tunes() ? std::vector<std::string>{} : against,
+                   .shadows = grid.tunes() ? 0 : recipe_.shadows};
+    run.needs.push_back(run.from);
+    for (const Combination& part : {kind_, cell.one})
+      for (const auto& [axis, value] : part.values) run.row.labels[axis] = value->label;
+    add(std::move(run));
   }
 
   // What would not go together is found before hours have passed.

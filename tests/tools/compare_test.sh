@@ -33,6 +33,13 @@ same "are measured anew" kept.json u-none-0/scores.json
 echo '{"schema":' > u-none-0/scores.json
 expect "a broken file of scores" 0 'svc_confidence' eval u-none-0
 same "is made anew" kept.json u-none-0/scores.json
+rm -f r0/scores.json u-none-0/scores.json
+flock r0/scores.lock bash -c 'while [[ ! -e u-none-0/scores.json ]]; do sleep 0.05; done; touch waited; sleep 0.3' &
+holder=$!
+while flock -n r0/scores.lock true; do sleep 0.02; done
+expect "what another process measures comes last" 0 'retrained' compare --reference r0 u-none-0 --attacks loss
+check "and is waited for" wait $holder
+check "the others came first" test -e waited
 expect "no attacks" 0 'forget +6 samples' eval u-none-0 --attacks none
 check_not "none are shown" grep -q svc out
 expect "one attack" 0 'confidence_auc' eval u-none-0 --attacks threshold

@@ -101,6 +101,31 @@ looks_inside=(--from train-bf16 --forget random:6 --method srl --gate focus --es
   --epochs 1 --device cuda)
 expect "an estimator that looks into batches, in bf16" 0 '' unlearn "${looks_inside[@]}" --precision bf16 --out slices
 expect "and in fp16" 0 "" unlearn "${looks_inside[@]}" --precision fp16 --out slices-fp16
+cat > tiny.toml << 'TOML'
+attacks = "loss"
+[original]
+data = "small.epk"
+model = "smallcnn"
+batch-size = 4
+epochs = 1
+[forget.some]
+forget = "random:6"
+references = 1
+[grid.one]
+forget-set = "some"
+seeds = [0]
+method = ["ngplus"]
+gate = ["focus"]
+batch-size = 4
+epochs = 1
+TOML
+expect "a sweep in bf16" 0 '^ngplus focus +1 ' sweep tiny.toml --device cuda --precision bf16 --jobs 2 --out tiny
+cp tiny/one/ngplus_focus-0/scores.json in-bf16.json
+comparison=(compare --reference tiny/retrained-some-0 tiny/one/ngplus_focus-0 --attacks loss --device cuda)
+expect "what is computed in bf16" 0 'retrained' "${comparison[@]}" --precision bf16
+same "is measured in bf16" in-bf16.json tiny/one/ngplus_focus-0/scores.json
+expect "and in another precision" 0 'retrained' "${comparison[@]}"
+check_not "anew" cmp -s in-bf16.json tiny/one/ngplus_focus-0/scores.json
 expect "kernels checked and timed, in 16 bits" 0 '^\| conv2d forward \| 3-32 32x32 k3 s1 \|  \| cuDNN \|' \
   bench kernels --device cuda --precision bf16 --model smallcnn --batch-size 1 --steps 1 --warmup-steps 2 \
   --only 'forward 3-32,linear,pool2d,softmax,cast,augment,batch_norm backward 64x128'
