@@ -34,7 +34,8 @@ echo '{"schema":' > u-none-0/scores.json
 expect "a broken file of scores" 0 'svc_confidence' eval u-none-0
 same "is made anew" kept.json u-none-0/scores.json
 rm -f r0/scores.json u-none-0/scores.json
-flock r0/scores.lock bash -c 'while [[ ! -e u-none-0/scores.json ]]; do sleep 0.05; done; touch waited; sleep 0.3' &
+flock r0/scores.lock bash -c 'for i in {1..600}; do [[ ! -e u-none-0/scores.json ]] || break; sleep 0.05; done
+  [[ ! -e u-none-0/scores.json ]] || touch waited; sleep 0.3' &
 holder=$!
 while flock -n r0/scores.lock true; do sleep 0.02; done
 expect "what another process measures comes last" 0 'retrained' compare --reference r0 u-none-0 --attacks loss
