@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/parallel.h"
 #include "core/sha256.h"
+#include "kernels/precision.h"
 #include "nn/model_file.h"
 #include "tools/file_lock.h"
 #include "tools/measure.h"
@@ -99,6 +100,8 @@ std::string margin_key(const Experiment& e, const fs::path& weights) {
   for (const std::string& text : {version_text(), sha256_of_file(weights), e.data.digest})
     hash.update(text.data(), text.size() + 1);
   hash.update(e.forgotten.data(), e.forgotten.size() * sizeof(int32_t));
+  const std::string precision = std::to_string(static_cast<int>(kernels::precision()));
+  hash.update(precision.data(), precision.size());
   return to_hex(hash.digest());
 }
 

@@ -191,11 +191,13 @@ OptionValues machine_options(const Settings& settings) {
   return options;
 }
 
+// In this order: rows keep it.
 OptionValues options_everywhere(const Settings& settings) {
-  OptionValues options = machine_options(settings);
+  OptionValues options;
   if (settings.integer("smoke") > 0) options.emplace_back("smoke", settings.text("smoke"));
   if (settings.verb() == "sweep" && settings.integer("batch-size") > 0)
     options.emplace_back("batch-size", settings.text("batch-size"));
+  for (auto& option : machine_options(settings)) options.push_back(std::move(option));
   return options;
 }
 

@@ -36,7 +36,7 @@ fs::path SweepJob::log(const char* of) const {
 
 void SweepJob::start(std::vector<std::string> arguments, int64_t jobs) {
   arguments.insert(arguments.end(), {"--threads", std::to_string(place_.threads * jobs)});
-  if (run_.verb.empty() || part_ != Part::run)
+  if (part_ != Part::run)
     for (const auto& [name, value] : place_.machine)
       arguments.insert(arguments.end(), {"--" + name, value});
   child_ = Child(std::move(arguments), log(".out"), log(".err"));

@@ -17,7 +17,7 @@ enum class Keep : unsigned char { rows, weights, all };
 struct SweepPlace {
   std::filesystem::path out;
   std::string attacks;   // of compare
-  OptionValues machine;  // of all that is not a run and has no such options of its own
+  OptionValues machine;  // for comparisons and attacks; runs have theirs among their options
   int64_t jobs = 1;
   int threads = 1;  // of each job
   Keep keep = Keep::weights;

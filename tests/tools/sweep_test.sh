@@ -68,6 +68,8 @@ check "and counts them" grep -q '^23 runs, 4 of them when tuning is over; 23 are
 same "seed by seed, so that one that is stopped has all of the first" \
   <(printf '%s\n' fixed/ngplus_{none,focus}-{0,1} | sort -t- -k2,2 -s) <(grep -oE 'fixed/ngplus_(none|focus)-[01]' out)
 expect "of a GPU's runs, too, without one" 0 '[-]-device cuda --precision bf16' sweep small.toml --dry-run --device cuda --precision bf16
+expect "options stand in the order that rows have" 0 '[-]-batch-size 3 --device cuda$' sweep small.toml --dry-run \
+  --device cuda --batch-size 3
 expect "which must be a name of one" 2 "expected auto, cpu or cuda" sweep small.toml --dry-run --device moon
 check_not "it makes nothing" test -e runs
 
